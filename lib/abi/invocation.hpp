@@ -31,7 +31,8 @@ enum class Op : uint16_t {
     mapping_protect,   // rights
 
     // on a dispatcher
-    dispatcher_configure,   // root CNode, address space, page frame slots, page's VirtAddr, priority
+    dispatcher_configure,   // root CNode, address space, page frame slots, page's VirtAddr, priority,
+                            // fault doorbell slot or 0
     dispatcher_start,       // entry, stack pointer, argument (rdi)
     dispatcher_stop,        // -
     dispatcher_priority,    // priority 0..31, slice in us (0: default)
