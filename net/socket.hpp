@@ -1,0 +1,167 @@
+// What a user of the stack holds and hears: handles, events, and figures about sockets.
+// A handle stays valid until its owner closes it; a stale one is told apart by its generation.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "lib/base/result.hpp"
+#include "lib/base/time.hpp"
+#include "net/address.hpp"
+
+namespace net {
+
+enum class SocketKind : uint8_t { none, stream, listener, datagram, ping };
+
+/// A handle, fit to travel in a message: kind 4 bits, generation 12 bits, index 16 bits.
+class SocketId {
+  public:
+    constexpr SocketId() = default;
+
+    constexpr SocketId(SocketKind kind, uint16_t generation, uint16_t index)
+        : bits_{uint32_t(kind) << 28 | uint32_t(generation & 0xfffu) << 16 | index} {}
+
+    static constexpr SocketId from_bits(uint32_t bits) {
+        SocketId id;
+        id.bits_ = bits;
+        return id;
+    }
+
+    constexpr uint32_t bits() const { return bits_; }
+
+    constexpr SocketKind kind() const { return SocketKind(bits_ >> 28); }
+
+    constexpr uint16_t generation() const { return bits_ >> 16 & 0xfff; }
+
+    constexpr uint16_t index() const { return uint16_t(bits_); }
+
+    friend constexpr bool operator==(SocketId, SocketId) = default;
+
+  private:
+    uint32_t bits_{};
+};
+
+enum class Event : uint8_t {
+    readable = 1,     // bytes, a datagram or an echo reply can be taken
+    writable = 2,     // room to send again, after a call that met would_block or took a part
+    connected = 4,    // our connect() succeeded
+    acceptable = 8,   // a listener has a connection to accept
+    peer_closed = 16, // the peer has sent all it will: receive() ends with end_of_file
+    closed = 32,      // the connection is over, both ways; only close() is left to do
+    error = 64,       // take_error() says which
+};
+
+class EventSet {
+  public:
+    constexpr EventSet() = default;
+
+    constexpr EventSet(Event event) : bits_{uint8_t(event)} {}
+
+    static constexpr EventSet from_bits(uint8_t bits) {
+        EventSet set;
+        set.bits_ = bits;
+        return set;
+    }
+
+    constexpr uint8_t bits() const { return bits_; }
+
+    constexpr bool empty() const { return bits_ == 0; }
+
+    constexpr bool has(Event event) const { return (bits_ & uint8_t(event)) != 0; }
+
+    constexpr void add(EventSet other) { bits_ |= other.bits_; }
+
+    friend constexpr EventSet operator|(EventSet a, EventSet b) {
+        a.add(b);
+        return a;
+    }
+
+    friend constexpr bool operator==(EventSet, EventSet) = default;
+
+  private:
+    uint8_t bits_{};
+};
+
+constexpr EventSet operator|(Event a, Event b) {
+    return EventSet{a} | EventSet{b};
+}
+
+/// A DHCP lease (RFC 2131); the times count from when it was granted.
+struct Lease {
+    Ipv4Prefix address;
+    Ipv4Address router; // any: none given
+    Ipv4Address dns;    // any: none given
+    Ipv4Address server;
+    Duration renew_after, rebind_after, duration;
+};
+
+/// How the stack speaks to its owner. Called at the end of receive(), advance(), link_ready() and
+/// of socket calls, with the stack settled: any call on it may be made from inside.
+class Events {
+  public:
+    virtual void socket_event(SocketId socket, uint64_t cookie, EventSet what) = 0;
+    /// A lease was taken into use (address and routes are set), or lost (nullptr; they are unset).
+    virtual void lease_changed(const Lease* lease) = 0;
+
+  protected:
+    ~Events() = default;
+};
+
+namespace tcp {
+
+/// RFC 9293 3.3.2.
+enum class State : uint8_t {
+    closed,
+    listen,
+    syn_sent,
+    syn_received,
+    established,
+    fin_wait_1,
+    fin_wait_2,
+    close_wait,
+    closing,
+    last_ack,
+    time_wait,
+};
+
+std::string_view name_of(State state);
+
+} // namespace tcp
+
+/// One line of `netstat`.
+struct SocketInfo {
+    SocketId id;
+    Endpoint local, remote;
+    tcp::State state{};             // streams and listeners
+    uint32_t receive_queue_bytes{}; // waiting for the application; listeners: connections waiting
+    uint32_t send_queue_bytes{};    // not acknowledged yet
+};
+
+/// Figures of one connection, in the manner of Linux's tcp_info.
+struct StreamInfo {
+    tcp::State state{};
+    uint32_t send_mss_bytes{}, receive_window_bytes{}, send_window_bytes{};
+    uint32_t congestion_window_bytes{}, slow_start_threshold_bytes{}, in_flight_bytes{};
+    uint32_t receive_queue_bytes{}, send_queue_bytes{}, send_room_bytes{};
+    Duration smoothed_rtt, rtt_variation, retransmission_timeout;
+    uint32_t retransmitted_segments{}, timeouts{}, duplicate_acks{}, out_of_order_segments{};
+    uint64_t sent_bytes{}, received_bytes{};
+};
+
+struct DatagramInfo {
+    Endpoint from;
+    Ipv4Address to;      // what it was sent to: ours, or a broadcast
+    size_t bytes{};      // copied out
+    size_t full_bytes{}; // of the datagram; more than `bytes` when it was cut
+};
+
+struct PingReply {
+    Ipv4Address from; // who answered: the host, or the router that sent the error
+    uint16_t sequence{};
+    uint8_t ttl{};
+    size_t bytes{}; // of echoed payload
+    Duration round_trip;
+    Err error{Err::none}; // none: an echo reply; else host_unreachable, …
+};
+
+} // namespace net
