@@ -1,0 +1,61 @@
+# Two commands: `make run` and `make test`. `make help` lists the rest.
+# Values given on the command line reach the tools through the environment.
+BUILD ?= build
+PYTHON := /usr/bin/python3
+NINJA := ninja -f $(BUILD)/build.ninja
+export BUILD
+
+.DEFAULT_GOAL := image
+.PHONY: image setup configure run test check lint units fuzz plugins counts check-isolation doctor help clean compdb
+
+setup:
+	@tools/setup.sh
+
+configure: setup
+	@$(PYTHON) tools/configure.py
+
+image: configure
+	@$(NINJA) image
+
+run: configure
+	@$(NINJA) --quiet image
+	@exec $(PYTHON) tools/run.py
+
+test: setup
+	@exec $(PYTHON) tools/test.py
+
+check: configure
+	@$(NINJA) --quiet image
+	@$(PYTHON) tools/check.py
+
+lint: configure compdb
+	@$(PYTHON) tools/lint.py
+
+units: configure
+	@$(NINJA) tests
+
+fuzz: configure
+	@$(NINJA) fuzz
+
+plugins: configure
+	@$(NINJA) plugins
+
+counts: configure
+	@$(NINJA) --quiet image plugins
+	@$(PYTHON) tools/counts.py
+
+check-isolation: configure
+	@$(NINJA) --quiet plugins
+	@$(PYTHON) tools/isolation.py
+
+doctor:
+	@$(PYTHON) tools/doctor.py
+
+compdb: configure
+	@$(NINJA) -t compdb cxx > $(BUILD)/compile_commands.json
+
+help:
+	@$(PYTHON) tools/help.py
+
+clean:
+	rm -rf $(BUILD)

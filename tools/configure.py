@@ -1,0 +1,299 @@
+#!/usr/bin/python3
+"""Writes BUILD/build.ninja from tools/programs.toml and the sources that exist now.
+
+    tools/configure.py [KEY=value]...
+
+    BUILD=build     where everything goes
+    PROGRAMS=       only these programs (names, spaces between); all when empty
+    DEFINES=        preprocessor names for every OS source, e.g. PLANTED_SHARED_COUNTER=1
+    CMDLINE=        settings that GRUB hands over when QEMU hands over none
+
+It runs before each build (some 100 ms), so new files are found without further ado; the file is
+written only when its text changes. Ninja runs in the root of the repository.
+"""
+import os
+import sys
+import tomllib
+from fnmatch import fnmatch
+from glob import glob
+
+CXX, LD, AR, OBJCOPY = "clang++-19", "ld.lld-19", "llvm-ar-19", "llvm-objcopy-19"
+WARNINGS = "-Wall -Wextra -Wconversion -Wshadow -Wold-style-cast -Werror"
+COMMON = (
+    f"-std=c++23 -g -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS -ffile-compilation-dir=. {WARNINGS}"
+)
+FREESTANDING = (
+    f"{COMMON} -O2 -ffreestanding -fno-exceptions -fno-rtti -fno-pic -fno-stack-protector "
+    "-mno-red-zone -fno-threadsafe-statics -fno-asynchronous-unwind-tables "
+    "-ffunction-sections -fdata-sections"
+)
+NO_VECTORS = "-mno-mmx -mno-sse -mno-sse2"
+SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all"
+# How one source becomes an object, by who it is for.
+FLAVOURS = {
+    "domain": FREESTANDING,
+    "kernel": f"{FREESTANDING} {NO_VECTORS} -mcmodel=kernel",
+    "boot": f"{FREESTANDING} {NO_VECTORS}",
+    "host": f"{COMMON} -O1 {SANITIZE}",
+    "tsan": f"{COMMON} -O1 -fsanitize=thread",
+    "fuzz": f"{COMMON} -O1 {SANITIZE} -fsanitize=fuzzer-no-link",
+}
+LINK = "-static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096"
+DOMAIN_SCRIPT = "lib/os/domain.ld"
+DOMAIN_STEP = 0x1000000
+NOT_UNITS = ("system", "tools", "fuzz", "support")
+
+RULES = """\
+rule cxx
+  command = {cxx} $flags -I. -I{build}/gen -MD -MF $out.d -c $in -o $out
+  depfile = $out.d
+  deps = gcc
+  description = compile $out
+rule ar
+  command = rm -f $out && {ar} rcsT $out $in
+  description = archive $out
+rule link
+  command = {ld} $flags -o $out $in
+  description = link $out
+rule strip
+  command = {objcopy} --strip-debug --discard-locals $in $out
+  description = strip $out
+rule host_link
+  command = {cxx} $flags $in -o $out $libs
+  description = link $out
+rule gen
+  command = /usr/bin/python3 tools/gen.py --out {build}/gen $in
+  restat = 1
+  description = generate $out
+rule bundle
+  command = /usr/bin/python3 tools/bundle.py $out $items
+  description = bundle $out
+rule iso
+  command = /usr/bin/python3 tools/mkiso.py $out {build}/iso $in $cmdline
+  description = iso $out
+rule cc
+  command = gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 $flags $in -o $out
+  description = compile $out
+"""
+
+
+def expand(patterns, suffixes=None):
+    """Sorted files matching the patterns; `!pattern` removes again."""
+    found = set()
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            found = {f for f in found if not fnmatch(f, pattern[1:])}
+        else:
+            deep = pattern + "/*" if pattern.endswith("**") else pattern
+            found |= {f for f in glob(deep, recursive=True) if os.path.isfile(f)}
+    return sorted(f for f in found if suffixes is None or f.endswith(suffixes))
+
+
+def sources(patterns):
+    return expand(patterns, (".cpp", ".S"))
+
+
+class Plan:
+    """The text of build.ninja, edge by edge."""
+
+    def __init__(self, build, table, only, defines, cmdline):
+        self.build, self.table, self.only, self.cmdline = build, table, only, cmdline
+        self.defines = "".join(f" -D{d}" for d in defines)
+        self.lines = [RULES.format(build=build, cxx=CXX, ld=LD, ar=AR, objcopy=OBJCOPY)]
+        self.objects, self.archives, self.notes = {}, {}, []
+        self.generated = self.interfaces()
+
+    def edge(self, rule, outs, ins, implicit=(), order=(), **variables):
+        text = f"build {' '.join(outs)}: {rule} {' '.join(ins)}"
+        text += f" | {' '.join(implicit)}" if implicit else ""
+        text += f" || {' '.join(order)}" if order else ""
+        self.lines.append(text)
+        self.lines += [f"  {key} = {value}" for key, value in variables.items()]
+        return outs[0]
+
+    def phony(self, name, ins):
+        self.edge("phony", [name], ins)
+
+    def interfaces(self):
+        if not os.path.exists("tools/gen.py"):
+            return []
+        tool = expand(["tools/gen.py", "tools/gen/**"])
+        for source in expand(["lib/interfaces/*.if"]):
+            name = os.path.basename(source)[:-3]
+            outs = [f"{self.build}/gen/interfaces/{name}.hpp", f"{self.build}/gen/docs/{name}.md"]
+            self.edge("gen", outs, [source], implicit=tool)
+        names = [os.path.basename(s)[:-3] for s in expand(["lib/interfaces/*.if"])]
+        self.phony("generated", [f"{self.build}/gen/interfaces/{n}.hpp" for n in names])
+        return ["generated"]
+
+    def compile(self, flavour, source):
+        key = (flavour, source)
+        if key not in self.objects:
+            out = f"{self.build}/obj/{flavour}/{source}.o"
+            defines = self.defines if flavour in ("domain", "kernel", "boot") else ""
+            language = "-x assembler-with-cpp " if source.endswith(".S") else ""
+            flags = f"{language}{FLAVOURS[flavour]}{defines}"
+            if language:
+                flags = f"-g{defines}"
+            self.objects[key] = self.edge(
+                "cxx", [out], [source], order=self.generated, flags=flags
+            )
+        return self.objects[key]
+
+    def archive(self, flavour, name, files):
+        """The library of these files, or nothing when there are none."""
+        key = (flavour, name)
+        if key not in self.archives:
+            objects = [self.compile(flavour, f) for f in files]
+            out = f"{self.build}/lib/{flavour}/lib{name}.a"
+            self.archives[key] = [self.edge("ar", [out], objects)] if objects else []
+        return self.archives[key]
+
+    def libraries(self, flavour, uses=()):
+        found = []
+        for name, library in self.table["libraries"].items():
+            if flavour in library["rooms"] or name in uses:
+                found += self.archive(flavour, name, sources(library["sources"]))
+        return found
+
+    def program(self, place, program):
+        """Edges for one program; its stripped image, or None when it cannot be built yet."""
+        name, kind = program["name"], program.get("kind", "domain")
+        script = program.get("script", DOMAIN_SCRIPT)
+        files = sources(program["sources"])
+        lacks = "sources" if not files else script if not os.path.exists(script) else None
+        if kind == "domain" and not lacks and not any(f.endswith("main.cpp") for f in files):
+            lacks = "main.cpp"
+        if lacks:
+            self.notes.append(f"{name} (no {lacks})")
+            return None
+        flags = f"{LINK} -T {script}"
+        if kind == "domain":
+            flags += f" --defsym=domain_base={DOMAIN_STEP * (place + 1):#x}"
+        objects = [self.compile(kind, f) for f in files]
+        libraries = self.libraries(kind, program.get("uses", ()))
+        full = f"{self.build}/bin/{name}.elf"
+        self.edge("link", [full], objects + libraries, implicit=[script], flags=flags)
+        return self.edge("strip", [f"{self.build}/image/{name}.elf"], [full])
+
+    def image(self):
+        chosen, domains, images = self.only, [], {}
+        for place, program in enumerate(self.table["program"]):
+            if chosen and program["name"] not in chosen:
+                continue
+            image = self.program(place, program)
+            if image and program.get("kind", "domain") == "domain":
+                domains.append((program["name"], image))
+            elif image:
+                images[program["name"]] = image
+        items = [f"domain:{name}={path}" for name, path in domains]
+        files = []
+        for entry in self.table.get("file", []):
+            for path in expand([entry["from"]]):
+                prefix = entry["name"]
+                name = prefix + os.path.basename(path) if prefix.endswith("/") else prefix
+                items.append(f"file:{name}={path}")
+                files.append(path)
+        ins = [path for _, path in domains] + files
+        tool = ["tools/bundle.py"]
+        bundle = f"{self.build}/bundle"
+        self.edge("bundle", [bundle], ins, implicit=tool, items=" ".join(items))
+        self.phony("programs", [bundle, *images.values()])
+        self.edge("cc", [f"{self.build}/tsc_khz"], ["tools/tsc_khz.c"])
+        final = ["programs"]
+        if "boot" in images and "cpudriver" in images:
+            parts = [images["boot"], images["cpudriver"], bundle]
+            self.edge(
+                "iso", [f"{self.build}/skerry.iso"], parts,
+                implicit=["tools/mkiso.py"], cmdline=shell_word(self.cmdline),
+            )  # fmt: skip
+            final = [f"{self.build}/skerry.iso", f"{self.build}/tsc_khz"]
+        self.phony("image", final)
+        self.lines.append("default image")
+
+    def host_archive(self, flavour):
+        files = set()
+        for library in self.table["libraries"].values():
+            if "host" in library["rooms"]:
+                files |= set(expand(library["sources"], (".cpp",)))
+        for program in self.table["program"]:
+            files |= set(expand(program.get("host", []), (".cpp",)))
+        support = expand(["tests/support/*.cpp"])
+        return self.archive(flavour, "skerry", sorted(files) + support)
+
+    def units(self):
+        binaries = []
+        folders = sorted(d for d in glob("tests/*") if os.path.basename(d) not in NOT_UNITS)
+        for folder in folders:
+            room, files = os.path.basename(folder), expand([f"{folder}/**"], (".cpp",))
+            threaded = [f for f in files if f.endswith("_tsan_test.cpp")]
+            plain = [f for f in files if f not in threaded]
+            binaries += self.unit_binary("host", f"{room}_tests", plain, SANITIZE)
+            binaries += self.unit_binary("tsan", f"{room}_tsan_tests", threaded, "-fsanitize=thread")
+        self.phony("tests", binaries)
+
+    def unit_binary(self, flavour, name, files, link):
+        if not any(f.endswith("_test.cpp") for f in files):
+            return []
+        ins = [self.compile(flavour, f) for f in files] + self.host_archive(flavour)
+        out = f"{self.build}/tests/{name}"
+        libs = "-fuse-ld=lld-19 -lgtest -lgtest_main -lpthread"
+        return [self.edge("host_link", [out], ins, flags=link, libs=libs)]
+
+    def fuzzers(self):
+        outs = []
+        for source in expand(["tests/fuzz/*_fuzz.cpp"]):
+            ins = [self.compile("fuzz", source)] + self.host_archive("fuzz")
+            out = f"{self.build}/fuzz/{os.path.basename(source)[:-4]}"
+            flags = f"{SANITIZE} -fsanitize=fuzzer"
+            outs.append(self.edge("host_link", [out], ins, flags=flags, libs="-fuse-ld=lld-19"))
+        self.phony("fuzz", outs)
+
+    def plugins(self):
+        outs = []
+        for source in expand(["tools/count/*.c", "tools/isolation/*.c"]):
+            out = f"{self.build}/plugin/{os.path.basename(source)[:-2]}.so"
+            outs.append(self.edge("cc", [out], [source], flags="-shared -fPIC"))
+        self.phony("plugins", outs)
+
+
+def shell_word(text):
+    quoted = "'" + text.replace("'", "'\\''") + "'" if text else ""
+    return quoted.replace("$", "$$")
+
+
+def main(arguments):
+    values = {"BUILD": "build", "PROGRAMS": "", "DEFINES": "", "CMDLINE": ""}
+    for key in values:
+        values[key] = os.environ.get(key, values[key])
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key not in values:
+            sys.exit(f"configure: unknown setting {argument!r}; known are {', '.join(values)}")
+        values[key] = value
+    with open("tools/programs.toml", "rb") as f:
+        table = tomllib.load(f)
+    only = values["PROGRAMS"].split()
+    unknown = set(only) - {p["name"] for p in table["program"]}
+    if unknown:
+        sys.exit(f"configure: no such program: {', '.join(sorted(unknown))}")
+    build = values["BUILD"]
+    plan = Plan(build, table, only, values["DEFINES"].split(), values["CMDLINE"])
+    plan.image()
+    plan.units()
+    plan.fuzzers()
+    plan.plugins()
+    text = "\n".join([f"builddir = {build}", *plan.lines]) + "\n"
+    path = os.path.join(build, "build.ninja")
+    old = open(path).read() if os.path.exists(path) else None
+    if text != old:
+        os.makedirs(build, exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
+    if plan.notes:
+        print("configure: left out", ", ".join(plan.notes), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    main(sys.argv[1:])

@@ -1,0 +1,109 @@
+"""QEMU's command line for checked settings, and the settings line that the guest reads."""
+import os
+import shlex
+import subprocess
+
+MAC = "52:54:00:77:00:02"
+TAP_GUEST, TAP_HOST = "10.77.0.2/24", "10.77.0.1"
+
+
+def host_cpus():
+    return len(os.sched_getaffinity(0))
+
+
+def tsc_khz(build):
+    """The host's TSC frequency as the guest will see it; measured once per boot of the host."""
+    cache = os.path.join(build, "tsc_khz.txt")
+    with open("/proc/sys/kernel/random/boot_id") as f:
+        boot = f.read().strip()
+    try:
+        with open(cache) as f:
+            known_boot, khz = f.read().split()
+        if known_boot == boot:
+            return khz
+    except (OSError, ValueError):
+        pass
+    khz = subprocess.run(
+        [os.path.abspath(os.path.join(build, "tsc_khz"))], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    partial = f"{cache}.{os.getpid()}"
+    with open(partial, "w") as f:
+        f.write(f"{boot} {khz}\n")
+    os.replace(partial, cache)
+    return khz
+
+
+def guest_line(run, khz):
+    """`key=value ...` for the guest. `ip=dhcp,A/n` means: ask, and take A/n when nobody answers."""
+    ip, gw = run.values["IP"], run.values["GW"]
+    if run.net == "tap" and not ip:
+        ip, gw = f"dhcp,{TAP_GUEST}", gw or TAP_HOST
+    elif run.net == "tap":
+        gw = gw or str(next(run.ip.network.hosts()))
+    elif run.net == "user" and ip:
+        gw = gw or "10.0.2.2"
+    poll = run.values["POLL"] or ("0" if run.cores > host_cpus() else "")
+    pairs = [("ip", ip), ("gw", gw), ("ip6", run.values["IP6"]), ("test", run.values["TEST"])]
+    pairs += [(k.lower(), run.values[k]) for k in ("PLACE", "COUNT", "SEED", "LOG")]
+    pairs += [("tsc_khz", khz), ("poll", poll)]
+    return " ".join(f"{key}={value}" for key, value in pairs if value)
+
+
+def network(run, tap):
+    if run.net == "none":
+        return []
+    if run.net == "tap":
+        backend = f"tap,id=net0,ifname={tap},script=no,downscript=no"
+    else:
+        # Port 0: the kernel chooses one that is free, so any number of runs fit on one host.
+        wanted = "".join(f",hostfwd={p}:127.0.0.1:0-:{port}" for p, port in run.forwards)
+        backend = f"user,id=net0{wanted}"
+    return ["-netdev", backend, "-device", f"{run.nic},netdev=net0,mac={MAC},romfile="]
+
+
+def serial(run, rundir):
+    """A terminal with Ctrl-A X, or a socket that may be connected to while a file gets all."""
+    if not run.headless:
+        log = f",logfile={comma(run.values['SERIAL'])}" if run.values["SERIAL"] else ""
+        return [
+            "-chardev", f"stdio,id=serial0,mux=on,signal=off{log}",
+            "-mon", "chardev=serial0,mode=readline", "-serial", "chardev:serial0",
+        ]  # fmt: skip
+    log = f"logfile={comma(run.values['SERIAL'])}"
+    if not run.values["SERIAL"]:
+        log = "logfile=/dev/stdout,logappend=on"
+    path = comma(os.path.join(rundir, "serial"))
+    return [
+        "-chardev", f"socket,id=serial0,path={path},server=on,wait=off,{log}",
+        "-serial", "chardev:serial0",
+    ]  # fmt: skip
+
+
+def comma(text):
+    """QEMU's option parser wants a comma inside a value doubled."""
+    return text.replace(",", ",,")
+
+
+def command(run, iso, rundir, khz, tap="", control=None):
+    """The whole argument list; `control` is an open file descriptor for our own QMP."""
+    extra = shlex.split(run.values["QEMU_ARGS"])
+    words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
+    words += ["-name", "skerry,debug-threads=on", "-machine", "pc"]
+    if "-icount" in extra:
+        # The counter then advances by one a nanosecond of virtual time.
+        khz = "1000000"
+    if "-accel" not in extra:
+        words += ["-accel", "tcg,thread=" + ("single" if "-icount" in extra else "multi")]
+    words += ["-cpu", run.values["CPU"], "-smp", str(run.cores), "-m", f"{run.mem}M", "-no-reboot"]
+    words += ["-cdrom", iso, "-boot", "d"]
+    line = guest_line(run, khz)
+    words += ["-fw_cfg", f"name=opt/skerry/cmdline,string={comma(line)}"]
+    words += serial(run, rundir)
+    words += ["-qmp", f"unix:{comma(os.path.join(rundir, 'qmp'))},server=on,wait=off"]
+    if control is not None:
+        words += ["-S", "-chardev", f"socket,id=control,fd={control}"]
+        words += ["-mon", "chardev=control,mode=control"]
+    words += network(run, tap)
+    if run.values["TEST"] == "1":
+        words += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    return words + extra

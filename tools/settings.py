@@ -1,0 +1,187 @@
+"""The KEY=value settings of `make run`: names, defaults, help, and what is legal for each.
+
+A setting comes from the command line of make or of tools/run.py, or from the environment. Whatever
+is wrong with one is said in a sentence (SettingError) before anything has been started.
+"""
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+
+# name: (default, what `make help` says)
+RUN = {
+    "CORES": ("4", "virtual CPUs, 1 to 255"),
+    "MEM": ("512M", "memory, as 512M or 2G"),
+    "CPU": ("max", "QEMU's CPU model"),
+    "NIC": ("e1000", "network card: e1000, or none"),
+    "NET": ("user", "user (no root needed), tap, or none; TAP= implies tap"),
+    "TAP": ("", "TAP device; an existing one is used and left, a missing one made and removed"),
+    "NETNS": ("", "network namespace to run in; made and removed when missing"),
+    "IP": ("", "guest address a.b.c.d/n; empty: DHCP, then 10.0.2.15 (user) or 10.77.0.2/24 (tap)"),
+    "GW": ("", "guest gateway; on tap also the host's address on a TAP that is made here"),
+    "IP6": ("", "guest IPv6 address a::b/n"),
+    "FORWARD": ("", "more ports of 127.0.0.1 to the guest with NET=user, as tcp:7,udp:7,tcp:5001"),
+    "TEST": ("", "1: start what only tests may use"),
+    "PLACE": ("", "which domain on which core, as netd:2,httpd:3"),
+    "COUNT": ("", "SERVICE:WARM:N, counting markers in a service"),
+    "SEED": ("", "random seed of the guest, a number"),
+    "LOG": ("", "log level: error, warn, info or trace"),
+    "POLL": ("", "polling budget; empty: 0 when there are more virtual CPUs than the host has"),
+    "SERIAL": ("", "file that gets a copy of the serial line; with HEADLESS=1 all of it"),
+    "HEADLESS": ("", "1: no terminal; serial to SERIAL or standard output; runs until signalled"),
+    "RUNDIR": ("", "folder for the sockets `serial` and `qmp`; empty: one of its own, removed"),
+    "ISO": ("", "image to boot; empty: BUILD/skerry.iso"),
+    "QEMU_ARGS": ("", "more arguments for QEMU"),
+    "DRY": ("", "1: print QEMU's command line and end"),
+}
+# name: (default, help) of the settings that other targets take.
+BUILD = {
+    "BUILD": ("build", "folder for everything that is built"),
+    "PROGRAMS": ("", "build only these programs of tools/programs.toml"),
+    "DEFINES": ("", "preprocessor names for all OS sources, as NAME=1"),
+    "CMDLINE": ("", "settings in GRUB's menu, for when QEMU hands over none"),
+}
+TEST = {
+    "ALLOW_MISSING": ("", "make test: 1 lets it pass where root or TAP are missing"),
+    "ONLY": ("", "make test: only these stages (check units tsan tools system)"),
+    "K": ("", "make test: only system tests that match, as pytest's -k"),
+}
+
+
+class SettingError(Exception):
+    pass
+
+
+def make_overrides(flags):
+    """Names that were set on make's command line, from MAKEFLAGS (`... -- A=1 B=x\\ y`)."""
+    _, dashes, rest = f" {flags} ".partition(" -- ")
+    words = re.findall(r"(?:\\.|[^\s\\])+", rest) if dashes else []
+    return [w.partition("=")[0].rstrip(":+?") for w in words if "=" in w]
+
+
+def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST)):
+    """Values of all known settings; arguments win over the environment."""
+    values = {name: environment.get(name) or default for name, (default, _) in known.items()}
+    given = make_overrides(environment.get("MAKEFLAGS", ""))
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals:
+            raise SettingError(f"{argument}: a setting has the form KEY=value")
+        given.append(name)
+        if name in values:
+            values[name] = value or known[name][0]
+    for name in given:
+        if name not in values and name not in also:
+            raise SettingError(f"{name}: no such setting; `make help` lists them")
+    return values
+
+
+def number(values, name, low, high):
+    text = values[name]
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
+        raise SettingError(f"{name}={text}: must be a number from {low} to {high}")
+    return int(text)
+
+
+def flag(values, name):
+    if values[name] not in ("", "0", "1"):
+        raise SettingError(f"{name}={values[name]}: must be 0 or 1")
+    return values[name] == "1"
+
+
+def choice(values, name, allowed):
+    if values[name] not in allowed:
+        raise SettingError(f"{name}={values[name]}: must be one of {', '.join(allowed)}")
+    return values[name]
+
+
+def matching(values, name, pattern, form):
+    if values[name] and not re.fullmatch(pattern, values[name]):
+        raise SettingError(f"{name}={values[name]}: must look like {form}")
+    return values[name]
+
+
+def address(values, name, kind, form):
+    text = values[name]
+    try:
+        if text and "interface" in kind.__name__.lower() and "/" not in text:
+            raise ValueError
+        return kind(text) if text else None
+    except ValueError:
+        raise SettingError(f"{name}={text}: must look like {form}") from None
+
+
+def megabytes(values):
+    text = values["MEM"]
+    match = re.fullmatch(r"([0-9]{1,7})([MG])", text)
+    amount = int(match[1]) * (1024 if match[2] == "G" else 1) if match else 0
+    if amount < 8:
+        raise SettingError(f"MEM={text}: must look like 512M or 2G, and be at least 8M")
+    return amount
+
+
+def forwards(text):
+    """(protocol, guest port) pairs; port 80 of TCP always comes first."""
+    pairs = [("tcp", 80)]
+    for word in filter(None, re.split(r"[ ,]+", text)):
+        match = re.fullmatch(r"(tcp|udp):([0-9]{1,5})", word)
+        if not match or not 0 < int(match[2]) < 65536:
+            raise SettingError(f"FORWARD={text}: must look like tcp:7,udp:7")
+        pair = (match[1], int(match[2]))
+        if pair not in pairs:
+            pairs.append(pair)
+    return pairs
+
+
+@dataclass
+class Run:
+    """Settings of one run, checked."""
+
+    values: dict
+    cores: int
+    mem: int  # MiB
+    nic: str
+    net: str  # user, tap or none
+    ip: object
+    gw: object
+    ip6: object
+    forwards: list
+    headless: bool
+    dry: bool
+
+
+def checked(values):
+    tap = matching(values, "TAP", r"[A-Za-z0-9_.-]{1,15}", "a device name of up to 15 characters")
+    matching(values, "NETNS", r"[A-Za-z0-9_.-]{1,64}", "a name")
+    if tap and values["NET"] == "user":
+        values["NET"] = "tap"
+    nic = choice(values, "NIC", ("e1000", "none"))
+    net = choice(values, "NET", ("user", "tap", "none"))
+    if tap and net != "tap":
+        raise SettingError(f"NET={net} and TAP={tap} contradict each other")
+    for name in ("SEED", "POLL"):
+        if values[name]:
+            number(values, name, 0, 10**18 - 1)
+    if values["LOG"]:
+        choice(values, "LOG", ("error", "warn", "info", "trace"))
+    matching(values, "PLACE", r"[a-z0-9_.-]+:\d+(,[a-z0-9_.-]+:\d+)*", "netd:2,httpd:3")
+    matching(values, "COUNT", r"[a-z0-9_.-]+:\d+:\d+", "udp:200:1000")
+    matching(values, "CPU", r"[A-Za-z0-9_.,+=-]+", "max or qemu64")
+    flag(values, "TEST")
+    return Run(
+        values=values,
+        cores=number(values, "CORES", 1, 255),
+        mem=megabytes(values),
+        nic=nic,
+        net="none" if nic == "none" else net,
+        ip=address(values, "IP", ipaddress.IPv4Interface, "10.77.0.2/24"),
+        gw=address(values, "GW", ipaddress.IPv4Address, "10.77.0.1"),
+        ip6=address(values, "IP6", ipaddress.IPv6Interface, "fd77::2/64"),
+        forwards=forwards(values["FORWARD"]),
+        headless=flag(values, "HEADLESS"),
+        dry=flag(values, "DRY"),
+    )
+
+
+def from_world(arguments):
+    return checked(gather(arguments, os.environ))
