@@ -103,6 +103,7 @@ class Cmdline {
 
     /// Nothing where the line did not say.
     std::optional<Ipv4Prefix> ip;
+    bool ip_after_dhcp{}; // `ip=dhcp,A/n`: ask first; `ip` and `gateway` hold when nobody answers
     std::optional<uint32_t> gateway;
     std::string_view ip6;   // as given: the stack knows how to read it
     std::string_view place; // as given: `name:core,name:core`; see core_for
@@ -166,6 +167,14 @@ class Cmdline {
         return true;
     }
 
+    constexpr bool take_ip(std::string_view value) {
+        const bool ask = value.starts_with("dhcp,");
+        if (ask) value.remove_prefix(5);
+        if (!keep(ip, parse_ipv4_prefix(value))) return false;
+        ip_after_dhcp = ask;
+        return true;
+    }
+
     constexpr bool take_test(std::string_view value) {
         const auto number = parse_number(value, 1);
         if (number) test = *number == 1;
@@ -175,7 +184,7 @@ class Cmdline {
     /// Nothing when the key is unknown, false when the value is bad.
     constexpr std::optional<bool> take(std::string_view key, std::string_view value) {
         constexpr uint64_t most = 0xffff'ffff;
-        if (key == "ip") return keep(ip, parse_ipv4_prefix(value));
+        if (key == "ip") return take_ip(value);
         if (key == "gw") return keep(gateway, parse_ipv4(value));
         if (key == "ip6") return keep(ip6, value);
         if (key == "test") return take_test(value);

@@ -37,6 +37,16 @@ TEST_F(CmdlineTest, ReadsEveryKey) {
     EXPECT_TRUE(problems.empty());
 }
 
+TEST_F(CmdlineTest, ReadsAnAddressForWhenNobodyAnswersDhcp) {
+    const auto c = parse("ip=dhcp,10.77.0.2/24 gw=10.77.0.1");
+    EXPECT_EQ(c.ip, (Ipv4Prefix{0x0a4d0002, 24}));
+    EXPECT_TRUE(c.ip_after_dhcp);
+    EXPECT_FALSE(parse("ip=10.77.0.2/24").ip_after_dhcp);
+    EXPECT_TRUE(problems.empty());
+    EXPECT_FALSE(parse("ip=dhcp,").ip);
+    EXPECT_EQ(problems.size(), 1u);
+}
+
 TEST_F(CmdlineTest, SaysNothingAboutWhatIsNotThere) {
     const auto c = parse("  \t ");
     EXPECT_FALSE(c.ip || c.gateway || c.seed || c.poll || c.tsc_khz || c.log_level || c.test);
