@@ -1,0 +1,41 @@
+#!/usr/bin/python3
+"""`make help`: every target and every KEY=value."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import settings  # noqa: E402
+
+TARGETS = {
+    "make": "build the image, BUILD/skerry.iso",
+    "make run": "boot it in QEMU; the terminal is its serial line, Ctrl-A X leaves",
+    "make test": "all checks and tests; ends with `N passed, N failed`",
+    "make check": "the rules of the tree: includes, format, instructions, sizes",
+    "make lint": "clang-tidy over all sources (minutes)",
+    "make counts": "instructions of each operation beside its target and other systems",
+    "make check-isolation": "prove on a run that CPU drivers share no memory",
+    "make units": "build the host tests into BUILD/tests",
+    "make fuzz": "build the fuzzers into BUILD/fuzz",
+    "make doctor": "look at this machine: tools, versions, QEMU, TAP, KVM",
+    "make setup": "install missing Debian packages; every other target begins with it",
+    "make compdb": "write BUILD/compile_commands.json for editors",
+    "make clean": "remove BUILD",
+}
+
+
+def table(title, rows):
+    print(title)
+    for name, text in rows:
+        print(f"  {name:22}{text}")
+    print()
+
+
+def setting_rows(group):
+    for name, (default, text) in group.items():
+        yield f"{name}={default}", text
+
+
+table("Targets", TARGETS.items())
+table("Settings of make run", setting_rows(settings.RUN))
+table("Settings of every build", setting_rows(settings.BUILD))
+table("Settings of make test", setting_rows(settings.TEST))
