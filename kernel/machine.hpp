@@ -15,8 +15,8 @@ namespace kernel {
 class Machine {
   public:
     // memory
-    virtual void flush_page(VirtAddr page) = 0;   // this core's TLB, current address space
-    virtual void flush_all() = 0;                 // all but global pages
+    virtual void flush_page(VirtAddr page) = 0; // this core's TLB, current address space
+    virtual void flush_all() = 0;               // all but global pages
     // other cores
     virtual void send_ipi(ApicId to, uint8_t vector) = 0;
     /// INIT and start-up interrupts; `start_page` is the physical page number below 256.
@@ -27,9 +27,8 @@ class Machine {
     virtual uint32_t port_in(uint16_t port, unsigned width) = 0;
     virtual void port_out(uint16_t port, unsigned width, uint32_t value) = 0;
     /// Programs line `gsi` to interrupt `core` by `vector`, masked until unmasked.
-    virtual Result<> route_interrupt(
-        uint32_t gsi, abi::InterruptMode mode, ApicId core, uint8_t vector
-    ) = 0;
+    virtual Result<>
+    route_interrupt(uint32_t gsi, abi::InterruptMode mode, ApicId core, uint8_t vector) = 0;
     virtual void mask_interrupt(uint32_t gsi, bool masked) = 0;
     // time
     virtual Instant now() = 0;
@@ -38,4 +37,4 @@ class Machine {
     ~Machine() = default;
 };
 
-}  // namespace kernel
+} // namespace kernel

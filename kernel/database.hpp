@@ -1,0 +1,76 @@
+// All capabilities of one core in one tree, ordered by (base up, end down, depth up, kind, extra),
+// with the greatest end of every subtree: whoever contains a range comes before it, whatever is
+// derived comes after, copies are neighbours. Every question is one look-up from the root.
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "kernel/slot.hpp"
+#include "lib/base/tree.hpp"
+
+namespace kernel {
+
+struct SlotLinks {
+    static Slot*& left(Slot& s) { return s.left; }
+
+    static Slot*& right(Slot& s) { return s.right; }
+
+    static Slot*& parent(Slot& s) { return s.parent; }
+
+    static uint8_t& height(Slot& s) { return s.height; }
+
+    static bool update(Slot& s);
+};
+
+class Database {
+  public:
+    using Slots = Tree<Slot, SlotLinks>;
+
+    /// `slot` says what it is (base .. extra) and is not in the tree.
+    void insert(Slot& slot);
+    /// Makes `into` (empty) a copy of `source` with these rights.
+    void insert_copy(Slot& source, Slot& into, Rights rights);
+    /// Empties the slot.
+    void erase(Slot& slot);
+    /// The capability in `from` moves to `into` (empty).
+    void relocate(Slot& from, Slot& into);
+
+    /// No other slot holds the same object.
+    bool is_last(Slot& slot) const;
+    /// A neighbouring copy, or nullptr.
+    Slot* copy_of(Slot& slot) const;
+    /// The nearest capability that `slot` derives from, or nullptr.
+    Slot* ancestor(Slot& slot) const;
+    /// The first descendant of `slot` that overlaps [begin, end), or nullptr.
+    Slot* descendant(const Slot& slot, uint64_t begin, uint64_t end) const;
+
+    Slot* descendant(const Slot& slot) const { return descendant(slot, slot.base, slot.end()); }
+
+    /// The descendant after `previous` (a descendant of `slot`), or nullptr.
+    Slot* descendant_after(const Slot& slot, Slot& previous) const;
+    /// The mapping by which the table at `base` hangs in the next level, or nullptr.
+    Slot* mapping_of_table(uint64_t base) const;
+    /// The first slot that overlaps [begin, end) of any kind and depth; then the next ones.
+    Slot* overlap(uint64_t begin, uint64_t end) const;
+    Slot* overlap_after(Slot& previous, uint64_t begin, uint64_t end) const;
+
+    // Ranges being revoked: few at a time. When more are asked for, the oldest mark is forgotten,
+    // which costs its revoker another call and nothing else.
+    void mark(Slot& slot);
+    void unmark(Slot& slot);
+    bool revoking(const Slot& slot) const;
+
+    size_t count() const { return count_; }
+
+    const Slots& slots() const { return slots_; }
+
+  private:
+    Slots slots_;
+    size_t count_{};
+    std::array<Slot*, 8> marks_{};
+    size_t marked_{}; // slots in marks_
+    size_t oldest_{};
+};
+
+} // namespace kernel

@@ -1,0 +1,87 @@
+// Who runs next: a ready list a priority with a bitmap over them, and the deadlines of those who
+// sleep in order of time. A small policy object: it knows nothing of messages or capabilities.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include "kernel/dispatcher.hpp"
+
+namespace kernel {
+
+struct LaterLinks {
+    static Dispatcher*& left(Dispatcher& d) { return d.later_left; }
+
+    static Dispatcher*& right(Dispatcher& d) { return d.later_right; }
+
+    static Dispatcher*& parent(Dispatcher& d) { return d.later_parent; }
+
+    static uint8_t& height(Dispatcher& d) { return d.later_height; }
+
+    static bool update(Dispatcher&) { return false; }
+};
+
+class Scheduler {
+  public:
+    /// Last of its priority.
+    void ready(Dispatcher& d) {
+        list(d).push_back(d);
+        mark(d);
+    }
+
+    /// First of its priority: it goes on where somebody else stopped on its behalf.
+    void ready_first(Dispatcher& d) {
+        list(d).push_front(d);
+        mark(d);
+    }
+
+    void unready(Dispatcher& d) {
+        list(d).remove(d);
+        if (list(d).empty()) bitmap_ &= ~(1u << d.priority);
+    }
+
+    void rotate(Dispatcher& d) {
+        list(d).remove(d);
+        list(d).push_back(d);
+    }
+
+    /// The first of the highest priority, or nullptr.
+    Dispatcher* top() const {
+        if (bitmap_ == 0) return nullptr;
+        return ready_[static_cast<size_t>(std::bit_width(bitmap_) - 1)].front();
+    }
+
+    bool alone(const Dispatcher& d) const {
+        const Ready& peers = ready_[d.priority];
+        return peers.front() == peers.back();
+    }
+
+    void sleep_until(Dispatcher& d, Instant deadline) {
+        d.deadline = deadline;
+        d.deadline_set = true;
+        later_.insert(d, [&](const Dispatcher& there) { return deadline < there.deadline; });
+    }
+
+    void forget_deadline(Dispatcher& d) {
+        if (!d.deadline_set) return;
+        later_.erase(d);
+        d.deadline_set = false;
+    }
+
+    /// Who has the earliest deadline, or nullptr.
+    Dispatcher* earliest() const { return later_.first(); }
+
+  private:
+    using Ready = List<Dispatcher, &Dispatcher::ready_hook>;
+
+    Ready& list(const Dispatcher& d) { return ready_[d.priority]; }
+
+    void mark(const Dispatcher& d) { bitmap_ |= 1u << d.priority; }
+
+    std::array<Ready, priorities> ready_;
+    uint32_t bitmap_{};
+    Tree<Dispatcher, LaterLinks> later_;
+};
+
+} // namespace kernel

@@ -1,0 +1,76 @@
+// A capability slot: one cache line that says who may do what with which range, and is itself the
+// node of the database that knows all slots of the core. A CNode is 64 of them, one page.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "lib/abi/capability.hpp"
+#include "lib/base/strong.hpp"
+
+namespace kernel {
+
+using abi::Kind;
+using abi::Rights;
+
+/// Bits of Slot::flags.
+namespace flag {
+constexpr uint8_t revoking = 1;   // a revoke of this slot is under way
+constexpr uint8_t borrowed = 2;   // the memory is another core's (inherited by what is derived)
+constexpr uint8_t held = 4;       // of the place, not the capability: inside a Dispatcher
+constexpr uint8_t maps_table = 8; // this mapping is of a next-level table, not of memory
+} // namespace flag
+
+struct Slot {
+    uint64_t base;
+    uint64_t bytes;
+    Kind kind;
+    Rights rights;
+    uint8_t depth;  // derivations from a capability given at boot or accepted
+    uint8_t height; // of the database's subtree below this slot
+    uint16_t entry; // mapping: the first entry it fills
+    uint8_t level;  // mapping: of the table it fills
+    uint8_t flags;
+    uint64_t extra; // endpoint: badge; doorbell: bit, or vector; mapping: table's physical address
+    Slot* left;
+    Slot* right;
+    Slot* parent;
+    uint64_t max_end; // greatest end in the subtree
+
+    bool empty() const { return kind == Kind::empty; }
+
+    uint64_t end() const { return base + bytes; }
+
+    bool has(uint8_t bit) const { return (flags & bit) != 0; }
+
+    bool contains(const Slot& other) const { return base <= other.base && other.end() <= end(); }
+
+    bool overlaps(uint64_t begin, uint64_t limit) const { return base < limit && begin < end(); }
+
+    /// Entries a mapping fills.
+    uint32_t entry_count() const {
+        return has(flag::maps_table) ? 1 : static_cast<uint32_t>(bytes >> (12 + 9 * (level - 1)));
+    }
+};
+
+static_assert(sizeof(Slot) == 64 && offsetof(Slot, extra) == 24 && offsetof(Slot, max_end) == 56);
+
+struct CNode {
+    std::array<Slot, abi::cnode_slots> slot;
+};
+
+static_assert(sizeof(CNode) == abi::bytes_of(Kind::cnode));
+
+/// One object? Mappings and loans are never copied: each is an object of its own.
+constexpr bool same_object(const Slot& a, const Slot& b) {
+    return a.base == b.base && a.bytes == b.bytes && a.kind == b.kind && a.depth == b.depth &&
+           a.extra == b.extra && a.kind != Kind::mapping && a.kind != Kind::loan;
+}
+
+/// Does `below` descend from `above`, or from a capability to the same object?
+constexpr bool descends(const Slot& below, const Slot& above) {
+    return below.depth > above.depth && above.contains(below);
+}
+
+} // namespace kernel
