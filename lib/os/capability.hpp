@@ -1,0 +1,299 @@
+// Every operation on a capability as a typed function: a handle is a slot number that knows its
+// kind, costs nothing, owns nothing. Owners of slots and memory are in space.hpp and memory.hpp.
+// Arguments, answers and errors of each operation: docs/abi.md.
+#pragma once
+
+#include "lib/abi/capability.hpp"
+#include "lib/base/time.hpp"
+#include "lib/os/syscall.hpp"
+
+namespace os {
+
+using abi::CapSlot;
+using abi::Kind;
+using abi::Op;
+using abi::Rights;
+
+/// A slot as a destination: an index in a CNode that one has a capability to.
+struct Place {
+    CapSlot cnode;
+    uint32_t index;
+};
+
+/// What cnode_describe tells of a slot.
+struct Description {
+    Kind kind;
+    Rights rights;
+    uint64_t base;
+    uint64_t bytes;
+    uint64_t badge;
+    uint64_t flags;
+};
+
+/// Any capability, by its slot.
+struct Cap {
+    CapSlot slot{};
+
+    constexpr bool is_null() const { return slot == abi::null_slot; }
+};
+
+/// Runs a step that may answer `again` until it is done.
+template <class Step>
+Result<> until_done(Step&& step) {
+    for (;;) {
+        const Result<> done = step();
+        if (done || done.error().top() != Err::again) return done;
+    }
+}
+
+struct CNode : Cap {
+    Result<> copy(uint32_t index, CapSlot source) const {
+        return command(Op::cnode_copy, slot, {index, source.raw});
+    }
+
+    Result<> mint(uint32_t index, CapSlot source, Rights rights) const {
+        return command(Op::cnode_mint, slot, {index, source.raw, rights.raw, 0});
+    }
+
+    Result<> move(uint32_t index, CapSlot source) const {
+        return command(Op::cnode_move, slot, {index, source.raw});
+    }
+
+    Result<> remove(uint32_t index) const {
+        return until_done([&] { return command(Op::cnode_delete, slot, {index}); });
+    }
+
+    /// All copies and descendants of the slot go; the slot itself stays.
+    Result<> revoke(uint32_t index) const {
+        return until_done([&] { return command(Op::cnode_revoke, slot, {index}); });
+    }
+
+    /// `bytes` is the size of each object; the slots `index`.. are filled.
+    Result<> retype(
+        uint32_t index,
+        CapSlot source,
+        Kind kind,
+        uint64_t offset,
+        uint64_t bytes,
+        uint64_t count = 1
+    ) const {
+        const auto kind_number = uint64_t{std::to_underlying(kind)};
+        return command(
+            Op::cnode_retype, slot, {index, source.raw, kind_number, offset, bytes, count}
+        );
+    }
+
+    Result<Description> describe(uint32_t index) const {
+        const Values v = TRY(invoke(Op::cnode_describe, slot, {index}));
+        const Rights rights{static_cast<uint8_t>(v[0] >> 8)};
+        return Description{Kind(static_cast<uint8_t>(v[0])), rights, v[1], v[2], v[3], v[4]};
+    }
+};
+
+/// A page table of any level.
+struct Table : Cap {
+    Result<> map(
+        uint32_t entry,
+        CapSlot what,
+        uint64_t offset,
+        Rights rights,
+        abi::MapFlags flags,
+        uint64_t count,
+        Place mapping
+    ) const {
+        const uint64_t how = rights.raw | (std::to_underlying(flags) << 8);
+        return command(
+            Op::table_map,
+            slot,
+            {entry, what.raw, offset, how, count, mapping.cnode.raw, mapping.index}
+        );
+    }
+};
+
+struct Mapping : Cap {
+    Result<> protect(Rights rights) const {
+        return command(Op::mapping_protect, slot, {rights.raw});
+    }
+};
+
+/// What came out of `wait`.
+struct Arrival {
+    bool is_message{};
+    bool has_capability{}; // in the receive slot
+    uint64_t events{};
+    uint64_t badge{};
+    std::array<uint64_t, abi::message_words> words{};
+};
+
+/// A message, or the answer to one.
+struct Words {
+    std::array<uint64_t, abi::message_words> word{};
+    CapSlot give{};     // null: none
+    bool move_it{};     // the sender's slot is emptied
+    bool came_with_cap{};
+
+    constexpr uint64_t capability() const {
+        return give.raw | (move_it ? abi::give_capability : 0);
+    }
+};
+
+struct DispatcherState {
+    uint64_t state, rip, rsp, rbp, rflags, vector;
+    uint64_t address, code, rax, rdi, rsi, rdx;
+    uint64_t busy_ns, dispatches, calls, priority;
+};
+
+struct Dispatcher : Cap {
+    Result<> configure(
+        CapSlot root,
+        CapSlot address_space,
+        CapSlot page_frame,
+        VirtAddr page_at,
+        unsigned priority,
+        CapSlot fault_bell = abi::null_slot
+    ) const {
+        return command(
+            Op::dispatcher_configure,
+            slot,
+            {root.raw, address_space.raw, page_frame.raw, page_at.raw, priority, fault_bell.raw}
+        );
+    }
+
+    Result<> start(VirtAddr entry, VirtAddr stack, uint64_t argument) const {
+        return command(Op::dispatcher_start, slot, {entry.raw, stack.raw, argument});
+    }
+
+    Result<> stop() const { return command(Op::dispatcher_stop, slot); }
+
+    Result<> set_priority(unsigned priority, Duration slice = {}) const {
+        const auto us = static_cast<uint64_t>(slice.us());
+        return command(Op::dispatcher_priority, slot, {priority, us});
+    }
+
+    Result<DispatcherState> state() const {
+        const Values a = TRY(invoke(Op::dispatcher_state, slot, {0}));
+        const Values b = TRY(invoke(Op::dispatcher_state, slot, {1}));
+        const Values c = TRY(invoke(Op::dispatcher_state, slot, {2}));
+        return DispatcherState{a[0], a[1], a[2], a[3], a[4], a[5], b[0], b[1],
+                               b[2], b[3], b[4], b[5], c[0], c[1], c[2], c[3]};
+    }
+
+    Result<> make_endpoint(Place to, uint64_t badge) const {
+        return command(Op::endpoint_make, slot, {to.cnode.raw, to.index, badge});
+    }
+
+    Result<> make_doorbell(Place to, unsigned bit) const {
+        return command(Op::doorbell_make, slot, {to.cnode.raw, to.index, bit});
+    }
+
+    /// `deadline` 0: none. A received capability lands in `receive`, which must be empty.
+    Result<Arrival> wait(Instant deadline, uint64_t flags, Place receive) const {
+        const auto until = static_cast<uint64_t>(deadline.ns);
+        return arrival(system_call(
+            Op::wait, slot, {until, flags, receive.cnode.raw, receive.index}
+        ));
+    }
+
+    Result<> reply(const Words& words) const {
+        return command(Op::reply, slot, packed(words));
+    }
+
+    /// Answers and waits for whatever comes next, without a deadline.
+    Result<Arrival> reply_wait(const Words& words) const {
+        return arrival(system_call(Op::reply_wait, slot, packed(words)));
+    }
+
+    Result<> yield() const { return command(Op::yield, slot); }
+
+  private:
+    static Values packed(const Words& w) {
+        return {w.capability(), w.word[0], w.word[1], w.word[2], w.word[3], w.word[4], w.word[5]};
+    }
+
+    static Result<Arrival> arrival(const abi::Answer& a) {
+        if (a.status != 0) return fail(Fault::from_raw(a.status));
+        const auto woke = abi::Woke(a.value[0] & 0xff);
+        if (woke == abi::Woke::events) return Arrival{.events = a.value[1]};
+        Arrival message{.is_message = true, .badge = a.badge};
+        message.has_capability = (a.value[0] & abi::woke_with_capability) != 0;
+        for (size_t i = 0; i < message.words.size(); ++i)
+            message.words[i] = a.value[i + 1];
+        return message;
+    }
+};
+
+struct Endpoint : Cap {
+    /// A procedure call into the domain behind it. A capability in the answer lands in the receive
+    /// slot (Words::came_with_cap).
+    Result<Words> call(const Words& w) const {
+        const Values v = TRY(invoke(
+            Op::call,
+            slot,
+            {w.capability(), w.word[0], w.word[1], w.word[2], w.word[3], w.word[4], w.word[5]}
+        ));
+        Words answer{.came_with_cap = v[0] == 1};
+        for (size_t i = 0; i < answer.word.size(); ++i)
+            answer.word[i] = v[i + 1];
+        return answer;
+    }
+};
+
+struct Doorbell : Cap {
+    Result<> ring() const { return command(Op::ring, slot); }
+};
+
+struct InterruptLine : Cap {
+    Result<> bind(CapSlot doorbell, abi::InterruptMode mode) const {
+        return command(Op::interrupt_bind, slot, {doorbell.raw, std::to_underlying(mode)});
+    }
+
+    Result<> acknowledge() const { return command(Op::interrupt_acknowledge, slot); }
+};
+
+struct PortRange : Cap {
+    Result<uint32_t> in(uint16_t port, unsigned width) const {
+        const Values v = TRY(invoke(Op::port_in, slot, {port, width}));
+        return static_cast<uint32_t>(v[0]);
+    }
+
+    Result<> out(uint16_t port, unsigned width, uint32_t value) const {
+        return command(Op::port_out, slot, {port, width, value});
+    }
+};
+
+struct RemoteVector {
+    ApicId apic;
+    uint8_t vector;
+};
+
+struct Core : Cap {
+    Result<> start(CapSlot ram, uint64_t start_page, uint64_t root, uint64_t hand_over) const {
+        return command(Op::core_start, slot, {ram.raw, start_page, root, hand_over});
+    }
+
+    Result<> accept(
+        Place to, Kind kind, uint64_t base, uint64_t bytes, Rights rights, uint64_t badge = 0
+    ) const {
+        const auto kind_number = uint64_t{std::to_underlying(kind)};
+        return command(
+            Op::core_accept,
+            slot,
+            {to.cnode.raw, to.index, kind_number, base, bytes, rights.raw, badge}
+        );
+    }
+
+    Result<> lend(CapSlot frame, Place loan) const {
+        return command(Op::core_lend, slot, {frame.raw, loan.cnode.raw, loan.index});
+    }
+
+    Result<RemoteVector> vector(CapSlot doorbell) const {
+        const Values v = TRY(invoke(Op::core_vector, slot, {doorbell.raw}));
+        return RemoteVector{{{static_cast<uint32_t>(v[0])}}, static_cast<uint8_t>(v[1])};
+    }
+
+    Result<Values> info(abi::CoreInfo which) const {
+        return invoke(Op::core_info, slot, {std::to_underlying(which)});
+    }
+};
+
+} // namespace os

@@ -1,0 +1,39 @@
+// First instruction of a domain, and its upcalls: stack, extended registers, and on to C++.
+// Entries get rdi = address of the dispatcher page, rsp = 16-byte aligned top, disabled = 1.
+
+#define RESUME 22      /* abi::Op::resume: checked in start.cpp */
+#define SELF 3         /* abi::slot::dispatcher */
+#define AREA_FAULT 1   /* abi::Area::fault */
+
+    .section .text._start, "ax", @progbits
+    .global _start
+    .type _start, @function
+_start:
+    xorl %ebp, %ebp            // ends backtraces
+    call os_start
+    ud2
+    .size _start, . - _start
+
+// The handler may use SSE; the CPU driver saved the general registers only (docs/abi.md, Faults).
+    .macro upcall name, handler
+    .section .text.\name, "ax", @progbits
+    .global \name
+    .type \name, @function
+\name:
+    xorl %ebp, %ebp
+    subq $512, %rsp            // FXSAVE area, 16-byte aligned (SDM vol. 1, 10.5)
+    fxsave64 (%rsp)
+    call \handler
+    fxrstor64 (%rsp)
+    movl $RESUME, %eax
+    movl $SELF, %edi
+    movl $AREA_FAULT, %esi
+    syscall                    // does not return
+    ud2
+    .size \name, . - \name
+    .endm
+
+    upcall os_upcall_page_fault, os_on_page_fault
+    upcall os_upcall_trap, os_on_trap
+
+    .section .note.GNU-stack, "", @progbits

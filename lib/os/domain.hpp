@@ -1,0 +1,74 @@
+// What a program finds itself to be: its name, its core, what it was given, and its event loop.
+// Every main has one shape: find what I was given, open it, offer it, serve.
+#pragma once
+
+#include <string_view>
+
+#include "lib/abi/startup.hpp"
+#include "lib/base/cmdline.hpp"
+#include "lib/base/result.hpp"
+#include "lib/base/time.hpp"
+#include "lib/os/space.hpp"
+
+namespace async {
+class Loop;
+}
+
+namespace os {
+
+/// Time on this core's clock.
+Instant now();
+
+class Domain {
+  public:
+    std::string_view name() const { return name_; }
+
+    CoreId core() const { return core_; }
+
+    unsigned core_count() const { return core_count_; }
+
+    /// The machine's settings, and the domain's own argument string.
+    const Cmdline& settings() const { return settings_; }
+
+    std::string_view command_line() const { return command_line_; }
+
+    std::string_view arguments() const { return arguments_; }
+
+    /// Seconds since 1970 when the machine started; 0 unknown.
+    uint64_t unix_time() const { return unix_time_; }
+
+    /// A capability the spawner gave under this name. There is no other way to obtain authority.
+    /// Errors: not_found.
+    Result<CapSlot> find_given(std::string_view name) const;
+
+    /// All that was given, by index. Errors: not_found past the end.
+    struct Given {
+        std::string_view name;
+        CapSlot slot;
+    };
+
+    Result<Given> given(size_t index) const;
+
+    async::Loop& loop();
+
+    /// Runs the event loop until stop(); answers stop's code.
+    int serve();
+    void stop(int code);
+
+  private:
+    friend class Startup;
+
+    std::string_view name_, command_line_, arguments_;
+    CoreId core_{};
+    unsigned core_count_{};
+    uint64_t unix_time_{};
+    Cmdline settings_{};
+    int code_{};
+};
+
+Domain& domain();
+
+} // namespace os
+
+/// The program: defined by each domain, called once. Its result goes to whoever started it.
+int domain_main(os::Domain& self);

@@ -1,0 +1,23 @@
+// What happens when this domain traps, breaks an invariant or ends: the upcalls' C++ half.
+#pragma once
+
+#include <string_view>
+
+#include "lib/abi/dispatcher_page.hpp"
+#include "lib/base/strong.hpp"
+
+namespace os {
+
+/// The page shared with the CPU driver; there from the first instruction on.
+abi::DispatcherPage& page();
+
+/// Maps the reserved page over a channel's page that lost its memory. False: no channel is there.
+bool bury(VirtAddr at);
+
+/// Says a last line to whoever started this domain. Cut at 160 characters.
+void last_words(std::string_view text);
+
+/// Tells the parent, who then deletes this domain.
+[[noreturn]] void exit(int64_t code);
+
+} // namespace os
