@@ -1,0 +1,142 @@
+#include "usr/memory/buddy.hpp"
+
+#include <algorithm>
+
+namespace memory {
+namespace {
+
+/// The largest naturally aligned power of two that starts at `base` and ends by `end`.
+uint64_t aligned_part(uint64_t base, uint64_t end) {
+    const uint64_t fits = std::bit_floor(end - base);
+    const uint64_t aligned = base == 0 ? largest_block : base & (0 - base);
+    return std::min({fits, aligned, largest_block});
+}
+
+} // namespace
+
+Result<> Buddy::add(PhysAddr base, uint64_t bytes, uint16_t root) {
+    if (!base.aligned(page_bytes) || bytes % page_bytes != 0) return fail(Err::misaligned);
+    const uint64_t end = base.raw + bytes;
+    size_t parts = 0;
+    for (uint64_t at = base.raw; at < end; at += aligned_part(at, end))
+        ++parts;
+    if (parts > max_blocks - count_) return fail(Err::no_space);
+    for (uint64_t at = base.raw; at < end;) {
+        const uint64_t part = aligned_part(at, end);
+        insert(index_of(phys(at)), {phys(at), part, root, Use::free});
+        at += part;
+    }
+    return {};
+}
+
+Result<Block> Buddy::allocate(uint64_t bytes) {
+    if (!std::has_single_bit(bytes) || bytes < page_bytes) return fail(Err::bad_argument);
+    std::optional<size_t> best;
+    for (size_t i = 0; i < count_; ++i) {
+        const Block& b = blocks_[i];
+        if (b.use != Use::free || b.bytes < bytes) continue;
+        if (!best || b.bytes < blocks_[*best].bytes) best = i;
+    }
+    if (!best) return fail(Err::no_memory);
+    const auto steps = static_cast<size_t>(
+        std::countr_zero(blocks_[*best].bytes) - std::countr_zero(bytes)
+    );
+    if (steps > max_blocks - count_) return fail(Err::no_memory);
+    while (blocks_[*best].bytes > bytes)
+        split(*best);
+    blocks_[*best].use = Use::granted;
+    return blocks_[*best];
+}
+
+Result<> Buddy::release(PhysAddr base, uint64_t bytes) {
+    size_t at = TRY(granted(base, bytes));
+    blocks_[at].use = Use::free;
+    while (const auto lower = merge(at))
+        at = *lower;
+    return {};
+}
+
+Result<> Buddy::park(PhysAddr base, uint64_t bytes) {
+    blocks_[TRY(granted(base, bytes))].use = Use::parked;
+    return {};
+}
+
+std::optional<Block> Buddy::find(PhysAddr base) const {
+    const size_t at = index_of(base);
+    if (at == count_ || blocks_[at].base != base) return std::nullopt;
+    return blocks_[at];
+}
+
+Sums Buddy::sums() const {
+    Sums sums{};
+    for (const Block& b : blocks()) {
+        sums.total += b.bytes;
+        if (b.use == Use::free) {
+            sums.free += b.bytes;
+            sums.largest = std::max(sums.largest, b.bytes);
+        }
+        if (b.use == Use::parked) sums.parked += b.bytes;
+    }
+    return sums;
+}
+
+/// Of the first block at or above `base`.
+size_t Buddy::index_of(PhysAddr base) const {
+    const auto it = std::ranges::lower_bound(blocks(), base, {}, &Block::base);
+    return static_cast<size_t>(it - blocks().begin());
+}
+
+Result<size_t> Buddy::granted(PhysAddr base, uint64_t bytes) const {
+    const size_t at = index_of(base);
+    if (at == count_ || blocks_[at].base != base || blocks_[at].bytes != bytes)
+        return fail(Err::not_found);
+    if (blocks_[at].use != Use::granted) return fail(Err::bad_state);
+    return at;
+}
+
+void Buddy::insert(size_t at, const Block& block) {
+    std::copy_backward(
+        blocks_.begin() + static_cast<ptrdiff_t>(at),
+        blocks_.begin() + static_cast<ptrdiff_t>(count_),
+        blocks_.begin() + static_cast<ptrdiff_t>(count_) + 1
+    );
+    blocks_[at] = block;
+    ++count_;
+}
+
+void Buddy::erase(size_t at) {
+    std::copy(
+        blocks_.begin() + static_cast<ptrdiff_t>(at) + 1,
+        blocks_.begin() + static_cast<ptrdiff_t>(count_),
+        blocks_.begin() + static_cast<ptrdiff_t>(at)
+    );
+    --count_;
+}
+
+/// The lower half stays at `at`.
+void Buddy::split(size_t at) {
+    Block& lower = blocks_[at];
+    lower.bytes /= 2;
+    Block upper = lower;
+    upper.base = lower.base + lower.bytes;
+    insert(at + 1, upper);
+}
+
+/// Joins the block with its buddy if that is free and of the same region: where they are then.
+std::optional<size_t> Buddy::merge(size_t at) {
+    const Block block = blocks_[at];
+    if (block.bytes == largest_block) return std::nullopt;
+    const PhysAddr base = phys(block.base.raw ^ block.bytes);
+    const size_t other = index_of(base);
+    if (other == count_) return std::nullopt;
+    const Block& buddy = blocks_[other];
+    const bool joins = buddy.base == base && buddy.bytes == block.bytes &&
+                       buddy.use == Use::free && buddy.root == block.root;
+    if (!joins) return std::nullopt;
+    const size_t lower = std::min(at, other);
+    blocks_[lower].bytes *= 2;
+    erase(lower + 1);
+    return lower;
+}
+
+} // namespace memory
