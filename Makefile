@@ -6,7 +6,7 @@ NINJA := ninja -f $(BUILD)/build.ninja
 export BUILD
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test check lint units fuzz plugins counts check-isolation doctor help clean compdb
+.PHONY: image setup configure run test check lint units fuzz plugins counts check-isolation doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -59,3 +59,6 @@ help:
 
 clean:
 	rm -rf $(BUILD)
+
+format: setup
+	@git ls-files -z --cached --others --exclude-standard '*.cpp' '*.hpp' | xargs -0 clang-format-19 -i

@@ -3,9 +3,9 @@
 
     tools/bundle.py OUT [domain:NAME=PATH | file:NAME=PATH]...
 
-Layout, little endian: 16-byte header {"SKERRYB1", u32 count, u32 total bytes}, `count` entries of 64
-bytes {name[48] padded with NUL, u32 offset, u32 bytes, u32 crc32, u32 kind (0 file, 1 domain)}, data.
-Domain images start on a page, files on a 64-byte line, offsets count from the start of the bundle.
+Layout, little endian: 16-byte header {"SKERRYB1", u32 count, u32 total bytes}, `count` entries of
+64 bytes {name[48] padded with NUL, u32 offset, u32 bytes, u32 crc32, u32 kind (0 file, 1 domain)},
+data. Domain images start on a page, files on a 64-byte line; offsets count from the start.
 """
 import struct
 import sys

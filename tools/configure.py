@@ -20,7 +20,8 @@ from glob import glob
 CXX, LD, AR, OBJCOPY = "clang++-19", "ld.lld-19", "llvm-ar-19", "llvm-objcopy-19"
 WARNINGS = "-Wall -Wextra -Wconversion -Wshadow -Wold-style-cast -Werror"
 COMMON = (
-    f"-std=c++23 -g -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS -ffile-compilation-dir=. {WARNINGS}"
+    "-std=c++23 -g -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS -ffile-compilation-dir=. "
+    f"{WARNINGS}"
 )
 FREESTANDING = (
     f"{COMMON} -O2 -ffreestanding -fno-exceptions -fno-rtti -fno-pic -fno-stack-protector "
@@ -229,7 +230,8 @@ class Plan:
             threaded = [f for f in files if f.endswith("_tsan_test.cpp")]
             plain = [f for f in files if f not in threaded]
             binaries += self.unit_binary("host", f"{room}_tests", plain, SANITIZE)
-            binaries += self.unit_binary("tsan", f"{room}_tsan_tests", threaded, "-fsanitize=thread")
+            name, link = f"{room}_tsan_tests", "-fsanitize=thread"
+            binaries += self.unit_binary("tsan", name, threaded, link)
         self.phony("tests", binaries)
 
     def unit_binary(self, flavour, name, files, link):

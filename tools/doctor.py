@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""`make doctor`: is this machine fit for Skerry? One line a finding; exits 1 when something is missing.
+"""`make doctor`: is this machine fit for Skerry? A line a finding; exits 1 when something lacks.
 
 KVM is believed only after a stub has run on it: there are machines whose /dev/kvm opens, creates a
 virtual machine, and then cannot run a long-mode guest.
@@ -124,7 +124,8 @@ def boots_stub(accel):
         f.flush()
         return output(
             "qemu-system-x86_64", "-nodefaults", "-display", "none", "-accel", accel, "-cpu", "max",
-            "-m", "32M", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-kernel", f.name,
+            "-m", "32M", "-no-reboot", "-kernel", f.name,
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
         )  # fmt: skip
 
 

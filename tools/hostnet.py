@@ -1,4 +1,4 @@
-"""TAP devices and network namespaces on the host: what is missing is made, and undone at the end."""
+"""TAP devices and network namespaces of the host: what lacks is made, and undone at the end."""
 import os
 import subprocess
 

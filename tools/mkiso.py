@@ -30,8 +30,8 @@ def check_size(paths):
     if sum(sizes.values()) > LIMIT:
         listed = ", ".join(f"{os.path.basename(p)} {n}" for p, n in sizes.items())
         sys.exit(
-            f"image: boot program, CPU driver and bundle have {sum(sizes.values())} bytes together, "
-            f"over the limit of {LIMIT} ({listed})"
+            f"image: boot program, CPU driver and bundle have {sum(sizes.values())} bytes "
+            f"together, over the limit of {LIMIT} ({listed})"
         )
 
 
@@ -55,7 +55,8 @@ def main(out, work, boot, cpudriver, bundle, cmdline=""):
     tree = os.path.join(work, "iso")
     shutil.rmtree(tree, ignore_errors=True)
     os.makedirs(os.path.join(tree, "boot/grub"))
-    for source, name in ((boot, "skerry-boot.elf"), (cpudriver, "cpudriver.elf"), (bundle, "bundle")):
+    parts = {"skerry-boot.elf": boot, "cpudriver.elf": cpudriver, "bundle": bundle}
+    for name, source in parts.items():
         shutil.copyfile(source, os.path.join(tree, "boot", name))
     grub_image(os.path.join(tree, "boot/grub/eltorito.img"), work)
     with open(os.path.join(tree, "boot/grub/grub.cfg"), "w") as f:

@@ -23,9 +23,8 @@ def tsc_khz(build):
             return khz
     except (OSError, ValueError):
         pass
-    khz = subprocess.run(
-        [os.path.abspath(os.path.join(build, "tsc_khz"))], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    probe = os.path.abspath(os.path.join(build, "tsc_khz"))
+    khz = subprocess.run([probe], capture_output=True, text=True, check=True).stdout.strip()
     partial = f"{cache}.{os.getpid()}"
     with open(partial, "w") as f:
         f.write(f"{boot} {khz}\n")

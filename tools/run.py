@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Boots the image in QEMU: `make run KEY=value...`; tools/settings.py has every setting.
 
-However this process ends, QEMU ends, and the TAP, the namespace and the run directory that were made
-here go: a janitor process waits for the end of a pipe that only this process holds open.
+However this process ends, QEMU ends, and the TAP, the namespace and the run directory that were
+made here go: a janitor process waits for the end of a pipe that only this process holds open.
 """
 import atexit
 import ctypes

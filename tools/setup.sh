@@ -26,7 +26,7 @@ elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
 elif command -v sudo >/dev/null && [ -t 0 ]; then
     as_root="sudo env"
 else
-    echo "setup: packages are missing and this is not root. Run this line, then the same command again:" >&2
+    echo "setup: packages are missing and this is not root. Run this line, then try again:" >&2
     echo "  apt-get update && apt-get install -y --no-install-recommends$missing" >&2
     exit 1
 fi

@@ -1,5 +1,5 @@
 /* Prints the frequency of the host's time-stamp counter in kHz. Under TCG the guest's RDTSC reads
- * this very counter, and a guest that measures it itself on a busy host has been off by 16 times. */
+ * this very counter; a guest that measured it itself on a busy host has been off by 16 times. */
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>

@@ -15,7 +15,8 @@ os.chdir(ROOT)
 def stub_elf(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stub")
     subprocess.run(["clang-19", "-c", f"{STUB}/stub.S", "-o", folder / "stub.o"], check=True)
-    link = ["ld.lld-19", "-static", "-nostdlib", "-z", "max-page-size=4096", "-T", f"{STUB}/link.ld"]
+    link = ["ld.lld-19", "-static", "-nostdlib", "-z", "max-page-size=4096"]
+    link += ["-T", f"{STUB}/link.ld"]
     subprocess.run([*link, folder / "stub.o", "-o", folder / "stub.elf"], check=True)
     return folder / "stub.elf"
 
@@ -26,5 +27,6 @@ def stub_iso(stub_elf, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("iso")
     (folder / "bundle").write_bytes(b"SKERRYB1" + bytes(8))
-    mkiso.main(*(str(p) for p in (folder / "stub.iso", folder, stub_elf, stub_elf, folder / "bundle")))
+    parts = (folder / "stub.iso", folder, stub_elf, stub_elf, folder / "bundle")
+    mkiso.main(*map(str, parts))
     return folder / "stub.iso"

@@ -107,7 +107,8 @@ def test_serial_file_gets_all(stub_iso, tmp_path):
 
 def test_qemus_own_complaint_is_shown(stub_iso):
     done = subprocess.run(
-        [RUN, f"ISO={stub_iso}", "HEADLESS=1", "QEMU_ARGS=-nonsense"], capture_output=True, text=True
+        [RUN, f"ISO={stub_iso}", "HEADLESS=1", "QEMU_ARGS=-nonsense"],
+        capture_output=True, text=True,
     )
     assert done.returncode == 1 and "nonsense" in done.stderr
 

@@ -1,0 +1,146 @@
+"""Rules of `make check` on what was built: instructions, wait loops, globals, segments, sizes."""
+import functools
+import os
+import re
+import subprocess
+from glob import glob
+
+from elftools.elf.elffile import ELFFile
+
+WRITE, EXECUTE = 1, 4  # SHF_WRITE, SHF_EXECINSTR
+PF_X, PF_W = 1, 2
+IMAGE_LIMIT = 4 << 20
+# Saving and restoring a domain's registers is the CPU driver's work; computing with them is not.
+STATE = re.compile(r"f?n?(x?save|xrstor|rstor|init)\w*$")
+VECTOR = re.compile(r"%(xmm|ymm|zmm|mm|st)\b|%(xmm|ymm|zmm|mm)\d")
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+LOGGER = "_ZN3log"  # the seam of lib/base/log.hpp: set once, in every program
+
+
+def disassemble(path, *sections):
+    words = ["llvm-objdump-19", "-d", "--no-show-raw-insn", "--no-leading-headers"]
+    words += [f"--section={s}" for s in sections]
+    return subprocess.run([*words, path], capture_output=True, text=True, check=True).stdout
+
+
+def vector_instructions(text):
+    """Lines of a disassembly that use SSE, AVX, MMX or x87 for more than saving state."""
+    for line in text.splitlines():
+        match = INSTRUCTION.match(line)
+        if not match:
+            continue
+        name, operands = match[2], match[3].split("#")[0]
+        x87 = name.startswith("f") and name not in ("fs",)
+        if (x87 or VECTOR.search(operands)) and not STATE.fullmatch(name):
+            yield line.strip()
+
+
+def loops_without_pause(text):
+    """Backward jumps within a function of the disassembly that jump over no PAUSE."""
+    body = []  # (address, mnemonic) since the function's label
+    for line in text.splitlines():
+        if re.match(r"^[0-9a-f]+ <.*>:$", line):
+            body = []
+        match = INSTRUCTION.match(line)
+        if not match:
+            continue
+        address, name = int(match[1], 16), match[2]
+        body.append((address, name))
+        jump = re.match(r"0x([0-9a-f]+)", match[3]) if name.startswith("j") else None
+        if jump and body[0][0] <= int(jump[1], 16) <= address:
+            turn = [n for a, n in body if a >= int(jump[1], 16)]
+            if "pause" not in turn:
+                yield line.strip()
+
+
+def writable_objects(path):
+    """Names of variables in an object file that live in writable memory, in order of address."""
+    with open(path, "rb") as f:
+        elf = ELFFile(f)
+        table = elf.get_section_by_name(".symtab")
+        for symbol in table.iter_symbols() if table else ():
+            index = symbol["st_shndx"]
+            if symbol["st_info"]["type"] != "STT_OBJECT" or not isinstance(index, int):
+                continue
+            section = elf.get_section(index)
+            if section["sh_flags"] & WRITE and not section.name.startswith(".data.rel.ro"):
+                yield symbol.name
+
+
+def has_initializers(path):
+    with open(path, "rb") as f:
+        return any(s.name.startswith((".init_array", ".ctors")) for s in ELFFile(f).iter_sections())
+
+
+@functools.cache
+def defined_objects(build):
+    """Object files of this build file; older ones of removed sources may lie about."""
+    with open(f"{build}/build.ninja") as f:
+        known = re.findall(r"^build (\S+\.o): cxx", f.read(), re.M)
+    return [path for path in known if os.path.exists(path)]
+
+
+def rules(build):
+    programs = sorted(glob(f"{build}/image/*.elf"))
+
+    def full(name):
+        return [p for p in [f"{build}/bin/{name}.elf"] if os.path.exists(p)]
+
+    def cpu_driver_uses_no_vector_registers():
+        for path in full("cpudriver") + full("boot"):
+            for line in vector_instructions(disassemble(path)):
+                yield f"{path}: {line}"
+
+    def polling_loops_pause():
+        for path in programs:
+            binary = path.replace("/image/", "/bin/")
+            for line in loops_without_pause(disassemble(binary, ".text.poll")):
+                yield f"{binary}: {line}"
+
+    def kernel_and_net_have_no_globals():
+        rooms = (f"{build}/obj/kernel/kernel/", f"{build}/obj/domain/net/")
+        for path in defined_objects(build):
+            if not path.startswith(rooms) or path.startswith(f"{build}/obj/domain/net/netd/"):
+                continue
+            for name in writable_objects(path):
+                if not name.startswith(LOGGER):
+                    yield f"{path}: {name}"
+
+    def nothing_runs_before_start():
+        for path in defined_objects(build):
+            if f"{build}/obj/host" in path or f"{build}/obj/tsan" in path:
+                continue
+            if f"{build}/obj/fuzz" not in path and has_initializers(path):
+                yield f"{path}: has a static constructor"
+
+    def no_segment_is_writable_and_executable():
+        for path in programs:
+            with open(path, "rb") as f:
+                for segment in ELFFile(f).iter_segments("PT_LOAD"):
+                    if segment["p_flags"] & PF_X and segment["p_flags"] & PF_W:
+                        yield f"{path}: segment at {segment['p_vaddr']:#x}"
+
+    def image_is_small():
+        total = image_bytes(build)
+        if total > IMAGE_LIMIT:
+            yield f"{total} bytes, {IMAGE_LIMIT} are allowed"
+
+    return [
+        cpu_driver_uses_no_vector_registers,
+        polling_loops_pause,
+        kernel_and_net_have_no_globals,
+        nothing_runs_before_start,
+        no_segment_is_writable_and_executable,
+        image_is_small,
+    ]
+
+
+def image_bytes(build):
+    parts = [f"{build}/image/boot.elf", f"{build}/image/cpudriver.elf", f"{build}/bundle"]
+    return sum(os.path.getsize(p) for p in parts if os.path.exists(p))
+
+
+def report_sizes(build):
+    print(f"  image: {image_bytes(build) / 1024:.0f} KiB of {IMAGE_LIMIT // 1024}")
+    for path in sorted(glob(f"{build}/image/*.elf")):
+        print(f"    {os.path.basename(path)[:-4]:12} {os.path.getsize(path) / 1024:7.0f} KiB")
