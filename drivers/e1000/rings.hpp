@@ -97,6 +97,7 @@ class RxRing {
     uint32_t room() const { return cursor_.room(); }
 
     uint32_t head() const { return cursor_.head(); }
+
     uint32_t tail() const { return cursor_.tail(); }
 
     const Counters& counters() const { return counters_; }
@@ -171,6 +172,7 @@ class TxRing {
     uint32_t room() const { return cursor_.room(); }
 
     uint32_t head() const { return cursor_.head(); }
+
     uint32_t tail() const { return cursor_.tail(); }
 
     bool empty() const { return cursor_.empty(); }

@@ -1,0 +1,151 @@
+// Moves buffers between the stack's queues and the card's rings: all that the driver does when it
+// is woken, without knowing by whom. Every buffer is in one place at a time; what the stack hands
+// over twice, or without having it, is counted and dropped.
+#pragma once
+
+#include <cstdint>
+
+#include "drivers/e1000/device.hpp"
+#include "drivers/e1000/rings.hpp"
+#include "lib/base/result.hpp"
+#include "lib/base/strong.hpp"
+#include "lib/netq/layout.hpp"
+#include "lib/netq/pool.hpp"
+
+namespace e1000 {
+
+constexpr size_t pool_buffers_max = 4096;
+static_assert(netq::buffer_bytes == buffer_bytes, "the card fills a whole buffer of the pool");
+
+template <hw::RegisterIo Io>
+class Pump {
+  public:
+    struct Counters {
+        uint64_t foreign{};  // descriptors or buffers that break the rules of the queue
+        uint64_t no_room{};  // received frames dropped since the stack does not read
+        uint64_t not_sent{}; // frames given back unsent
+    };
+
+    /// `area_at` is where the shared area begins in physical memory.
+    ///   errors   no_space (the area has more buffers than we can keep account of)
+    static Result<Pump>
+    over(Device<Io>& device, RxRing& rx, TxRing& tx, const netq::Area& area, PhysAddr area_at) {
+        if (area.layout().buffers > pool_buffers_max) return fail(Err::no_space);
+        return Pump{device, rx, tx, area, area_at};
+    }
+
+    /// Does everything there is to do, in both directions; at most one store to each tail.
+    ///   result   whether something was published to the stack: ring if it sleeps
+    bool run() {
+        reclaim();
+        receive();
+        refill();
+        transmit();
+        device_->publish(*rx_);
+        device_->publish(*tx_);
+        reclaim(); // QEMU's card has sent by now
+        // Buffers still in the card come back by interrupt: the stack may wait for just these. A
+        // cause that fell in between is latched, so the interrupt follows at once.
+        device_->interrupt_when_sent(!tx_->empty());
+        acknowledge();
+        const bool rx = side_.rx_return.take_published();
+        const bool tx = side_.tx_return.take_published();
+        return rx || tx || acknowledged_;
+    }
+
+    /// The last look before going to sleep. Frames in the card's ring raise an interrupt.
+    bool has_work() const {
+        return (side_.rx_provide.has_any() && rx_->room() > 0) ||
+               (side_.tx_provide.has_any() && tx_->room() > 0);
+    }
+
+    const Counters& counters() const { return counters_; }
+
+  private:
+    Pump(Device<Io>& device, RxRing& rx, TxRing& tx, const netq::Area& area, PhysAddr area_at)
+        : device_{&device}, rx_{&rx}, tx_{&tx}, layout_{area.layout()}, side_{area.driver()},
+          area_at_{area_at} {}
+
+    void receive() {
+        // Only what was there at first: frames that keep coming must not starve the other side.
+        for (uint32_t n = 0; n < ring_slots; ++n) {
+            const auto got = rx_->take();
+            if (!got) return;
+            if (got->bytes == 0 || !give(side_.rx_return, {got->tag, 0, got->bytes, 0})) {
+                if (got->bytes != 0) ++counters_.no_room;
+                provide(got->tag); // its buffer goes round again
+            }
+        }
+    }
+
+    void refill() {
+        while (rx_->room() > 0) {
+            const auto d = side_.rx_provide.take();
+            if (d && !*d) return;
+            if (side_.rx_provide.broken()) return;
+            if (!d || !custody_.enter((*d)->buffer))
+                ++counters_.foreign;
+            else
+                provide((*d)->buffer);
+        }
+    }
+
+    void transmit() {
+        while (tx_->room() > 0) {
+            const auto d = side_.tx_provide.take();
+            if (d && !*d) break;
+            if (side_.tx_provide.broken()) break;
+            if (!d || !custody_.enter((*d)->buffer))
+                ++counters_.foreign;
+            else
+                send(**d);
+        }
+    }
+
+    void send(const netq::Descriptor& d) {
+        if (tx_->send(address(d.buffer, d.offset), d.bytes, d.buffer)) return;
+        ++counters_.not_sent;
+        give(side_.tx_return, {d.buffer, 0, 0, static_cast<uint16_t>(netq::Flag::not_sent)});
+    }
+
+    void reclaim() {
+        while (const auto tag = tx_->reclaim())
+            give(side_.tx_return, {*tag, 0, 0, 0});
+    }
+
+    /// False when the stack does not take what is its own: then we still have the buffer.
+    bool give(netq::Producer& queue, const netq::Descriptor& d) {
+        if (!queue.push(d)) {
+            ++counters_.foreign;
+            return false;
+        }
+        INVARIANT(custody_.leave(d.buffer).has_value(), "what the card has, came in through us");
+        return true;
+    }
+
+    void provide(uint32_t buffer) {
+        INVARIANT(rx_->provide(address(buffer, 0), buffer).has_value(), "there was room");
+    }
+
+    void acknowledge() {
+        const bool rx = side_.rx_provide.acknowledge();
+        const bool tx = side_.tx_provide.acknowledge();
+        acknowledged_ = rx || tx;
+    }
+
+    PhysAddr address(uint32_t buffer, uint16_t offset) const {
+        return area_at_ + layout_.offset_of(buffer, offset);
+    }
+
+    Device<Io>* device_;
+    RxRing* rx_;
+    TxRing* tx_;
+    netq::Layout layout_;
+    netq::DriverSide side_;
+    PhysAddr area_at_;
+    netq::Custody<pool_buffers_max> custody_;
+    Counters counters_;
+    bool acknowledged_{};
+};
+
+} // namespace e1000
