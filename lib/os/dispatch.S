@@ -1,7 +1,7 @@
 // First instruction of a domain, and its upcalls: stack, extended registers, and on to C++.
 // Entries get rdi = address of the dispatcher page, rsp = 16-byte aligned top, disabled = 1.
 
-#define RESUME 22      /* abi::Op::resume: checked in start.cpp */
+#define RESUME 21      /* abi::Op::resume: checked in start.cpp */
 #define SELF 3         /* abi::slot::dispatcher */
 #define AREA_FAULT 1   /* abi::Area::fault */
 

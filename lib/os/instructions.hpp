@@ -1,0 +1,39 @@
+// The few instructions a domain needs that C++ has no word for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace os {
+
+inline uint64_t read_tsc() {
+    uint32_t low;
+    uint32_t high;
+    asm volatile("rdtsc" : "=a"(low), "=d"(high));
+    return uint64_t{high} << 32 | low;
+}
+
+/// Forwards, byte for byte.
+inline void copy_bytes(void* to, const void* from, size_t bytes) {
+    asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+inline void copy_bytes_backwards(std::byte* to, const std::byte* from, size_t bytes) {
+    to += bytes - 1;
+    from += bytes - 1;
+    asm volatile("std\n\trep movsb\n\tcld" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+inline void copy_words(void* to, const void* from, size_t words) {
+    asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+}
+
+inline void fill_bytes(void* to, int value, size_t bytes) {
+    asm volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(value) : "memory");
+}
+
+inline void fill_words(void* to, uint64_t value, size_t words) {
+    asm volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(value) : "memory");
+}
+
+} // namespace os

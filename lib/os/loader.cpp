@@ -1,0 +1,303 @@
+#include "lib/os/loader.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "lib/os/address_space.hpp"
+
+namespace os {
+namespace {
+
+// Indices in the second leaf, which holds what the domain itself never asks for. Index 0 is its
+// own capability, as in every leaf but the first (place_of).
+constexpr uint32_t page_frame_index = 1, image_frame_index = 2, first_loose_index = 3;
+
+Result<abi::Name> name_of(std::string_view text) {
+    abi::Name name;
+    if (text.empty() || text.size() > abi::name_bytes) return fail(Err::name_too_long);
+    std::ranges::copy(text, name.text.begin());
+    return name;
+}
+
+/// A CNode of the child, made visible under an index of our own root for as long as this lives.
+class ForeignLeaf {
+  public:
+    ForeignLeaf() = default;
+    ForeignLeaf(const ForeignLeaf&) = delete;
+
+    ~ForeignLeaf() {
+        if (leaf_ == 0) return;
+        (void)root_cnode().remove(leaf_);
+        slots().release_leaf(leaf_);
+    }
+
+    Result<> open(CapSlot cnode) {
+        const uint32_t leaf = TRY(slots().take_leaf());
+        if (const auto done = root_cnode().copy(leaf, cnode); !done) {
+            slots().release_leaf(leaf);
+            return fail(done.error());
+        }
+        leaf_ = leaf;
+        cnode_ = cnode;
+        return {};
+    }
+
+    CapSlot at(uint32_t index) const { return abi::slot_at(leaf_, index); }
+
+    Place place(uint32_t index) const { return {cnode_, index}; }
+
+    CNode cnode() const { return {{cnode_}}; }
+
+  private:
+    uint32_t leaf_{};
+    CapSlot cnode_{};
+};
+
+} // namespace
+
+class Builder final : public PagingSource {
+  public:
+    explicit Builder(const Launch& launch) : launch_{launch} {}
+
+    Result<Child> run() {
+        const elf::Image image = TRY(elf::Image::parse(launch_.image, image_limits));
+        const abi::Name name = TRY(name_of(launch_.name));
+        quota_ = TRY(describe(launch_.ram)).bytes;
+        TRY_VOID(make_cnodes());
+        TRY_VOID(make_objects());
+        TRY_VOID(fill_well_known());
+        TRY_VOID(load(image));
+        TRY_VOID(map_pages());
+        return finish(image, name);
+    }
+
+  private:
+    /// The next `bytes` of the quota.
+    Result<uint64_t> take(uint64_t bytes) {
+        if (bytes > quota_ - used_) return fail(Err::quota);
+        return std::exchange(used_, used_ + bytes);
+    }
+
+    Result<> make(Place to, Kind kind, uint64_t bytes) {
+        const uint64_t offset = TRY(take(bytes));
+        return CNode{{to.cnode}}.retype(to.index, launch_.ram, kind, offset, bytes);
+    }
+
+    Result<OwnedCap> make_cnode() {
+        const CapSlot slot = TRY(slots().take());
+        const auto made = make(place_of(slot), Kind::cnode, abi::bytes_of(Kind::cnode));
+        if (!made) {
+            slots().release(slot);
+            return fail(made.error());
+        }
+        return OwnedCap{slot};
+    }
+
+    Result<> make_cnodes() {
+        root_ = TRY(make_cnode());
+        leaf_ = TRY(make_cnode());
+        loose_ = TRY(make_cnode());
+        const CNode root{{root_.slot()}};
+        TRY_VOID(root.copy(0, leaf_.slot()));
+        TRY_VOID(root.copy(1, loose_.slot()));
+        TRY_VOID((CNode{{loose_.slot()}}.copy(0, loose_.slot())));
+        TRY_VOID(first_.open(leaf_.slot()));
+        TRY_VOID(second_.open(loose_.slot()));
+        paging_.emplace(first_.at(abi::slot::address_space), *this, tables_);
+        return {};
+    }
+
+    Result<> make_objects() {
+        using abi::bytes_of;
+        TRY_VOID(make(
+            first_.place(abi::slot::dispatcher), Kind::dispatcher, bytes_of(Kind::dispatcher)
+        ));
+        TRY_VOID(make(
+            first_.place(abi::slot::address_space),
+            Kind::address_space,
+            bytes_of(Kind::address_space)
+        ));
+        TRY_VOID(make(first_.place(abi::slot::arguments), Kind::frame, page_bytes));
+        return make(second_.place(page_frame_index), Kind::frame, page_bytes);
+    }
+
+    Result<> copy_unless_null(uint32_t index, CapSlot source) {
+        return source == abi::null_slot ? Result<>{} : first_.cnode().copy(index, source);
+    }
+
+    Result<> fill_well_known() {
+        TRY_VOID(copy_unless_null(abi::slot::root, root_.slot()));
+        TRY_VOID(copy_unless_null(abi::slot::leaf, leaf_.slot()));
+        TRY_VOID(copy_unless_null(abi::slot::quota, launch_.ram));
+        TRY_VOID(copy_unless_null(abi::slot::monitor, launch_.monitor));
+        TRY_VOID(copy_unless_null(abi::slot::parent, launch_.parent));
+        TRY_VOID(copy_unless_null(abi::slot::memory, launch_.memory));
+        const Dispatcher dispatcher{{first_.at(abi::slot::dispatcher)}};
+        return dispatcher.make_doorbell(
+            first_.place(abi::slot::self_doorbell), abi::event_channels
+        );
+    }
+
+    Result<> load(const elf::Image& image) {
+        uint64_t bytes = stack_bytes;
+        for (const elf::Segment& s : image.segments())
+            bytes += s.end_page() - s.first_page();
+        TRY_VOID(make(second_.place(image_frame_index), Kind::frame, bytes));
+        TRY_VOID(copy_segments(image, bytes));
+        uint64_t offset = 0;
+        for (const elf::Segment& s : image.segments()) {
+            const Rights rights = abi::read | (s.writable ? abi::write : abi::no_rights) |
+                                  (s.executable ? abi::execute : abi::no_rights);
+            const uint64_t part = s.end_page() - s.first_page();
+            TRY_VOID(map(virt(s.first_page()), image_frame_index, offset, part, rights));
+            offset += part;
+        }
+        const VirtAddr stack = virt(abi::stack_top.raw - stack_bytes);
+        return map(stack, image_frame_index, offset, stack_bytes, abi::read | abi::write);
+    }
+
+    Result<> copy_segments(const elf::Image& image, uint64_t bytes) {
+        const View view = TRY(View::make(
+            second_.at(image_frame_index), 0, bytes, abi::read | abi::write
+        ));
+        uint64_t offset = 0;
+        for (const elf::Segment& s : image.segments()) {
+            const uint64_t lead = s.address.raw - s.first_page();
+            std::ranges::copy(s.file, view.span().subspan(offset + lead).begin());
+            offset += s.end_page() - s.first_page();
+        }
+        return {};
+    }
+
+    Result<> map_pages() {
+        TRY_VOID(map(
+            abi::dispatcher_page_at, page_frame_index, 0, page_bytes, abi::read | abi::write
+        ));
+        return map_frame(
+            abi::arguments_at, first_.at(abi::slot::arguments), 0, page_bytes, abi::read
+        );
+    }
+
+    Result<> map(VirtAddr at, uint32_t index, uint64_t offset, uint64_t bytes, Rights rights) {
+        return map_frame(at, second_.at(index), offset, bytes, rights);
+    }
+
+    Result<> map_frame(
+        VirtAddr at, CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights
+    ) {
+        return paging_->map(at, {frame, offset, bytes, rights, {}, false}, [](CapSlot) {});
+    }
+
+    Result<Child> finish(const elf::Image& image, const abi::Name& name) {
+        Child child;
+        child.entry_ = image.entry();
+        child.dispatcher_ = OwnedCap{TRY(slots().copy(first_.at(abi::slot::dispatcher)))};
+        child.argument_frame_ = OwnedCap{TRY(slots().copy(first_.at(abi::slot::arguments)))};
+        TRY_VOID(child.dispatcher().configure(
+            root_.slot(),
+            first_.at(abi::slot::address_space),
+            second_.at(page_frame_index),
+            abi::dispatcher_page_at,
+            launch_.priority,
+            launch_.fault_bell
+        ));
+        child.arguments_ = TRY(View::make(
+            child.argument_frame_.slot(), 0, page_bytes, abi::read | abi::write
+        ));
+        write_arguments(**child.page(), name);
+        child.leaf_ = std::move(leaf_);
+        return child;
+    }
+
+    void write_arguments(abi::ArgumentPage& page, const abi::Name& name) const {
+        page.magic = abi::argument_magic;
+        page.domain = name;
+        page.core = launch_.core.raw;
+        page.core_count = launch_.core_count;
+        page.quota_bytes = quota_;
+        page.quota_used = used_;
+        page.free_leafs = 2;
+        page.unix_time = launch_.unix_time;
+        const size_t n = std::min(launch_.command_line.size(), page.command_line.size() - 1);
+        std::copy_n(launch_.command_line.begin(), n, page.command_line.begin());
+    }
+
+    // PagingSource: tables and mappings lie in the child's second leaf.
+
+    Result<CapSlot> next_loose() {
+        if (next_loose_ == abi::cnode_slots) return fail(Err::no_slots);
+        return second_.at(next_loose_++);
+    }
+
+    Result<CapSlot> make_table(Kind kind) override {
+        const CapSlot slot = TRY(next_loose());
+        TRY_VOID(make(place(slot), kind, abi::bytes_of(kind)));
+        return slot;
+    }
+
+    Result<CapSlot> mapping_slot() override { return next_loose(); }
+
+    void drop_mapping_slot(CapSlot) override {} // the build fails and everything goes
+
+    Place place(CapSlot slot) const override {
+        return second_.place(slot.raw % abi::cnode_slots);
+    }
+
+    const Launch& launch_;
+    uint64_t quota_{}, used_{};
+    OwnedCap root_, leaf_, loose_;
+    ForeignLeaf first_, second_;
+    uint32_t next_loose_{first_loose_index};
+    std::array<TableRecord, 24> tables_{};
+    std::optional<Paging> paging_; // once it is known where the child's root table is seen
+};
+
+Result<Child> Child::build(const Launch& launch) {
+    Builder builder{launch};
+    return builder.run();
+}
+
+Result<abi::ArgumentPage*> Child::page() {
+    if (arguments_.bytes() == 0) return fail(Err::bad_state);
+    return arguments_.as<abi::ArgumentPage>();
+}
+
+Result<> Child::add_argument(std::string_view text) {
+    auto& arguments = TRY(page())->arguments;
+    const auto end = std::ranges::find(arguments, '\0');
+    if (text.size() >= static_cast<size_t>(arguments.end() - end)) return fail(Err::no_space);
+    std::ranges::copy(text, end);
+    return {};
+}
+
+Result<> Child::give(std::string_view name, CapSlot what) {
+    abi::ArgumentPage& page_ = *TRY(page());
+    const abi::Name label = TRY(name_of(name));
+    if (page_.given_count == page_.given.size()) return fail(Err::no_slots);
+    const auto index = static_cast<uint32_t>(abi::slot::given + page_.given_count);
+    TRY_VOID((CNode{{leaf_.slot()}}.copy(index, what)));
+    page_.given[page_.given_count++] = {label, abi::slot_at(0, index).raw, 0};
+    return {};
+}
+
+Result<> Child::start() {
+    TRY_VOID(page());
+    TRY_VOID(dispatcher().start(entry_, abi::stack_top, abi::dispatcher_page_at.raw));
+    arguments_ = View{};
+    argument_frame_.reset();
+    leaf_.reset();
+    return {};
+}
+
+Result<> zero_ram(CapSlot ram) {
+    const Description what = TRY(describe(ram));
+    const CapSlot slot = TRY(slots().take());
+    const OwnedCap frame{slot};
+    const Place at = place_of(slot);
+    TRY_VOID((CNode{{at.cnode}}.retype(at.index, ram, Kind::frame, 0, what.bytes)));
+    const View view = TRY(View::make(slot, 0, what.bytes, abi::read | abi::write));
+    std::ranges::fill(view.span(), std::byte{0});
+    return {};
+}
+
+} // namespace os

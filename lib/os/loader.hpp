@@ -1,0 +1,65 @@
+// Builds a domain out of one RAM capability and an image: capability space, page tables, code and
+// data with W^X, stack, argument page. Everything of the domain is derived from that RAM, so
+// revoking it is the end of the domain, whatever it did meanwhile, and of a build that failed.
+#pragma once
+
+#include <string_view>
+
+#include "lib/base/elf.hpp"
+#include "lib/os/memory.hpp"
+
+namespace os {
+
+constexpr uint64_t stack_bytes = 64 * 1024;
+constexpr uint64_t smallest_quota = 256 * 1024;
+
+/// Where images may lie: compiled for the lowest 2 GiB.
+constexpr elf::Limits image_limits{abi::user_begin, virt(0x8000'0000)};
+
+struct Launch {
+    std::string_view name;
+    Bytes image;
+    CapSlot ram{}; // all zeroes; whole: nothing is derived from it
+    unsigned priority{};
+    CapSlot monitor{}, parent{}, memory{}; // endpoints, copied to the domain; null: none
+    CapSlot fault_bell{};                  // rung when it faults while disabled
+    CoreId core{};
+    unsigned core_count{};
+    uint64_t unix_time{};
+    std::string_view command_line;
+};
+
+/// A domain that was built; not running before start().
+class Child {
+  public:
+    Child() = default;
+    Child(Child&&) = default;
+    Child& operator=(Child&&) = default;
+
+    /// Errors: elf_*, name_too_long, quota (the image does not fit), and those of the invocations.
+    static Result<Child> build(const Launch& launch);
+
+    // Before start only.
+
+    /// Appends to the argument string. Errors: no_space, bad_state.
+    Result<> add_argument(std::string_view text);
+    /// Copies a capability into the next `given` slot. Errors: no_slots, name_too_long, bad_state.
+    Result<> give(std::string_view name, CapSlot what);
+    Result<> start();
+
+    Dispatcher dispatcher() const { return {{dispatcher_.slot()}}; }
+
+  private:
+    friend class Builder;
+
+    Result<abi::ArgumentPage*> page();
+
+    OwnedCap dispatcher_, leaf_, argument_frame_;
+    View arguments_;
+    VirtAddr entry_{};
+};
+
+/// Overwrites RAM that nothing is derived from with zeroes.
+Result<> zero_ram(CapSlot ram);
+
+} // namespace os

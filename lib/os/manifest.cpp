@@ -1,0 +1,96 @@
+#include "lib/os/manifest.hpp"
+
+#include <bit>
+
+#include "lib/abi/startup.hpp"
+
+namespace os {
+namespace {
+
+constexpr uint64_t kib = 1024;
+constexpr uint64_t least_quota_kib = 128, most_quota_kib = 1024 * 1024;
+
+bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+Result<uint64_t> number(std::string_view word, uint64_t most) {
+    const auto value = parse_number(word, most);
+    if (!value) return fail(Err::malformed);
+    return *value;
+}
+
+/// A name that fits a capability's and a domain's name field.
+Result<std::string_view> name(std::string_view word) {
+    if (word.empty()) return fail(Err::malformed);
+    if (word.size() > abi::name_bytes) return fail(Err::name_too_long);
+    return word;
+}
+
+} // namespace
+
+std::string_view take_word(std::string_view& line) {
+    while (!line.empty() && is_blank(line.front()))
+        line.remove_prefix(1);
+    size_t end = 0;
+    while (end < line.size() && !is_blank(line[end]))
+        ++end;
+    const std::string_view word = first_of(line, end);
+    line.remove_prefix(end);
+    return word;
+}
+
+Result<> Manifest::take_line(std::string_view line) {
+    std::string_view rest = take_until(line, '#');
+    const std::string_view verb = take_word(rest);
+    if (verb.empty()) return {};
+    if (verb == "device") return take_device(rest);
+    if (verb == "domain") return take_domain(rest);
+    return fail(Err::malformed);
+}
+
+Result<> Manifest::take_device(std::string_view rest) {
+    if (device_count_ == max_devices) return fail(Err::no_space);
+    DeviceEntry entry{.label = TRY(name(take_word(rest)))};
+    if (device(entry.label) != nullptr) return fail(Err::exists);
+    const std::string_view kind = take_word(rest);
+    if (kind == "ports" || kind == "lines") {
+        const bool ports = kind == "ports";
+        const uint64_t most = ports ? 0x10000 : 1024;
+        entry.kind = ports ? DeviceKind::ports : DeviceKind::lines;
+        entry.first = static_cast<uint32_t>(TRY(number(take_word(rest), most - 1)));
+        entry.count = static_cast<uint32_t>(TRY(number(take_word(rest), most - entry.first)));
+        if (entry.count == 0) return fail(Err::malformed);
+    } else if (kind == "irq") {
+        entry.kind = DeviceKind::irq;
+        entry.first = static_cast<uint32_t>(TRY(number(take_word(rest), 15)));
+        entry.count = 1;
+    } else if (kind == "window") {
+        entry.kind = DeviceKind::window;
+    } else {
+        return fail(Err::malformed);
+    }
+    if (!take_word(rest).empty()) return fail(Err::malformed);
+    devices_[device_count_++] = entry;
+    return {};
+}
+
+Result<> Manifest::take_domain(std::string_view rest) {
+    if (domain_count_ == max_domains) return fail(Err::no_space);
+    DomainEntry entry{.name = TRY(name(take_word(rest)))};
+    if (domain(entry.name) != nullptr) return fail(Err::exists);
+    entry.place = static_cast<uint8_t>(TRY(number(take_word(rest), 254)));
+    entry.priority = static_cast<uint8_t>(TRY(number(take_word(rest), 31)));
+    const uint64_t quota = TRY(number(take_word(rest), most_quota_kib));
+    if (quota < least_quota_kib) return fail(Err::malformed);
+    entry.quota = std::bit_ceil(quota * kib);
+    for (std::string_view word = take_word(rest); !word.empty(); word = take_word(rest)) {
+        if (entry.label_count == DomainEntry::max_labels) return fail(Err::no_space);
+        if (device(word) == nullptr) return fail(Err::not_found);
+        entry.label[entry.label_count++] = word;
+    }
+    domains_[domain_count_++] = entry;
+    return {};
+}
+
+} // namespace os

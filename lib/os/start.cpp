@@ -1,0 +1,120 @@
+// From the first instruction to domain_main, and the shared words every domain has.
+#include <atomic>
+#include <cstddef>
+
+#include "lib/base/invariant.hpp"
+#include "lib/base/log.hpp"
+#include "lib/os/domain.hpp"
+#include "lib/os/fault.hpp"
+#include "lib/os/instructions.hpp"
+#include "lib/os/logging.hpp"
+#include "lib/os/memory.hpp"
+
+extern "C" {
+void os_upcall_page_fault();
+void os_upcall_trap();
+[[noreturn]] void os_start(abi::DispatcherPage* page);
+}
+
+namespace os {
+namespace {
+
+// dispatch.S writes these numbers.
+static_assert(std::to_underlying(abi::Op::resume) == 21 && abi::slot::dispatcher == 3);
+static_assert(std::to_underlying(abi::Area::fault) == 1);
+
+constexpr size_t upcall_stack_bytes = 16384;
+alignas(16) constinit std::array<std::byte, upcall_stack_bytes> upcall_stack{};
+
+constinit abi::DispatcherPage* the_page = nullptr;
+constinit uint64_t ns_per_tick_32 = 0; // fixed point, 32 bits of fraction
+constinit Domain the_domain;
+
+std::string_view text_of(const char* begin, size_t most) {
+    size_t n = 0;
+    while (n < most && begin[n] != '\0')
+        ++n;
+    return {begin, n};
+}
+
+const abi::ArgumentPage& argument_page() {
+    return *reinterpret_cast<const abi::ArgumentPage*>(abi::arguments_at.raw);
+}
+
+void enable_upcalls() {
+    the_page->upcall_page_fault = reinterpret_cast<uint64_t>(&os_upcall_page_fault);
+    the_page->upcall_trap = reinterpret_cast<uint64_t>(&os_upcall_trap);
+    the_page->upcall_stack = reinterpret_cast<uint64_t>(upcall_stack.data() + upcall_stack.size());
+    the_page->wants_run_upcall = 0;
+    // The CPU driver reads the page when it likes: the entries come before the permission.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    the_page->disabled = 0;
+}
+
+} // namespace
+
+abi::DispatcherPage& page() {
+    return *the_page;
+}
+
+Domain& domain() {
+    return the_domain;
+}
+
+Instant now() {
+    const uint64_t ticks = read_tsc() - the_page->tsc_at_start;
+    const auto ns = static_cast<unsigned __int128>(ticks) * ns_per_tick_32 >> 32;
+    return {static_cast<int64_t>(ns)};
+}
+
+class Startup {
+  public:
+    static int run(abi::DispatcherPage* shared) {
+        the_page = shared;
+        if (shared->tsc_khz != 0) ns_per_tick_32 = (uint64_t{1'000'000} << 32) / shared->tsc_khz;
+        enable_upcalls();
+        const abi::ArgumentPage& given = argument_page();
+        INVARIANT(given.magic == abi::argument_magic, "the spawner wrote the argument page");
+        slots().begin(static_cast<uint32_t>(given.free_leafs));
+        if (given.quota_bytes != 0)
+            quota().begin(
+                abi::slot_at(0, abi::slot::quota), given.quota_bytes, given.quota_used
+            );
+        fill(the_domain, given);
+        return domain_main(the_domain);
+    }
+
+  private:
+    static void fill(Domain& self, const abi::ArgumentPage& given) {
+        self.name_ = text_of(given.domain.text.data(), abi::name_bytes);
+        self.command_line_ = text_of(given.command_line.data(), given.command_line.size());
+        self.arguments_ = text_of(given.arguments.data(), given.arguments.size());
+        self.core_ = {{static_cast<uint8_t>(given.core)}};
+        self.core_count_ = static_cast<unsigned>(given.core_count);
+        self.unix_time_ = given.unix_time;
+        // Whoever cares about unknown keys is init; here they are passed over.
+        self.settings_ = Cmdline::parse(self.command_line_, [](const Cmdline::Problem&) {});
+        begin_logging(self);
+    }
+};
+
+Result<Domain::Given> Domain::given(size_t index) const {
+    const abi::ArgumentPage& page = argument_page();
+    if (index >= page.given_count || index >= page.given.size()) return fail(Err::not_found);
+    const abi::GivenCapability& entry = page.given[index];
+    const std::string_view name = text_of(entry.name.text.data(), abi::name_bytes);
+    return Given{name, {{entry.slot}}};
+}
+
+Result<CapSlot> Domain::find_given(std::string_view name) const {
+    for (size_t i = 0;; ++i) {
+        const Given entry = TRY(given(i));
+        if (entry.name == name) return entry.slot;
+    }
+}
+
+} // namespace os
+
+void os_start(abi::DispatcherPage* page) {
+    os::exit(os::Startup::run(page));
+}

@@ -1,0 +1,79 @@
+#include "lib/os/manifest.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+using os::DeviceKind;
+using os::Manifest;
+
+struct Parsed {
+    Manifest manifest;
+    std::vector<std::string> bad;
+};
+
+Parsed parse(std::string_view text) {
+    Parsed parsed;
+    parsed.manifest =
+        Manifest::parse(text, [&](std::string_view line) { parsed.bad.emplace_back(line); });
+    return parsed;
+}
+
+TEST(Manifest, ReadsDevicesAndDomains) {
+    const auto [m, bad] = parse(
+        "# devices\n"
+        "device com1.ports ports 0x3f8 8   # the UART\n"
+        "device com1.irq irq 4\n"
+        "device pci.lines lines 16 8\n"
+        "device pci.window window\n"
+        "\n"
+        "domain console 0 18 256 com1.ports com1.irq\n"
+        "\tdomain netd 2 22 3000\n"
+    );
+    EXPECT_TRUE(bad.empty()) << bad.front();
+    ASSERT_EQ(m.devices().size(), 4u);
+    EXPECT_EQ(m.device("com1.ports")->first, 0x3f8u);
+    EXPECT_EQ(m.device("com1.ports")->count, 8u);
+    EXPECT_EQ(m.device("pci.window")->kind, DeviceKind::window);
+    ASSERT_EQ(m.domains().size(), 2u);
+    const os::DomainEntry& console = m.domains()[0];
+    EXPECT_EQ(console.name, "console");
+    EXPECT_EQ(console.priority, 18);
+    EXPECT_EQ(console.quota, 256u * 1024);
+    ASSERT_EQ(console.labels().size(), 2u);
+    EXPECT_EQ(console.labels()[1], "com1.irq");
+    EXPECT_EQ(m.domain("netd")->place, 2);
+    EXPECT_EQ(m.domain("netd")->quota, 4096u * 1024) << "rounded up to a block";
+}
+
+TEST(Manifest, LeavesOutABadLineAndKeepsTheRest) {
+    const auto [m, bad] = parse(
+        "domain a 0 40 256\n"        // priority
+        "domain b 0 4 1\n"           // quota
+        "domain c 0 4\n"             // too short
+        "domain d 0 4 256 nothing\n" // no such device
+        "domain abcdefghijklmnopq 0 4 256\n"
+        "device p ports 0xffff 2\n" // leaves the port space
+        "device q ports 1 0\n"
+        "device r irq 16\n"
+        "device s window 1\n"
+        "service x\n"
+        "domain good 1 4 256\n"
+        "domain good 2 4 256\n" // twice
+    );
+    EXPECT_EQ(bad.size(), 11u);
+    EXPECT_TRUE(m.devices().empty());
+    ASSERT_EQ(m.domains().size(), 1u);
+    EXPECT_EQ(m.domains()[0].place, 1);
+}
+
+TEST(Manifest, SurvivesAnyPrefixOfItself) {
+    const std::string text = "device a ports 0x10 4\ndomain b 1 2 256 a\n";
+    for (size_t n = 0; n <= text.size(); ++n)
+        EXPECT_LE(parse(std::string_view{text}.substr(0, n)).bad.size(), 1u);
+}
+
+} // namespace
