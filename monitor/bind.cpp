@@ -1,0 +1,231 @@
+// Bindings: from a client's wish to two ends that know each other, and apart again.
+#include <utility>
+
+#include "monitor/monitor.hpp"
+
+namespace monitor {
+
+Result<Described> Monitor::check_channel_frame(CapSlot frame) {
+    const Described what = TRY(kernel_.describe(frame));
+    if (what.kind != abi::Kind::frame) return fail(Err::cap_type);
+    if (!what.rights.has(abi::read | abi::write)) return fail(Err::cap_rights);
+    return what;
+}
+
+Result<uint32_t> Monitor::bind(uint32_t badge, std::string_view text, bool wait, CapSlot frame) {
+    Binding* made = nullptr;
+    const Result<> done = [&]() -> Result<> {
+        Client& caller = *TRY(client(badge));
+        const Name name = TRY(Name::from(text));
+        const Described what = TRY(check_channel_frame(frame));
+        if (caller.channels == abi::null_slot) return fail(Err::bad_state);
+        if (caller.client_ends >= client_ends_max) return fail(Err::quota);
+        const auto home = names_.home_of(name);
+        if (!home && !wait) return fail(Err::not_found);
+        made = TRY(bindings_.take(Binding::State::waiting, badge));
+        ++caller.client_ends;
+        made->is_client = true;
+        made->name = name;
+        made->frame = std::exchange(frame, abi::null_slot);
+        made->base = phys(what.base);
+        made->bytes = what.bytes;
+        made->rights = what.rights;
+        return home ? start(*made, *home) : Result<>{};
+    }();
+    drop(frame);
+    if (done) return bindings_.number_of(*made);
+    if (made != nullptr) discard(*made);
+    return fail(done.error());
+}
+
+Result<> Monitor::start(Binding& binding, CoreId home) {
+    return home == self_ ? bind_here(binding) : bind_there(binding);
+}
+
+Result<> Monitor::bind_here(Binding& binding) {
+    const NameTable::Entry* const entry = names_.find(binding.name, self_);
+    Client* const server = entry != nullptr ? clients_.find(entry->owner) : nullptr;
+    Client* const caller = clients_.find(binding.owner);
+    if (server == nullptr || caller == nullptr) return fail(Err::not_found);
+    if (server->server_ends >= server_ends_max) return fail(Err::busy);
+    const CapSlot bell = TRY(kernel_.copy(caller->channels));
+    const auto other = bindings_.take(Binding::State::offered, server->badge);
+    if (!other) {
+        kernel_.drop(bell);
+        return fail(other.error());
+    }
+    Binding& end = **other;
+    ++server->server_ends;
+    end.name = binding.name;
+    end.peer = binding.peer = self_;
+    end.peer_number = bindings_.number_of(binding);
+    end.frame = std::exchange(binding.frame, abi::null_slot);
+    end.bell = bell;
+    end.bytes = binding.bytes;
+    binding.peer_number = bindings_.number_of(end);
+    binding.state = Binding::State::asked;
+    post(end, Binding::News::incoming);
+    return {};
+}
+
+Result<> Monitor::bind_there(Binding& binding) {
+    binding.peer = *names_.home_of(binding.name);
+    Client* const caller = clients_.find(binding.owner);
+    if (caller == nullptr) return fail(Err::peer_gone);
+    TRY_VOID(vector_of(*caller));
+    TRY_VOID(need_link(binding.peer));
+    Peer& there = peer(binding.peer);
+    if (there.unanswered >= unanswered_max) return fail(Err::busy);
+    TRY_VOID(lend(binding));
+    ++there.unanswered;
+    binding.state = Binding::State::asked;
+    owe(binding, &Binding::owes_bind);
+    return {};
+}
+
+/// The loan and its borrower are on record before the message can leave.
+Result<> Monitor::lend(Binding& binding) {
+    LoanTable::Loan* loan = loans_.find(binding.base, binding.bytes);
+    if (loan == nullptr) {
+        if (loans_.full()) return fail(Err::no_space);
+        loan = &loans_.enter(TRY(kernel_.lend(binding.frame)), binding.base, binding.bytes);
+    }
+    loan->borrowers.insert(binding.peer);
+    ++loan->in_flight;
+    drop(binding.frame);
+    return {};
+}
+
+/// From here `binding` is told to its peer's monitor when its turn comes.
+void Monitor::owe(Binding& binding, bool Binding::*what) {
+    binding.*what = true;
+    if (!binding.debt_hook.linked()) peer(binding.peer).debts.push_back(binding);
+}
+
+void Monitor::settle(Binding& binding, Fault status) {
+    binding.status = status;
+    if (status == Err::none)
+        binding.state = Binding::State::established;
+    else
+        drop(binding.bell);
+    post(binding, Binding::News::established);
+}
+
+Result<> Monitor::answer(uint32_t badge, uint32_t number, Fault status) {
+    Client& owner = *TRY(client(badge));
+    Binding& binding = *TRY(binding_of(badge, number));
+    if (binding.is_client || !binding.taken || binding.state != Binding::State::offered)
+        return fail(Err::bad_state);
+    if (binding.news == Binding::News::peer_gone) return fail(Err::peer_gone);
+    if (binding.peer == self_) {
+        answer_here(binding, owner, status);
+        return {};
+    }
+    if (status == Err::none) TRY_VOID(vector_of(owner));
+    binding.status = status;
+    if (status != Err::none) disown(binding);
+    binding.state = status == Err::none ? Binding::State::established : Binding::State::closed;
+    owe(binding, &Binding::owes_answer);
+    return {};
+}
+
+void Monitor::answer_here(Binding& binding, Client& owner, Fault status) {
+    Binding* const other = bindings_.find(binding.peer_number);
+    INVARIANT(other != nullptr, "the ends of a local binding go together");
+    if (status == Err::none) {
+        const auto bell = owner.channels != abi::null_slot
+                            ? kernel_.copy(owner.channels)
+                            : Result<CapSlot>{fail(Err::bad_state)};
+        if (bell)
+            other->bell = *bell;
+        else
+            status = bell.error();
+    }
+    settle(*other, status);
+    if (status == Err::none)
+        binding.state = Binding::State::established;
+    else
+        discard(binding);
+}
+
+Result<> Monitor::unbind(uint32_t badge, uint32_t number) {
+    leave(*TRY(binding_of(badge, number)));
+    return {};
+}
+
+/// The owner of this end has gone, or wants no more of it.
+void Monitor::leave(Binding& binding) {
+    using enum Binding::State;
+    if (binding.state == abandoned || binding.state == closed) return;
+    const Binding::State was = binding.state;
+    const bool local = binding.peer == self_;
+    if (was == waiting || binding.news == Binding::News::peer_gone ||
+        (was == asked && binding.news == Binding::News::established))
+        return discard(binding);
+    if (local) {
+        Binding* const other = bindings_.find(binding.peer_number);
+        discard(binding);
+        if (other != nullptr) peer_lost(*other);
+        return;
+    }
+    disown(binding);
+    if (was == asked && binding.owes_bind) {
+        // The peer has not heard of it yet, and never will. The loan stays: it cannot be undone.
+        forget_debts(binding);
+        loans_.settled(binding.base, binding.bytes);
+        --peer(binding.peer).unanswered;
+        bindings_.release(binding);
+        return;
+    }
+    binding.state = was == asked ? abandoned : closed;
+    owe(binding, &Binding::owes_unbind);
+}
+
+/// The other end is gone: what the owner has not been told yet is overtaken by that.
+void Monitor::peer_lost(Binding& binding) {
+    using enum Binding::State;
+    if (binding.state == closed) return; // its owner has left as well: the word crossed ours
+    if (!binding.is_client && !binding.taken) return discard(binding);
+    if (binding.is_client && binding.news == Binding::News::established) {
+        drop(binding.bell);
+        binding.status = Err::peer_gone;
+        binding.state = asked; // as if it had been refused
+        return;
+    }
+    if (binding.is_client && binding.state == asked) return settle(binding, Err::peer_gone);
+    post(binding, Binding::News::peer_gone);
+}
+
+/// Takes the end away from its owner; what it holds goes.
+void Monitor::disown(Binding& binding) {
+    Client* const owner = clients_.find(binding.owner);
+    if (owner != nullptr && binding.state != Binding::State::abandoned &&
+        binding.state != Binding::State::closed) {
+        if (binding.news_hook.linked()) owner->news.remove(binding);
+        --(binding.is_client ? owner->client_ends : owner->server_ends);
+    }
+    binding.news = Binding::News::none;
+    drop(binding.frame);
+    drop(binding.bell);
+}
+
+void Monitor::forget_debts(Binding& binding) {
+    if (binding.debt_hook.linked()) peer(binding.peer).debts.remove(binding);
+    binding.owes_bind = binding.owes_answer = binding.owes_unbind = false;
+}
+
+/// Its owner has heard that nothing came of it.
+void Monitor::finish(Binding& binding) {
+    if (!binding.owes_unbind) return discard(binding);
+    disown(binding);
+    binding.state = Binding::State::closed;
+}
+
+/// The end exists no more, and nobody is told.
+void Monitor::discard(Binding& binding) {
+    disown(binding);
+    forget_debts(binding);
+    bindings_.release(binding);
+}
+
+} // namespace monitor

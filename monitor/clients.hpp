@@ -1,0 +1,63 @@
+// The domains of this core, by the badge of their endpoints. Badges cannot be forged: they are
+// given by init and by the spawner's calls, so a badge is who somebody is.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+
+#include "monitor/bindings.hpp"
+
+namespace monitor {
+
+/// Badges that init gives itself, before there is a spawner: known without `new_client`.
+constexpr uint32_t badge_init = 0, badge_spawn = 1, badges_of_init = 8;
+
+struct Client {
+    bool used{};
+    uint32_t badge{};
+    Name name;
+    CapSlot bell{};              // says: call next()
+    CapSlot channels{};          // rung by peers of its channels
+    std::optional<Bell> vector;  // the same from other cores, once it was needed
+    std::optional<CoreId> lost;  // a name of it went to this core
+    uint32_t client_ends{}, server_ends{};
+    NewsList news;
+};
+
+class ClientTable {
+  public:
+    static constexpr size_t capacity = 128;
+
+    /// Errors: exists, no_space.
+    Result<Client*> add(uint32_t badge, const Name& name) {
+        if (find(badge) != nullptr) return fail(Err::exists);
+        for (Client& client : clients_) {
+            if (client.used) continue;
+            client.used = true;
+            client.badge = badge;
+            client.name = name;
+            return &client;
+        }
+        return fail(Err::no_space);
+    }
+
+    Client* find(uint32_t badge) {
+        for (Client& client : clients_)
+            if (client.used && client.badge == badge) return &client;
+        return nullptr;
+    }
+
+    /// Its list of news is empty and it holds no capability any more.
+    void remove(Client& client) {
+        std::destroy_at(&client);
+        std::construct_at(&client);
+    }
+
+    std::span<Client> all() { return clients_; }
+
+  private:
+    std::array<Client, capacity> clients_{};
+};
+
+} // namespace monitor

@@ -1,0 +1,44 @@
+// A set of cores: 256 bits.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include "lib/base/strong.hpp"
+
+namespace monitor {
+
+constexpr size_t max_cores = 256; // what a CoreId can say
+
+class CoreSet {
+  public:
+    constexpr void insert(CoreId core) { words_[core.raw / 64] |= bit(core); }
+
+    constexpr void erase(CoreId core) { words_[core.raw / 64] &= ~bit(core); }
+
+    constexpr bool contains(CoreId core) const { return (words_[core.raw / 64] & bit(core)) != 0; }
+
+    constexpr bool empty() const { return (words_[0] | words_[1] | words_[2] | words_[3]) == 0; }
+
+    constexpr unsigned size() const {
+        unsigned count = 0;
+        for (uint64_t word : words_)
+            count += static_cast<unsigned>(std::popcount(word));
+        return count;
+    }
+
+    constexpr void erase_all(const CoreSet& other) {
+        for (size_t i = 0; i < words_.size(); ++i)
+            words_[i] &= ~other.words_[i];
+    }
+
+    friend constexpr bool operator==(const CoreSet&, const CoreSet&) = default;
+
+  private:
+    static constexpr uint64_t bit(CoreId core) { return uint64_t{1} << (core.raw % 64); }
+
+    std::array<uint64_t, max_cores / 64> words_{};
+};
+
+} // namespace monitor

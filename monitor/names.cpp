@@ -1,0 +1,89 @@
+#include "monitor/names.hpp"
+
+namespace monitor {
+
+NameTable::Entry* NameTable::find(const Name& name, CoreId home) {
+    for (Entry& entry : entries())
+        if (entry.used && entry.home == home && entry.name == name) return &entry;
+    return nullptr;
+}
+
+Result<NameTable::Entry*> NameTable::add(const Name& name, CoreId home, const CoreSet& untold) {
+    Entry* entry = find(name, home);
+    if (entry != nullptr && entry->present) return entry;
+    for (size_t i = 0; entry == nullptr && i < high_; ++i)
+        if (!entries_[i].used) entry = &entries_[i];
+    if (entry == nullptr) {
+        if (high_ == capacity) return fail(Err::no_space);
+        entry = &entries_[high_++];
+    }
+    *entry = {.name = name, .home = home, .used = true, .present = true, .untold = untold};
+    return entry;
+}
+
+bool NameTable::remove(const Name& name, CoreId home, const CoreSet& untold) {
+    Entry* const entry = find(name, home);
+    if (entry == nullptr || !entry->present) return false;
+    entry->present = false;
+    entry->untold = untold;
+    settle(*entry);
+    return true;
+}
+
+/// A name that is gone, and of which everybody knows, leaves its place.
+void NameTable::settle(Entry& entry) {
+    if (!entry.present && entry.untold.empty()) entry.used = false;
+}
+
+std::optional<CoreId> NameTable::home_of(const Name& name) const {
+    std::optional<CoreId> lowest;
+    for (size_t i = 0; i < high_; ++i) {
+        const Entry& entry = entries_[i];
+        if (!entry.present || entry.name != name) continue;
+        if (!lowest || entry.home < *lowest) lowest = entry.home;
+    }
+    return lowest;
+}
+
+Result<const NameTable::Entry*> NameTable::visible(uint32_t index) const {
+    for (size_t i = 0; i < high_; ++i) {
+        const Entry& entry = entries_[i];
+        if (!entry.present || home_of(entry.name) != entry.home) continue;
+        if (index-- == 0) return &entry;
+    }
+    return fail(Err::not_found);
+}
+
+size_t NameTable::count_of(CoreId home, uint32_t owner) const {
+    size_t count = 0;
+    for (size_t i = 0; i < high_; ++i) {
+        const Entry& entry = entries_[i];
+        if (entry.used && entry.home == home && entry.owner == owner) ++count;
+    }
+    return count;
+}
+
+const NameTable::Entry* NameTable::next_untold(CoreId peer) {
+    for (Entry& entry : entries()) {
+        if (!entry.used || !entry.untold.contains(peer)) continue;
+        entry.untold.erase(peer);
+        settle(entry); // keeps name, home and present: the caller still reads them
+        return &entry;
+    }
+    return nullptr;
+}
+
+void NameTable::tell_all(CoreId peer) {
+    for (Entry& entry : entries())
+        if (entry.present && entry.home != peer) entry.untold.insert(peer);
+}
+
+void NameTable::forget(CoreId peer) {
+    for (Entry& entry : entries()) {
+        if (!entry.used) continue;
+        entry.untold.erase(peer);
+        settle(entry);
+    }
+}
+
+} // namespace monitor
