@@ -38,8 +38,8 @@ FLAVOURS = {
     "domain": FREESTANDING,
     "kernel": f"{FREESTANDING} {NO_VECTORS} -mcmodel=kernel",
     "boot": f"{FREESTANDING} {NO_VECTORS}",
-    "host": f"{COMMON} -O1 {SANITIZE}",
-    "tsan": f"{COMMON} -O1 -fsanitize=thread",
+    "host": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 {SANITIZE}",
+    "tsan": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 -fsanitize=thread",
     "fuzz": f"{COMMON} -O1 {SANITIZE} -fsanitize=fuzzer-no-link",
 }
 LINK = "-static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096"
