@@ -127,7 +127,8 @@ class Core {
 
     const Statistics& statistics() const { return statistics_; }
 
-    size_t parked_loans() const { return given_count_; }
+    /// Ranges that cannot be used here because another core may use them.
+    size_t parked_loans() const { return loans_ + given_count_; }
 
   private:
     friend class Invoker;
@@ -137,10 +138,80 @@ class Core {
         return reinterpret_cast<T*>(window_ + physical);
     }
 
+    // capability space (capabilities.cpp)
+    Result<Slot*> find(const Dispatcher& d, uint64_t slot) const;
+    Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
+    Result<Slot*> place(Slot& cnode_capability, uint64_t index) const;
+    Result<> check_copy(const Slot& source, const Slot& into, Rights rights) const;
+    void make_object(Kind kind, uint64_t base);
+    Result<> derive(Slot& dispatcher, Slot& into, Kind kind, uint64_t extra);
+
+    // removal (removal.cpp)
+    Result<Slot*> blocker(Slot& slot, const Slot& start);
+    Result<Slot*> blocker_of_memory(Slot& slot) const;
+    Slot* blocker_of_table(Slot& table) const;
+    Slot* blocker_of_dispatcher(Slot& slot, const Slot& start);
+    Result<Slot*> deepest(Slot& start);
+    bool dispose_for(Slot& start, Slot& victim);
+    void dispose(Slot& victim);
+    Result<bool> revoke_one(Slot& slot);
+
+    // page tables (mapping.cpp)
+    Result<> check_memory(const Slot& table, const Slot& source, const MapRequest& request) const;
+    Result<> check_table(const Slot& table, Slot& source, const MapRequest& request) const;
+    void fill(const MapRequest& request, Slot& mapping, uint64_t first);
+    void unmap(Slot& mapping);
+    void flush(const Slot& mapping);
+    std::optional<VirtAddr> current_address(const Slot& mapping) const;
+    void adopt(Slot& mapping);
+
+    // dispatchers (dispatching.cpp)
+    Result<> check_configuration(const Dispatcher& d, const Configuration& wanted) const;
+    void hold_capability(Dispatcher& d, size_t which, Slot* capability);
+    void make_runnable(Dispatcher& d);
+    void sever(Dispatcher& d);
+    void unconfigure(Dispatcher& d);
+    void destroy(Dispatcher& d);
+    void switch_to(Dispatcher* next);
+    void give_run_upcall(Dispatcher& d);
+    void enter_upcall(Dispatcher& d, uint64_t entry);
+    void stop_by_fault(Dispatcher& d, uint64_t vector, uint64_t code, uint64_t address);
+    Result<> resume(Dispatcher& d, uint64_t area);
+    void yield();
+
+    // local messages (messages.cpp)
+    Result<Slot*> sent_capability(const Dispatcher& from, uint64_t word) const;
+    Result<Slot*> receive_place(const Dispatcher& to) const;
+    Result<bool> pass_capability(const Dispatcher& from, uint64_t word, const Dispatcher& to);
+    void commit_pass(uint64_t word, Slot& source, Slot& into);
+    void deliver(Dispatcher& caller, Dispatcher& callee, uint64_t badge, bool with_capability);
+    bool take_queued(Dispatcher& d);
+    void fail_caller(Dispatcher& caller, Fault why);
+    Result<> call(Dispatcher& caller, const Slot& endpoint);
+    Result<Dispatcher*> answer_caller(Dispatcher& d);
+    Result<> reply(Dispatcher& d);
+    Result<> reply_wait(Dispatcher& d);
+    Result<> wait(Dispatcher& d);
+    void listen(Dispatcher& d, int64_t deadline_ns, uint64_t flags);
+
+    // events (events.cpp)
+    void post(Dispatcher& d, unsigned bit);
+    void unbind_line(Line& line);
+    void mask_lines(const Slot& range);
+
+    // other cores (cores.cpp)
+    Result<> check_accept(const Root& root) const;
+    Result<> check_not_owned(uint64_t begin, uint64_t end) const;
+    bool given_away(uint64_t begin, uint64_t end) const;
+
     Machine& machine_;
     Config config_;
     uintptr_t window_;
     Dispatcher* current_{};
+    Instant switched_at_;
+    Instant slice_end_{};
+    const Dispatcher* donated_to_{}; // goes on within the slice of who called it
+    bool yielded_{};
     Scheduler scheduler_;
     Database database_;
     Vectors vectors_;
@@ -148,6 +219,7 @@ class Core {
     CNode boot_{};
     std::array<Slot, 64> given_{}; // Loans over RAM that other cores' kernels took for good
     size_t given_count_{};
+    size_t loans_{};
 };
 
 } // namespace kernel

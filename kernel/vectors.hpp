@@ -16,7 +16,7 @@ constexpr uint8_t first_vector = 0x30, last_vector = 0xef;
 constexpr uint8_t first_remote_vector = 0x70; // below: devices
 constexpr uint32_t interrupt_lines = 256;
 
-/// A device line that interrupts this core.
+/// A device line that interrupts this core; unused while it has no target.
 struct Line {
     Dispatcher* target; // nullptr: unused
     uint32_t gsi;
@@ -42,10 +42,19 @@ class Vectors {
     /// Gives `d` a vector by which other cores ring it, if it has none yet.
     uint8_t join(Dispatcher& d);
     void leave(Dispatcher& d);
-    const Sharers& sharers(uint8_t vector) const;
+    /// nullptr: not a vector for other cores.
+    const Sharers* sharers(uint8_t vector) const;
+
+    // lines routed anywhere, to other cores too
+    bool routed(uint32_t gsi) const { return (routed_[gsi / 64] >> (gsi % 64) & 1) != 0; }
+
+    void set_routed(uint32_t gsi) { routed_[gsi / 64] |= uint64_t{1} << (gsi % 64); }
+
+    void clear_routed(uint32_t gsi) { routed_[gsi / 64] &= ~(uint64_t{1} << (gsi % 64)); }
 
   private:
     std::array<Line, first_remote_vector - first_vector> lines_{};
+    std::array<uint64_t, interrupt_lines / 64> routed_{};
     std::array<Sharers, last_vector - first_remote_vector + 1> sharers_;
     size_t next_shared_{}; // the sharing is spread evenly
 };

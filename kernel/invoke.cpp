@@ -1,0 +1,419 @@
+// The one system call: which operation on which capability, with what right; then the operation.
+// Arguments are decoded here and nowhere else. What an operation does is elsewhere, too: it is the
+// same that boot uses.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kernel/answer.hpp"
+#include "kernel/core.hpp"
+
+namespace kernel {
+
+using abi::Op;
+
+/// One system call while it is carried out.
+class Invoker {
+  public:
+    Invoker(Core& core, Dispatcher& caller, Slot& cap) : core_{core}, caller_{caller}, cap_{cap} {}
+
+    Result<> run(uint64_t operation);
+
+  private:
+    using Handler = Result<> (*)(Invoker&);
+
+    struct Rule {
+        uint32_t kinds{}; // bit a kind
+        Rights rights{};
+        bool in_registers{}; // reads and answers in the caller's registers by itself
+        Handler handler{};
+    };
+
+    static constexpr uint32_t bit(Kind k) { return 1u << static_cast<unsigned>(k); }
+
+    static constexpr auto rules();
+
+    uint64_t argument(size_t i) const { return arguments_[i]; }
+
+    Result<uint32_t> narrow(size_t i) const;
+    Result<Rights> rights_argument(size_t i) const;
+
+    Result<Slot*> capability(size_t i) const { return core_.find(caller_, argument(i)); }
+
+    /// A slot given as CNode and index, empty.
+    Result<Slot*> empty_place(size_t i) const;
+    Result<Slot*> slot_in_cnode() const;
+
+    Result<Slot*> destination() const { return core_.place(cap_, argument(0)); }
+
+    Result<> own_dispatcher() const;
+    Result<> own_core() const;
+
+    void value(size_t i, uint64_t v) { caller_.registers.*word_registers[i] = v; }
+
+    Result<> copy();
+    Result<> mint();
+    Result<> move();
+    Result<> retype();
+    Result<> describe();
+    Result<> map();
+    Result<> configure();
+    Result<> priority();
+    Result<> state();
+    Result<> endpoint();
+    Result<> doorbell();
+    Result<> bind();
+    Result<uint16_t> port(size_t width_argument) const;
+    Result<> port_in();
+    Result<> port_out();
+    Result<> core_start();
+    Result<> core_accept();
+    Result<> core_lend();
+    Result<> core_vector();
+    Result<> core_info();
+
+    Core& core_;
+    Dispatcher& caller_;
+    Slot& cap_;
+    std::array<uint64_t, abi::argument_words> arguments_{};
+};
+
+constexpr auto Invoker::rules() {
+    std::array<Rule, static_cast<size_t>(Op::count_)> table{};
+    const auto on = [&](Op op, uint32_t kinds, Rights rights, Handler handler) {
+        table[static_cast<size_t>(op)] = {kinds, rights, false, handler};
+    };
+    const auto in_registers = [&](Op op, Kind kind, Rights rights, Handler handler) {
+        table[static_cast<size_t>(op)] = {bit(kind), rights, true, handler};
+    };
+    using enum Op;
+    using I = Invoker;
+    constexpr uint32_t cnode = bit(Kind::cnode), dispatcher = bit(Kind::dispatcher);
+    constexpr uint32_t core = bit(Kind::core), interrupt = bit(Kind::interrupt);
+    constexpr uint32_t tables = bit(Kind::page_table) | bit(Kind::page_directory) |
+                                bit(Kind::page_directory_pointers) | bit(Kind::address_space);
+    constexpr Rights write = abi::write, execute = abi::execute;
+
+    on(null_call, ~0u, {}, [](I&) -> Result<> { return {}; });
+    on(cnode_copy, cnode, write, [](I& i) { return i.copy(); });
+    on(cnode_mint, cnode, write, [](I& i) { return i.mint(); });
+    on(cnode_move, cnode, write, [](I& i) { return i.move(); });
+    on(cnode_delete, cnode, write, [](I& i) -> Result<> {
+        return i.core_.remove(*TRY(i.slot_in_cnode()));
+    });
+    on(cnode_revoke, cnode, write, [](I& i) -> Result<> {
+        return i.core_.revoke(*TRY(i.slot_in_cnode()));
+    });
+    on(cnode_retype, cnode, write, [](I& i) { return i.retype(); });
+    on(cnode_describe, cnode, {}, [](I& i) { return i.describe(); });
+    on(table_map, tables, write, [](I& i) { return i.map(); });
+    on(mapping_protect, bit(Kind::mapping), {}, [](I& i) -> Result<> {
+        return i.core_.protect(i.cap_, TRY(i.rights_argument(0)));
+    });
+
+    on(dispatcher_configure, dispatcher, write, [](I& i) { return i.configure(); });
+    on(dispatcher_start, dispatcher, write, [](I& i) {
+        Dispatcher& d = i.core_.dispatcher(i.cap_);
+        return i.core_.start(d, i.argument(0), i.argument(1), i.argument(2));
+    });
+    on(dispatcher_stop, dispatcher, write, [](I& i) {
+        return i.core_.stop(i.core_.dispatcher(i.cap_));
+    });
+    on(dispatcher_priority, dispatcher, write, [](I& i) { return i.priority(); });
+    on(dispatcher_state, dispatcher, abi::read, [](I& i) { return i.state(); });
+    on(endpoint_make, dispatcher, write, [](I& i) { return i.endpoint(); });
+    on(doorbell_make, dispatcher, write, [](I& i) { return i.doorbell(); });
+    on(Op::yield, dispatcher, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_dispatcher());
+        i.core_.yield();
+        return {};
+    });
+    in_registers(wait, Kind::dispatcher, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_dispatcher());
+        return i.core_.wait(i.caller_);
+    });
+    in_registers(reply, Kind::dispatcher, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_dispatcher());
+        return i.core_.reply(i.caller_);
+    });
+    in_registers(reply_wait, Kind::dispatcher, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_dispatcher());
+        return i.core_.reply_wait(i.caller_);
+    });
+    in_registers(resume, Kind::dispatcher, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_dispatcher());
+        return i.core_.resume(i.caller_, i.caller_.registers.rsi);
+    });
+    in_registers(call, Kind::endpoint, write, [](I& i) { return i.core_.call(i.caller_, i.cap_); });
+
+    on(Op::ring, bit(Kind::doorbell), write, [](I& i) { return i.core_.ring(i.cap_); });
+    on(interrupt_bind, interrupt, write, [](I& i) { return i.bind(); });
+    on(interrupt_acknowledge, interrupt, write, [](I& i) {
+        return i.core_.acknowledge_interrupt(i.cap_);
+    });
+    on(Op::port_in, bit(Kind::io_port), abi::read, [](I& i) { return i.port_in(); });
+    on(Op::port_out, bit(Kind::io_port), write, [](I& i) { return i.port_out(); });
+    on(Op::core_start, core, write, [](I& i) { return i.core_start(); });
+    on(Op::core_accept, core, execute, [](I& i) { return i.core_accept(); });
+    on(Op::core_lend, core, execute, [](I& i) { return i.core_lend(); });
+    on(Op::core_vector, core, execute, [](I& i) { return i.core_vector(); });
+    on(Op::core_info, core, {}, [](I& i) { return i.core_info(); });
+    return table;
+}
+
+Result<> Invoker::run(uint64_t operation) {
+    static constexpr auto table = rules();
+    static_assert(std::ranges::all_of(table, [](const Rule& r) { return r.handler != nullptr; }));
+    if (operation >= table.size()) return fail(Err::bad_operation);
+    const Rule& rule = table[operation];
+    if ((rule.kinds & bit(cap_.kind)) == 0) return fail(Err::bad_operation);
+    if (!cap_.rights.has(rule.rights)) return fail(Err::cap_rights);
+    if (rule.in_registers) return rule.handler(*this);
+    for (size_t i = 0; i < arguments_.size(); ++i) {
+        arguments_[i] = caller_.registers.*word_registers[i];
+    }
+    clear_answer(caller_.registers);
+    return rule.handler(*this);
+}
+
+Result<uint32_t> Invoker::narrow(size_t i) const {
+    if (argument(i) > UINT32_MAX) return fail(Err::bad_argument);
+    return static_cast<uint32_t>(argument(i));
+}
+
+Result<Rights> Invoker::rights_argument(size_t i) const {
+    if (argument(i) > abi::all_rights.raw) return fail(Err::bad_argument);
+    return Rights{static_cast<uint8_t>(argument(i))};
+}
+
+Result<Slot*> Invoker::empty_place(size_t i) const {
+    return core_.place(*TRY(capability(i)), argument(i + 1));
+}
+
+/// The slot that argument 0 names in the CNode, whatever is in it.
+Result<Slot*> Invoker::slot_in_cnode() const {
+    if (argument(0) >= abi::cnode_slots) return fail(Err::bad_argument);
+    return &core_.cnode(cap_).slot[argument(0)];
+}
+
+Result<> Invoker::own_dispatcher() const {
+    if (cap_.base != caller_.self.raw) return fail(Err::bad_argument);
+    return {};
+}
+
+Result<> Invoker::own_core() const {
+    const uint64_t own = abi::core_space + core_.config().apic.raw;
+    if (cap_.base != own || cap_.bytes != 1) return fail(Err::foreign);
+    return {};
+}
+
+Result<> Invoker::copy() {
+    Slot* const into = TRY(destination());
+    Slot* const source = TRY(capability(1));
+    return core_.copy(*source, *into, source->rights);
+}
+
+Result<> Invoker::mint() {
+    Slot* const into = TRY(destination());
+    Slot* const source = TRY(capability(1));
+    const Rights rights = TRY(rights_argument(2));
+    // a badge is set where the endpoint is made, and never changes
+    if (argument(3) != 0 && argument(3) != source->extra) return fail(Err::bad_argument);
+    return core_.copy(*source, *into, rights);
+}
+
+Result<> Invoker::move() {
+    Slot* const into = TRY(destination());
+    return core_.move(*TRY(core_.find_changeable(caller_, argument(1))), *into);
+}
+
+Result<> Invoker::retype() {
+    const uint64_t index = argument(0), count = argument(5);
+    if (argument(2) >= abi::kind_names.size()) return fail(Err::bad_argument);
+    if (index >= abi::cnode_slots || count > abi::cnode_slots - index) {
+        return fail(Err::bad_argument);
+    }
+    Slot* const source = TRY(capability(1));
+    const std::span<Slot> into{&core_.cnode(cap_).slot[index], count};
+    const auto kind = static_cast<Kind>(argument(2));
+    return core_.retype(*source, kind, argument(3), argument(4), into);
+}
+
+Result<> Invoker::describe() {
+    const Slot& slot = *TRY(slot_in_cnode());
+    const bool badged = slot.kind == Kind::endpoint || slot.kind == Kind::doorbell;
+    value(0, static_cast<uint64_t>(slot.kind) | uint64_t{slot.rights.raw} << 8);
+    value(1, slot.base);
+    value(2, slot.bytes);
+    value(3, badged ? slot.extra : 0);
+    value(4, slot.flags & (flag::revoking | flag::borrowed));
+    return {};
+}
+
+Result<> Invoker::map() {
+    const uint64_t rights = argument(3) & 0xff;
+    if (rights > abi::all_rights.raw || argument(0) >= table_entries) {
+        return fail(Err::bad_argument);
+    }
+    if (argument(4) > table_entries) return fail(Err::bad_argument);
+    const MapRequest request{
+        .entry = static_cast<uint32_t>(argument(0)),
+        .offset = argument(2),
+        .rights = Rights{static_cast<uint8_t>(rights)} & (abi::read | abi::write | abi::execute),
+        .flags = argument(3) >> 8,
+        .count = static_cast<uint32_t>(argument(4)),
+    };
+    Slot* const source = TRY(capability(1));
+    return core_.map(cap_, *source, request, *TRY(empty_place(5)));
+}
+
+Result<> Invoker::configure() {
+    // nobody makes somebody more urgent than himself
+    if (argument(4) > caller_.priority) return fail(Err::bad_argument);
+    const Configuration wanted{
+        .cspace = TRY(capability(0)),
+        .vspace = TRY(capability(1)),
+        .page = TRY(capability(2)),
+        .page_address = virt(argument(3)),
+        .priority = static_cast<uint8_t>(argument(4)),
+        .fault_bell = argument(5) == 0 ? nullptr : TRY(capability(5)),
+    };
+    return core_.configure(cap_, wanted);
+}
+
+Result<> Invoker::priority() {
+    constexpr uint64_t most_us = 1'000'000;
+    if (argument(0) > caller_.priority || argument(1) > most_us) return fail(Err::bad_argument);
+    const auto slice = microseconds(static_cast<int64_t>(argument(1)));
+    Dispatcher& d = core_.dispatcher(cap_);
+    return core_.set_priority(d, static_cast<uint8_t>(argument(0)), slice);
+}
+
+Result<> Invoker::state() {
+    const Dispatcher& d = core_.dispatcher(cap_);
+    const Registers& r = d.registers;
+    std::array<uint64_t, 6> words{};
+    if (argument(0) == 0) {
+        words = {static_cast<uint64_t>(d.state), r.rip, r.rsp, r.rbp, r.rflags, d.fault_vector};
+    } else if (argument(0) == 1) {
+        words = {d.fault_address, d.fault_code, r.rax, r.rdi, r.rsi, r.rdx};
+    } else if (argument(0) == 2) {
+        const auto cpu_ns = static_cast<uint64_t>(d.cpu_ns);
+        words = {cpu_ns, d.dispatches, d.calls_received, d.priority, 0, 0};
+    } else {
+        return fail(Err::bad_argument);
+    }
+    for (size_t i = 0; i < words.size(); ++i)
+        value(i, words[i]);
+    return {};
+}
+
+Result<> Invoker::endpoint() {
+    return core_.make_endpoint(cap_, *TRY(empty_place(0)), argument(2));
+}
+
+Result<> Invoker::doorbell() {
+    return core_.make_doorbell(cap_, *TRY(empty_place(0)), argument(2));
+}
+
+Result<> Invoker::bind() {
+    if (argument(1) > static_cast<uint64_t>(abi::InterruptMode::edge_low)) {
+        return fail(Err::bad_argument);
+    }
+    const auto mode = static_cast<abi::InterruptMode>(argument(1));
+    return core_.bind_interrupt(cap_, *TRY(capability(0)), mode);
+}
+
+/// The port in argument 0, whose bytes all lie in the capability's range.
+Result<uint16_t> Invoker::port(size_t width_argument) const {
+    const uint64_t port = argument(0), width = argument(width_argument);
+    if (width != 1 && width != 2 && width != 4) return fail(Err::bad_argument);
+    if (port > UINT16_MAX) return fail(Err::bad_argument);
+    const uint64_t first = cap_.base - abi::io_port_space;
+    if (port < first || port + width > first + cap_.bytes) return fail(Err::range_bounds);
+    return static_cast<uint16_t>(port);
+}
+
+Result<> Invoker::port_in() {
+    const uint16_t from = TRY(port(1));
+    value(0, core_.machine().port_in(from, static_cast<unsigned>(argument(1))));
+    return {};
+}
+
+Result<> Invoker::port_out() {
+    const uint16_t to = TRY(port(1));
+    const uint32_t word = TRY(narrow(2));
+    core_.machine().port_out(to, static_cast<unsigned>(argument(1)), word);
+    return {};
+}
+
+Result<> Invoker::core_start() {
+    return core_.start_core(cap_, *TRY(core_.find_changeable(caller_, argument(0))), argument(1));
+}
+
+Result<> Invoker::core_accept() {
+    TRY_VOID(own_core());
+    Slot* const into = TRY(empty_place(0));
+    if (argument(2) >= abi::kind_names.size()) return fail(Err::bad_argument);
+    const Root root{
+        .kind = static_cast<Kind>(argument(2)),
+        .base = argument(3),
+        .bytes = argument(4),
+        .rights = TRY(rights_argument(5)),
+        .badge = argument(6),
+    };
+    return core_.accept(*into, root);
+}
+
+Result<> Invoker::core_lend() {
+    TRY_VOID(own_core());
+    Slot* const frame = TRY(capability(0));
+    return core_.lend(*frame, *TRY(empty_place(1)));
+}
+
+Result<> Invoker::core_vector() {
+    TRY_VOID(own_core());
+    Slot* const doorbell = TRY(capability(0));
+    const uint8_t vector = TRY(core_.remote_vector(*doorbell));
+    value(0, core_.config().apic.raw);
+    value(1, vector);
+    return {};
+}
+
+Result<> Invoker::core_info() {
+    const Statistics& s = core_.statistics();
+    const auto set = [&](std::initializer_list<uint64_t> words) {
+        size_t i = 0;
+        for (const uint64_t word : words)
+            value(i++, word);
+    };
+    using enum abi::CoreInfo;
+    switch (static_cast<abi::CoreInfo>(argument(0))) {
+    case identity:
+        set({core_.config().core.raw, core_.config().apic.raw, core_.config().tsc_khz});
+        return {};
+    case idle: {
+        const auto now = static_cast<uint64_t>(core_.machine().now().ns);
+        set({s.halts, static_cast<uint64_t>(s.idle_ns), now, s.switches});
+        return {};
+    }
+    case traffic: set({s.calls, s.interrupts, s.ipis_sent, s.ipis_received, s.spurious}); return {};
+    case memory: set({s.bytes_owned, core_.database().count(), core_.parked_loans()}); return {};
+    }
+    return fail(Err::bad_argument);
+}
+
+void Core::invoke() {
+    ++statistics_.calls;
+    Dispatcher& d = *current_;
+    const uint64_t operation = d.registers.rax;
+    const auto cap = find(d, d.registers.rdi);
+    if (cap && operation == static_cast<uint64_t>(Op::null_call)) [[likely]] {
+        clear_answer(d.registers);
+        return;
+    }
+    const Result<> result = cap ? Invoker{*this, d, **cap}.run(operation) : fail(cap.error());
+    if (!result) answer_status(d.registers, result);
+}
+
+} // namespace kernel

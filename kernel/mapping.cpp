@@ -1,0 +1,160 @@
+// Page-table edits. Every present entry has a Mapping slot that made it and that removes it.
+#include "kernel/core.hpp"
+
+namespace kernel {
+
+namespace {
+
+constexpr uint32_t flush_singly = 16; // more pages than this: the whole TLB
+
+constexpr auto large_bit = static_cast<uint64_t>(abi::MapFlags::large);
+
+Result<abi::MapFlags> memory_type(uint64_t flags) {
+    const uint64_t type = flags & ~large_bit;
+    if (type > static_cast<uint64_t>(abi::MapFlags::write_combining)) {
+        return fail(Err::bad_argument);
+    }
+    return static_cast<abi::MapFlags>(type);
+}
+
+Result<> check_entries(const Slot& table, const PageTable& page, const MapRequest& request) {
+    const uint32_t limit = table.kind == Kind::address_space ? user_root_entries : table_entries;
+    if (request.count == 0 || request.count > limit) return fail(Err::bad_argument);
+    if (request.entry > limit - request.count) return fail(Err::bad_argument);
+    for (uint32_t i = 0; i < request.count; ++i) {
+        if ((page.entry[request.entry + i] & pte::present) != 0) return fail(Err::entry_occupied);
+    }
+    return {};
+}
+
+} // namespace
+
+Result<>
+Core::check_memory(const Slot& table, const Slot& source, const MapRequest& request) const {
+    const unsigned level = abi::table_level(table.kind);
+    if (level == 4) return fail(Err::cap_type);
+    TRY(memory_type(request.flags));
+    if ((level > 1) != ((request.flags & large_bit) != 0)) return fail(Err::bad_argument);
+    TRY_VOID(check_protection(request.rights, source.rights));
+    const uint64_t size = entry_bytes(level);
+    if (request.offset > source.bytes) return fail(Err::range_bounds);
+    if ((source.base + request.offset) % size != 0) return fail(Err::misaligned);
+    if (request.count * size > source.bytes - request.offset) return fail(Err::range_bounds);
+    if (source.end() > (pte::address | (page_bytes - 1)) + 1) return fail(Err::range_bounds);
+    return {};
+}
+
+Result<> Core::check_table(const Slot& table, Slot& source, const MapRequest& request) const {
+    if (abi::table_level(source.kind) + 1 != abi::table_level(table.kind)) {
+        return fail(Err::cap_type);
+    }
+    if (!source.rights.has(abi::write)) return fail(Err::cap_rights);
+    if (request.count != 1 || request.offset != 0 || request.flags != 0) {
+        return fail(Err::bad_argument);
+    }
+    // a table hangs in one place, so the tables of a space are a tree
+    if (database_.mapping_of_table(source.base) != nullptr) return fail(Err::range_in_use);
+    return {};
+}
+
+Result<> Core::map(Slot& table, Slot& source, const MapRequest& request, Slot& into) {
+    if (abi::table_level(table.kind) == 0) return fail(Err::bad_operation);
+    if (!table.rights.has(abi::write)) return fail(Err::cap_rights);
+    if (source.empty()) return fail(Err::cap_empty);
+    if (!into.empty()) return fail(Err::slot_occupied);
+    const bool memory = source.kind == Kind::frame || source.kind == Kind::device_frame;
+    if (!memory && abi::table_level(source.kind) == 0) return fail(Err::cap_type);
+    TRY_VOID(check_entries(table, *at<PageTable>(table.base), request));
+    TRY_VOID(memory ? check_memory(table, source, request) : check_table(table, source, request));
+    if (database_.revoking(source) || database_.revoking(table)) return fail(Err::revoking);
+
+    into.kind = Kind::mapping;
+    into.level = static_cast<uint8_t>(abi::table_level(table.kind));
+    into.entry = static_cast<uint16_t>(request.entry);
+    into.extra = table.base;
+    into.base = source.base + request.offset;
+    into.bytes = memory ? request.count * entry_bytes(into.level) : source.bytes;
+    into.depth = static_cast<uint8_t>(source.depth + 1);
+    into.rights = source.rights & (abi::read | abi::write | abi::execute);
+    into.flags = static_cast<uint8_t>(into.flags | (source.flags & flag::borrowed));
+    if (!memory) into.flags |= flag::maps_table;
+    const auto type = static_cast<abi::MapFlags>(request.flags & ~large_bit);
+    fill(
+        request,
+        into,
+        memory ? leaf_entry(into.base, request.rights, type, into.level) : table_entry(into.base)
+    );
+    database_.insert(into);
+    return {};
+}
+
+void Core::fill(const MapRequest& request, Slot& mapping, uint64_t first) {
+    PageTable& table = *at<PageTable>(mapping.extra);
+    uint64_t entry = first;
+    for (uint32_t i = request.entry; i < request.entry + request.count; ++i) {
+        table.entry[i] = entry;
+        table.owner[i] = &mapping;
+        entry += entry_bytes(mapping.level);
+    }
+}
+
+/// The mapping has moved: its entries find it in the new place.
+void Core::adopt(Slot& mapping) {
+    PageTable& table = *at<PageTable>(mapping.extra);
+    for (uint32_t i = 0; i < mapping.entry_count(); ++i)
+        table.owner[mapping.entry + i] = &mapping;
+}
+
+void Core::unmap(Slot& mapping) {
+    PageTable& table = *at<PageTable>(mapping.extra);
+    for (uint32_t i = 0; i < mapping.entry_count(); ++i)
+        table.entry[mapping.entry + i] = 0;
+    flush(mapping);
+}
+
+Result<> Core::protect(Slot& mapping, Rights rights) {
+    if (mapping.kind != Kind::mapping) return fail(Err::bad_operation);
+    if (mapping.has(flag::maps_table)) return fail(Err::cap_type);
+    TRY_VOID(check_protection(rights, mapping.rights));
+    if (database_.revoking(mapping)) return fail(Err::revoking);
+
+    constexpr uint64_t protection = pte::writable | pte::no_execute;
+    PageTable& table = *at<PageTable>(mapping.extra);
+    for (uint32_t i = 0; i < mapping.entry_count(); ++i) {
+        uint64_t& entry = table.entry[mapping.entry + i];
+        entry = (entry & ~protection) | protection_bits(rights);
+    }
+    flush(mapping);
+    return {};
+}
+
+/// Where the mapping is in the address space that is loaded now, if it is there. No other space
+/// has anything in the TLB: loading a root flushes it (no process-context identifiers).
+std::optional<VirtAddr> Core::current_address(const Slot& mapping) const {
+    if (current_ == nullptr) return std::nullopt;
+    uint64_t address = mapping.entry * entry_bytes(mapping.level);
+    const Slot* at = &mapping;
+    while (at->level < 4) {
+        const Slot* const above = database_.mapping_of_table(at->extra);
+        if (above == nullptr) return std::nullopt;
+        at = above;
+        address += at->entry * entry_bytes(at->level);
+    }
+    if (at->extra != current_->root.raw) return std::nullopt;
+    return virt(address);
+}
+
+void Core::flush(const Slot& mapping) {
+    const auto address = current_address(mapping);
+    if (!address) return;
+    const uint32_t count = mapping.entry_count();
+    if (mapping.has(flag::maps_table) || count > flush_singly) {
+        machine_.flush_all();
+        return;
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+        machine_.flush_page(*address + i * entry_bytes(mapping.level));
+    }
+}
+
+} // namespace kernel
