@@ -16,7 +16,7 @@ enum class Op : uint16_t {
 
     // on a CNode: `index` names the destination slot in it
     cnode_copy,       // index, source slot
-    cnode_mint,       // index, source slot, rights, badge
+    cnode_mint,       // index, source slot, rights, badge (0: as it is)
     cnode_move,       // index, source slot
     cnode_delete,     // index                              Err::again: call again
     cnode_revoke,     // index: deletes all copies and descendants; Err::again, Err::lent
@@ -40,8 +40,9 @@ enum class Op : uint16_t {
     endpoint_make,          // CNode slot, index, badge
     doorbell_make,          // CNode slot, index, bit 1..62
     // on one's own dispatcher (execute right)
-    wait,         // deadline (ns, own clock; 0 none), wait flags, receive CNode slot, index
-    reply,        // words 1..: capability to send (slot | give flag), 6 message words
+    wait,         // deadline (ns, own clock; 0 none), wait flags, receive CNode slot (0: as
+                  // before), index
+    reply,        // capability to send (slot | give flag), 6 message words
     reply_wait,   // capability, 6 message words; then as `wait` without deadline, same receive slot
     yield,        // -
     resume,       // save area index: continue from the dispatcher page
