@@ -1,0 +1,209 @@
+// One side of a channel: two rings of lines, one for each direction, and no counter that both
+// sides write. It moves lines and ignores their meaning; it never waits. Touched by one core only.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+#include <span>
+
+#include "lib/base/invariant.hpp"
+#include "lib/base/result.hpp"
+#include "lib/ump/line.hpp"
+
+namespace ump {
+
+/// Wakes the other side; may be late and may be spurious, but must not be lost.
+template <class B>
+concept Bell = requires(B& bell) { bell.ring(); };
+
+template <class Memory>
+struct BasicSide {
+    std::span<BasicLine<Memory>> out, in; // same number of lines, a power of two
+    BasicControlLine<Memory>* own{};      // we write, the peer reads
+    BasicControlLine<Memory>* peer{};     // the other way round
+};
+
+/// Everything read from `in` and `peer` is hostile: it may delay or close this channel, no more.
+template <class Memory>
+class BasicEndpoint {
+  public:
+    /// The memory is zeroed, or was never used before by either side.
+    explicit BasicEndpoint(const BasicSide<Memory>& side)
+        : out_{side.out.data()}, in_{side.in.data()}, own_{side.own}, peer_{side.peer},
+          mask_{side.out.size() - 1}, limit_{mask_} {
+        const size_t lines = side.out.size();
+        INVARIANT(side.in.size() == lines, "layout makes both rings of one size");
+        INVARIANT(
+            std::has_single_bit(lines) && lines >= min_ring_lines && lines <= max_ring_lines,
+            "layout checks the size of a ring"
+        );
+    }
+
+    /// Errors: channel_full (wait for credit); channel_closed. Publishes at once, but the peer may
+    /// sleep: call notify() after the last message of a batch.
+    Result<> try_send(uint16_t tag, uint16_t flow, const Body& body) {
+        if (sent_ >= limit_) [[unlikely]] {
+            if (closed()) return fail(Err::channel_closed);
+            if (!has_credit()) return fail(closed() ? Err::channel_closed : Err::channel_full);
+        }
+        INVARIANT(tag != close_tag, "close() alone sends that tag");
+        publish(tag, flow, body);
+        return {};
+    }
+
+    /// The next message, if one is there. The line is read once: the copy cannot change any more.
+    std::optional<Message> try_recv() {
+        std::optional<Message> message;
+        const BasicLine<Memory>& line = in_[got_ & mask_];
+        const Control control = Control::unpack(Memory::load(line.control));
+        if (control.sequence != uint16_t(got_ + 1) || closed()) return message;
+        ++got_;
+        if (got_ > stale_until_ && !take_ack(control.ack)) [[unlikely]]
+            return message;
+        if (control.tag == close_tag) [[unlikely]] {
+            // The peer's reason is its own affair: to us it is an orderly end.
+            shut(Err::channel_closed);
+            return message;
+        }
+        message.emplace();
+        message->tag = control.tag;
+        message->flow = control.flow;
+        Memory::read(line.payload, message->body);
+        if (got_ - told_ > mask_ / 2) [[unlikely]]
+            tell_credit();
+        return message;
+    }
+
+    /// Is there something for try_recv? (A close counts: it has to be read.)
+    bool has_message() const {
+        const uint64_t control = Memory::load(in_[got_ & mask_].control);
+        return reason_ == Err::none && uint16_t(control) == uint16_t(got_ + 1);
+    }
+
+    /// Could try_send send? Looks at the peer's control line only when the ring seems full. One
+    /// line is kept back, so that close() never waits.
+    bool has_credit() {
+        if (sent_ >= limit_ && !closed()) take_credit();
+        return sent_ < limit_;
+    }
+
+    /// Wakes the peer if it sleeps (or is about to) and something was published since the last
+    /// call. One fence for a batch; at most one ring for an epoch.
+    ///
+    /// No wake-up is lost. The sleeper stores its epoch, fences, looks at the ring; the sender
+    /// stores a line, fences, looks at the epoch. The two fences are ordered one way or the other:
+    /// if the sleeper's is first, the sender sees the epoch and rings; if the sender's is first,
+    /// the sleeper sees the line and does not sleep. Without either fence a load could overtake
+    /// the store before it, and both could look too early. tests/ump/interleaving_test.cpp tries
+    /// every order.
+    template <Bell B>
+    void notify(B& bell) {
+        if (!published_) return;
+        published_ = false;
+        Memory::fence_after_publish();
+        const uint64_t epoch = Memory::load(peer_->epoch);
+        if (epoch == 0 || epoch == rung_) return;
+        rung_ = epoch;
+        bell.ring();
+    }
+
+    /// About to sleep in `epoch` (never 0, never used before): store, then the caller fences with
+    /// Memory::fence_after_arm (once for all its channels), looks at all of them again, and blocks.
+    /// A cold channel is armed again, with a new epoch, each time it has been emptied, and is never
+    /// disarmed: a sender then rings even a waking receiver.
+    void arm(uint64_t epoch) { Memory::store(own_->epoch, epoch); }
+
+    /// Awake: senders need not ring. Leaving it out costs spurious rings, nothing else.
+    void disarm() { Memory::store(own_->epoch, 0); }
+
+    /// Tells the peer that nothing follows, as its last message. The state is sticky: no message
+    /// is sent or received afterwards.
+    void close(Err reason = Err::channel_closed) {
+        if (reason_ != Err::none) return;
+        publish(close_tag, 0, Body{uint64_t(reason)});
+        shut(reason);
+    }
+
+    bool closed() const { return reason_ != Err::none; }
+
+    /// Err::none while open; channel_closed after an orderly end from either side; protocol when
+    /// the peer broke the rules.
+    Err closed_because() const { return reason_; }
+
+    uint64_t sent() const { return sent_; }
+
+    uint64_t received() const { return got_; }
+
+  private:
+    void publish(uint16_t tag, uint16_t flow, const Body& body) {
+        BasicLine<Memory>& line = out_[sent_ & mask_];
+        Memory::write(line.payload, body);
+        ++sent_;
+        told_ = got_; // our credit rides along
+        Memory::store(line.control, Control::pack(sent_, got_, tag, flow));
+        published_ = true;
+    }
+
+    /// Nothing went back while half a ring was read: the peer may stall, so tell it aside.
+    [[gnu::noinline]] void tell_credit() {
+        told_ = got_;
+        Memory::store(own_->credit, Credit::pack(got_, sent_));
+        published_ = true;
+    }
+
+    /// An acknowledgement that rode on message number got_. At most a ring is unacknowledged, so
+    /// 16 bits name one message only; but a line that was sent before a credit word that we have
+    /// read already carries an older number, which must not be taken for one a lap ahead.
+    [[nodiscard]] bool take_ack(uint16_t ack) {
+        const uint64_t newly = uint16_t(ack - uint16_t(acked()));
+        if (newly > sent_ - acked()) return break_off();
+        limit_ += newly;
+        return true;
+    }
+
+    /// The credit word of the peer. It is older than what rode on messages, or newer; then it was
+    /// written after message got_, so its `sent` lies at most a ring ahead of got_.
+    void take_credit() {
+        const Credit credit = Credit::unpack(Memory::load(peer_->credit));
+        if (credit.received <= acked()) return;
+        const uint64_t ahead = uint16_t(credit.sent - uint16_t(got_));
+        if (credit.received > sent_ || ahead > mask_ + 1) {
+            break_off();
+            return;
+        }
+        limit_ = credit.received + mask_;
+        stale_until_ = got_ + ahead;
+    }
+
+    [[gnu::cold, gnu::noinline]] bool break_off() {
+        close(Err::protocol);
+        return false;
+    }
+
+    void shut(Err reason) {
+        reason_ = reason;
+        limit_ = 0;
+    }
+
+    uint64_t acked() const { return limit_ - mask_; }
+
+    BasicLine<Memory>* out_;
+    const BasicLine<Memory>* in_;
+    BasicControlLine<Memory>* own_;
+    const BasicControlLine<Memory>* peer_;
+    uint64_t mask_;   // lines of a ring - 1
+    uint64_t sent_{}; // messages published
+    uint64_t limit_;  // how many may be: those known to be read, and a ring but one; 0 closed
+    uint64_t got_{};  // messages read
+    uint64_t told_{}; // of these, the peer was told
+    uint64_t stale_until_{}; // messages up to this number carry acknowledgements of no news
+    uint64_t rung_{};        // the peer's epoch that we rang for
+    bool published_{};       // something the peer has not been notified of
+    Err reason_{Err::none};
+};
+
+using Side = BasicSide<RealMemory>;
+using Endpoint = BasicEndpoint<RealMemory>;
+
+} // namespace ump
