@@ -1,0 +1,68 @@
+"""Reads what tools/count/insncount.c writes; the format is in tools/count/README.md."""
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Counts:
+    instructions: int
+    repeats: int
+    polling: int
+
+    def __sub__(self, other):
+        return Counts(*(a - b for a, b in zip(self.fields(), other.fields())))
+
+    def fields(self):
+        return self.instructions, self.repeats, self.polling
+
+
+@dataclass
+class Event:
+    marker: int
+    vcpu: int
+    own: Counts
+    all: Counts
+
+
+@dataclass
+class Output:
+    window: Counts = None
+    vcpus: dict = field(default_factory=dict)
+    profile: list = field(default_factory=list)  # (instructions, name), most first
+    specials: dict = field(default_factory=dict)
+    events: list = field(default_factory=list)
+
+    def between(self, begin, end):
+        """Counts on all vCPUs from each event `begin` to the next `end`, in order."""
+        found, start = [], None
+        for event in self.events:
+            if event.marker == begin:
+                start = event.all
+            elif event.marker == end and start is not None:
+                found.append(event.all - start)
+                start = None
+        return found
+
+
+def parse(lines):
+    output = Output()
+    for line in lines:
+        kind, *words = line.split()
+        if kind == "W":
+            output.window = Counts(*map(int, words))
+        elif kind == "V":
+            output.vcpus[int(words[0])] = Counts(*map(int, words[1:]))
+        elif kind == "F":
+            output.profile.append((int(words[0]), words[1]))
+        elif kind == "S":
+            output.specials[words[1]] = int(words[0])
+        elif kind == "E":
+            marker, vcpu, *counts = map(int, words)
+            output.events.append(Event(marker, vcpu, Counts(*counts[:3]), Counts(*counts[3:])))
+        else:
+            raise ValueError(f"insncount: unknown line {line!r}")
+    return output
+
+
+def read(path):
+    with open(path) as f:
+        return parse(f)
