@@ -91,7 +91,7 @@ TEST_F(LocalCall, DiscardsACapabilityNobodyAskedFor) {
 
 TEST(Decoder, RefusesAnEnumeratorThatIsNone) {
     std::array<std::byte, 40> bytes{};
-    bytes[0] = std::byte{5}; // Notice has five: 0..4
+    bytes[0] = std::byte{99};
     EXPECT_EQ(interfaces::monitor::NextResult::decode(bytes).error(), Err::malformed);
 }
 
