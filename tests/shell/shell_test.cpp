@@ -1,0 +1,188 @@
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "usr/shell/command.hpp"
+#include "usr/shell/line_editor.hpp"
+#include "usr/shell/table.hpp"
+
+using namespace shell;
+
+namespace {
+
+/// Feeds keys; the lines that come out, "^" for Ctrl-C.
+struct Typist {
+    LineEditor editor;
+    std::string shown;
+    std::vector<std::string> lines;
+
+    void type(std::string_view keys) {
+        for (char c : keys) {
+            std::array<char, 4096> echo;
+            TextWriter writer{echo};
+            const auto event = editor.feed(c, writer);
+            shown += writer.text();
+            if (event == LineEditor::Event::line) lines.emplace_back(editor.line());
+            if (event == LineEditor::Event::cancel) lines.emplace_back("^");
+        }
+    }
+};
+
+using Lines = std::vector<std::string>;
+
+TEST(LineEditor, EchoesAndEndsALineOnce) {
+    Typist typist;
+    typist.type("ps\r\nhelp\ncores\r");
+    EXPECT_EQ(typist.lines, (Lines{"ps", "help", "cores"}));
+    EXPECT_EQ(typist.shown, "ps\nhelp\ncores\n");
+}
+
+TEST(LineEditor, ErasesWhatWasTypedAndNoMore) {
+    Typist typist;
+    typist.type("pw\x7f\x08\x7f\x7fls\r");
+    EXPECT_EQ(typist.lines, Lines{"ls"});
+    EXPECT_EQ(typist.shown, "pw\b \b\b \bls\n");
+    typist.type("wrong\x15right\r");
+    EXPECT_EQ(typist.lines.back(), "right");
+}
+
+TEST(LineEditor, CancelDropsTheLine) {
+    Typist typist;
+    typist.type("ping\x03ps\r");
+    EXPECT_EQ(typist.lines, (Lines{"^", "ps"}));
+}
+
+TEST(LineEditor, ArrowsBringBackEarlierLines) {
+    Typist typist;
+    typist.type("one\rtwo\r\x1b[A\x1b[A\r");
+    EXPECT_EQ(typist.lines.back(), "one");
+    typist.type("\x1b[A\x1b[A\x1b[B!\r");
+    EXPECT_EQ(typist.lines.back(), "one!");
+    typist.type("\x1b[A\x1b[A\x1b[A\x1b[A\x1b[A\x1b[A\x1b[A\r");
+    EXPECT_EQ(typist.lines.back(), "one") << "the oldest is the end";
+    typist.type("new\x1b[A\x1b[B\r");
+    EXPECT_EQ(typist.lines.back(), "");
+}
+
+TEST(LineEditor, IgnoresKeysWithoutMeaning) {
+    Typist typist;
+    typist.type("a\tb\x01\x1b[3~c\x1bOd\xff\r");
+    EXPECT_EQ(typist.lines, Lines{"abcd"});
+}
+
+TEST(LineEditor, KeepsLinesWithinBounds) {
+    Typist typist;
+    typist.type(std::string(1000, 'x') + "\r");
+    EXPECT_EQ(typist.lines.back().size(), LineEditor::line_bytes);
+    for (int i = 0; i < 100; ++i)
+        typist.type(std::to_string(i) + "\r");
+    for (int i = 0; i < 50; ++i)
+        typist.type("\x1b[A");
+    typist.type("\r");
+    EXPECT_EQ(typist.lines.back(), std::to_string(100 - static_cast<int>(LineEditor::history_lines)));
+}
+
+template <class C>
+C get(std::string_view line) {
+    const Command command = parse(line, 4);
+    const C* const wanted = std::get_if<C>(&command);
+    EXPECT_NE(wanted, nullptr) << line;
+    return wanted != nullptr ? *wanted : C{};
+}
+
+TEST(Command, TakesEveryFormInHelp) {
+    for (const Usage& usage : usages()) {
+        std::string line{usage.form};
+        const auto with = [&](std::string_view what, std::string_view value) {
+            if (const auto at = line.find(what); at != std::string::npos)
+                line.replace(at, what.size(), value);
+        };
+        with("ADDRESS", "10.0.2.2");
+        with("[TIMES]", "3");
+        with("NAME on CORE [ARGUMENTS]", "httpd on 1");
+        with("CORE.ID | NAME", "1.2");
+        EXPECT_FALSE(std::holds_alternative<Problem>(parse(line, 4))) << line;
+    }
+}
+
+TEST(Command, ReadsArguments) {
+    EXPECT_EQ(get<Ping>("ping 10.0.2.2").address, 0x0a00'0202u);
+    EXPECT_EQ(get<Ping>("ping 10.0.2.2").times, 4u);
+    EXPECT_EQ(get<Ping>("  ping   1.2.3.4   9 ").times, 9u);
+    const auto spawn = get<Spawn>("spawn bench on 3 warm=5  fast ");
+    EXPECT_EQ(spawn.name, "bench");
+    EXPECT_EQ(spawn.core.raw, 3);
+    EXPECT_EQ(spawn.arguments, "warm=5  fast");
+    EXPECT_EQ(get<KillById>("kill 2.17").core.raw, 2);
+    EXPECT_EQ(get<KillById>("kill 2.17").id, 17u);
+    EXPECT_EQ(get<KillByName>("kill httpd").name, "httpd");
+    EXPECT_EQ(get<KillByName>("kill spawn.2").name, "spawn.2");
+    get<Nothing>("");
+    get<Nothing>("    ");
+}
+
+TEST(Command, SaysInOneSentenceWhatToDo) {
+    const std::pair<std::string_view, std::string_view> cases[] = {
+        {"frob", "there is no command \"frob\": type help"},
+        {"ps all", "ps takes nothing after it: type only ps"},
+        {"ping", "ping needs an address: ping 10.0.2.2 [TIMES]"},
+        {"ping x", "\"x\" is no IPv4 address: type four numbers like 10.0.2.2"},
+        {"ping 10.0.2.256", "\"10.0.2.256\" is no IPv4 address: type four numbers like 10.0.2.2"},
+        {"ping 1.2.3.4 no", "ping takes a number of times after the address: ping 1.2.3.4 10"},
+        {"ping 1.2.3.4 0", "ping takes a number of times after the address: ping 1.2.3.4 10"},
+        {"spawn httpd", "spawn needs a name and a core: spawn httpd on 1 [ARGUMENTS]"},
+        {"spawn httpd at 1", "spawn needs a name and a core: spawn httpd on 1 [ARGUMENTS]"},
+        {"spawn httpd on x", "\"x\" is no core: type a number from 0 to 3"},
+        {"spawn httpd on 4", "there is no core 4: this machine has 0 to 3"},
+        {"spawn seventeen-letters on 1", "\"seventeen-letters\" is too long for a name: at most 16 characters"},
+        {"kill", "kill needs one domain: kill 1.20 (see ps) or kill httpd"},
+        {"kill 7", "kill needs the core as well: type CORE.ID as ps shows it, or a name"},
+        {"kill 9.1", "there is no core 9: this machine has 0 to 3"},
+        {"kill 1.x", "\"1.x\" is no domain: type CORE.ID as ps shows it, or a name"},
+    };
+    for (const auto& [line, sentence] : cases)
+        EXPECT_EQ(get<Problem>(line).view(), sentence) << line;
+}
+
+TEST(Command, SurvivesAnything) {
+    const std::string words[] = {"spawn", "on", "kill", "ping", "1.2", ".", "..", "99999999999999999999", "\x80", ""};
+    for (const auto& a : words)
+        for (const auto& b : words)
+            for (const auto& c : words)
+                for (const auto& d : words)
+                    (void)parse(a + " " + b + " " + c + " " + d, 4);
+}
+
+TEST(TextTable, AlignsColumns) {
+    TextTable table{std::array{
+        std::pair{std::string_view{"name"}, Align::left},
+        std::pair{std::string_view{"bytes"}, Align::right},
+        std::pair{std::string_view{"note"}, Align::left},
+    }};
+    table.cell("netd");
+    table.cell("{}", 7);
+    table.cell("x");
+    table.cell("monitor");
+    table.cell("{}", 1234567);
+    table.cell("");
+    std::string out;
+    table.print([&](std::string_view line) { (out += line) += "\n"; });
+    EXPECT_EQ(
+        out,
+        "name       bytes  note\n"
+        "netd           7  x\n"
+        "monitor  1234567  \n"
+    );
+}
+
+TEST(TextTable, SaysWhenItIsFull) {
+    TextTable table{std::array{std::pair{std::string_view{"n"}, Align::left}}};
+    for (int i = 0; i < 5000; ++i)
+        table.cell("{}", i);
+    std::string last;
+    table.print([&](std::string_view line) { last = line; });
+    EXPECT_EQ(last, "(there is more than this table can hold)");
+}
+
+} // namespace

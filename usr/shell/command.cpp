@@ -1,0 +1,125 @@
+#include "usr/shell/command.hpp"
+
+#include "lib/abi/startup.hpp"
+#include "lib/base/cmdline.hpp"
+
+namespace shell {
+
+namespace {
+
+constexpr std::array<Usage, 11> all_usages{{
+    {"help", "this list"},
+    {"ps", "the domains of all cores"},
+    {"cores", "state, idle share and messages of each core"},
+    {"names", "the services of the machine"},
+    {"ifconfig", "the addresses of the network interface"},
+    {"ping ADDRESS [TIMES]", "echo requests; Ctrl-C ends it"},
+    {"netstat", "connections, neighbours and counters of the network stack"},
+    {"spawn NAME on CORE [ARGUMENTS]", "starts a domain"},
+    {"kill CORE.ID | NAME", "ends a domain; ps shows CORE.ID"},
+    {"log", "the last lines of the console"},
+    {"halt", "switches the machine off"},
+}};
+
+template <class... Args>
+Problem problem(Format<Args...> text, const Args&... args) {
+    Problem made;
+    made.size = format_to(made.text, text, args...).size();
+    return made;
+}
+
+/// The next word of `rest`; empty at its end.
+std::string_view word(std::string_view& rest) {
+    while (rest.starts_with(' '))
+        rest.remove_prefix(1);
+    return take_until(rest, ' ');
+}
+
+std::string_view trimmed(std::string_view text) {
+    while (text.starts_with(' '))
+        text.remove_prefix(1);
+    while (text.ends_with(' '))
+        text.remove_suffix(1);
+    return text;
+}
+
+Command parse_ping(std::string_view rest) {
+    const std::string_view target = word(rest);
+    if (target.empty()) return problem("ping needs an address: ping 10.0.2.2 [TIMES]");
+    const auto address = parse_ipv4(target);
+    if (!address)
+        return problem("\"{}\" is no IPv4 address: type four numbers like 10.0.2.2", target);
+    const std::string_view count = word(rest);
+    const auto times = parse_number(count.empty() ? "4" : count, 1'000'000);
+    if (!times || *times == 0 || !trimmed(rest).empty())
+        return problem("ping takes a number of times after the address: ping {} 10", target);
+    return Ping{*address, static_cast<uint32_t>(*times)};
+}
+
+Command parse_spawn(std::string_view rest, unsigned core_count) {
+    const std::string_view name = word(rest);
+    const std::string_view on = word(rest);
+    const std::string_view where = word(rest);
+    if (name.empty() || on != "on" || where.empty())
+        return problem("spawn needs a name and a core: spawn httpd on 1 [ARGUMENTS]");
+    if (name.size() > abi::name_bytes)
+        return problem("\"{}\" is too long for a name: at most 16 characters", name);
+    const auto core = parse_number(where, 255);
+    if (!core) return problem("\"{}\" is no core: type a number from 0 to {}", where, core_count - 1);
+    if (*core >= core_count)
+        return problem("there is no core {}: this machine has 0 to {}", *core, core_count - 1);
+    const std::string_view arguments = trimmed(rest);
+    if (arguments.size() > 128)
+        return problem("these arguments are too long: at most 128 characters");
+    return Spawn{name, CoreId{{static_cast<uint8_t>(*core)}}, arguments};
+}
+
+Command parse_kill(std::string_view rest, unsigned core_count) {
+    std::string_view target = word(rest);
+    if (target.empty() || !trimmed(rest).empty())
+        return problem("kill needs one domain: kill 1.20 (see ps) or kill httpd");
+    const std::string_view whole = target;
+    const auto core = parse_number(take_until(target, '.'), 255);
+    const bool has_point = index_of(whole, '.') != whole.size();
+    if (!core || !has_point) {
+        if (parse_number(whole))
+            return problem("kill needs the core as well: type CORE.ID as ps shows it, or a name");
+        if (whole.size() > abi::name_bytes) return problem("there is no domain \"{}\"", whole);
+        return KillByName{whole};
+    }
+    const auto id = parse_number(target, 0xffff'ffff);
+    if (!id) return problem("\"{}\" is no domain: type CORE.ID as ps shows it, or a name", whole);
+    if (*core >= core_count)
+        return problem("there is no core {}: this machine has 0 to {}", *core, core_count - 1);
+    return KillById{CoreId{{static_cast<uint8_t>(*core)}}, static_cast<uint32_t>(*id)};
+}
+
+template <class C>
+Command alone(std::string_view name, std::string_view rest) {
+    if (!trimmed(rest).empty()) return problem("{} takes nothing after it: type only {}", name, name);
+    return C{};
+}
+
+} // namespace
+
+std::span<const Usage> usages() { return all_usages; }
+
+Command parse(std::string_view line, unsigned core_count) {
+    std::string_view rest = trimmed(line);
+    const std::string_view name = word(rest);
+    if (name.empty()) return Nothing{};
+    if (name == "help") return alone<Help>(name, rest);
+    if (name == "ps") return alone<Ps>(name, rest);
+    if (name == "cores") return alone<Cores>(name, rest);
+    if (name == "names") return alone<Names>(name, rest);
+    if (name == "ifconfig") return alone<Ifconfig>(name, rest);
+    if (name == "netstat") return alone<Netstat>(name, rest);
+    if (name == "log") return alone<Log>(name, rest);
+    if (name == "halt") return alone<Halt>(name, rest);
+    if (name == "ping") return parse_ping(rest);
+    if (name == "spawn") return parse_spawn(rest, core_count);
+    if (name == "kill") return parse_kill(rest, core_count);
+    return problem("there is no command \"{}\": type help", name);
+}
+
+} // namespace shell

@@ -1,0 +1,85 @@
+// A line becomes a command, or one sentence that says what to type instead.
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <variant>
+
+#include "lib/base/format.hpp"
+#include "lib/base/strong.hpp"
+
+namespace shell {
+
+struct Nothing {};
+
+struct Help {};
+
+struct Ps {};
+
+struct Cores {};
+
+struct Names {};
+
+struct Ifconfig {};
+
+struct Netstat {};
+
+struct Log {};
+
+struct Halt {};
+
+struct Ping {
+    uint32_t address; // host order
+    uint32_t times;
+};
+
+struct Spawn {
+    std::string_view name;
+    CoreId core;
+    std::string_view arguments;
+};
+
+struct KillById {
+    CoreId core;
+    uint32_t id;
+};
+
+struct KillByName {
+    std::string_view name;
+};
+
+/// What is wrong, as a sentence.
+struct Problem {
+    std::array<char, 160> text{};
+    size_t size{};
+
+    std::string_view view() const { return {text.data(), size}; }
+};
+
+using Command = std::variant<
+    Nothing,
+    Help,
+    Ps,
+    Cores,
+    Names,
+    Ifconfig,
+    Netstat,
+    Log,
+    Halt,
+    Ping,
+    Spawn,
+    KillById,
+    KillByName,
+    Problem>;
+
+/// Views in the result point into `line`.
+Command parse(std::string_view line, unsigned core_count);
+
+/// One line a command: how it is typed, and what it does.
+struct Usage {
+    std::string_view form, meaning;
+};
+
+std::span<const Usage> usages();
+
+} // namespace shell
