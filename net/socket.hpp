@@ -130,8 +130,8 @@ std::string_view name_of(State state);
 
 /// One line of `netstat`.
 struct SocketInfo {
-    SocketId id;
-    Endpoint local, remote;
+    SocketId id{};
+    Endpoint local{}, remote{};
     tcp::State state{};             // streams and listeners
     uint32_t receive_queue_bytes{}; // waiting for the application; listeners: connections waiting
     uint32_t send_queue_bytes{};    // not acknowledged yet
@@ -143,7 +143,7 @@ struct StreamInfo {
     uint32_t send_mss_bytes{}, receive_window_bytes{}, send_window_bytes{};
     uint32_t congestion_window_bytes{}, slow_start_threshold_bytes{}, in_flight_bytes{};
     uint32_t receive_queue_bytes{}, send_queue_bytes{}, send_room_bytes{};
-    Duration smoothed_rtt, rtt_variation, retransmission_timeout;
+    Duration smoothed_rtt{}, rtt_variation{}, retransmission_timeout{};
     uint32_t retransmitted_segments{}, timeouts{}, duplicate_acks{}, out_of_order_segments{};
     uint64_t sent_bytes{}, received_bytes{};
 };
@@ -156,11 +156,11 @@ struct DatagramInfo {
 };
 
 struct PingReply {
-    Ipv4Address from; // who answered: the host, or the router that sent the error
+    Ipv4Address from{}; // who answered: the host, or the router that sent the error
     uint16_t sequence{};
     uint8_t ttl{};
     size_t bytes{}; // of echoed payload
-    Duration round_trip;
+    Duration round_trip{};
     Err error{Err::none}; // none: an echo reply; else host_unreachable, …
 };
 

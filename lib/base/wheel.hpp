@@ -16,9 +16,12 @@
 class Timer {
   public:
     Timer() = default;
-    Timer(const Timer&) = delete;  // the wheel holds its address
+    Timer(const Timer&) = delete; // the wheel holds its address
+
     ~Timer() { INVARIANT(!armed(), "cancel before destroying"); }
+
     bool armed() const { return links_.next != nullptr; }
+
     /// Meaningful while armed; rounded up to a tick.
     Instant deadline() const { return {int64_t(tick_ << tick_shift)}; }
 
@@ -38,7 +41,8 @@ class Timer {
 class Wheel {
   public:
     explicit Wheel(Instant start) : now_{floor_tick(start)} {
-        for (Links& slot : slots_) slot = {&slot, &slot};
+        for (Links& slot : slots_)
+            slot = {&slot, &slot};
     }
 
     Wheel(const Wheel&) = delete;
@@ -121,7 +125,8 @@ class Wheel {
         const uint64_t away = timer.tick_ - now_;
         const uint64_t tick = away < reach ? timer.tick_ : now_ + reach - 1;
         unsigned level = 0;
-        while (level + 1 < levels && away >> (slot_bits * (level + 1)) != 0) ++level;
+        while (level + 1 < levels && away >> (slot_bits * (level + 1)) != 0)
+            ++level;
         const unsigned within = unsigned(tick >> (slot_bits * level)) % slots_a_level;
         timer.slot_ = uint8_t(level * slots_a_level + within);
         Links& head = slots_[timer.slot_];

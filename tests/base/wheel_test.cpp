@@ -11,10 +11,13 @@ namespace {
 
 constexpr int64_t tick_ns = 1 << 20;
 
-Instant at_ms(int64_t ms) { return Instant{} + milliseconds(ms); }
+Instant at_ms(int64_t ms) {
+    return Instant{} + milliseconds(ms);
+}
 
 struct Tagged : Timer {
     explicit Tagged(int t = 0) : tag{t} {}
+
     int tag;
 };
 
@@ -137,11 +140,14 @@ TEST_F(WheelTest, AgreesWithASortedListOnRandomUse) {
     const unsigned seed = text != nullptr ? unsigned(std::atoi(text)) : 20260101u;
     SCOPED_TRACE(testing::Message() << "SEED=" << seed);
     std::mt19937 random{seed};
+
     struct Model : Timer {
-        int64_t due = -1;  // ns; -1: not armed
+        int64_t due = -1; // ns; -1: not armed
     };
+
     std::vector<std::unique_ptr<Model>> timers;
-    for (int i = 0; i < 64; ++i) timers.push_back(std::make_unique<Model>());
+    for (int i = 0; i < 64; ++i)
+        timers.push_back(std::make_unique<Model>());
     int64_t now = 0;
     for (int step = 0; step < 20'000; ++step) {
         Model& timer = *timers[random() % timers.size()];
@@ -171,7 +177,8 @@ TEST_F(WheelTest, AgreesWithASortedListOnRandomUse) {
             }
         }
     }
-    for (const auto& t : timers) wheel.cancel(*t);
+    for (const auto& t : timers)
+        wheel.cancel(*t);
 }
 
-}  // namespace
+} // namespace

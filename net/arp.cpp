@@ -1,0 +1,207 @@
+#include "net/arp.hpp"
+
+#include <algorithm>
+
+#include "net/wire/arp.hpp"
+
+namespace net {
+
+Arp::Arp(Arena& arena, const Config& config, Interface& interface, Drops& drops, Counters& counters)
+    : interface_{interface}, drops_{drops}, counters_{counters},
+      neighbours_{arena.make<Neighbour>(config.neighbours)} {
+    const size_t each = config.mtu_bytes;
+    MutableBytes memory = arena.bytes(config.held_packets * each);
+    for (HeldPacket& held : arena.make<HeldPacket>(config.held_packets)) {
+        held.memory = memory.first(each);
+        memory = memory.subspan(each);
+        spare_.put(held);
+    }
+}
+
+Arp::Neighbour* Arp::find(Ipv4Address address) {
+    for (Neighbour& neighbour : neighbours_) {
+        if (neighbour.address == address && neighbour.state != State::free) return &neighbour;
+    }
+    return nullptr;
+}
+
+/// A new entry: a free one, else the known or failed one that was not used for longest. Those
+/// being asked for stay, so that a flood of new neighbours cannot drive out its own questions.
+Arp::Neighbour* Arp::claim(Ipv4Address address, Instant now) {
+    Neighbour* best = nullptr;
+    for (Neighbour& neighbour : neighbours_) {
+        if (neighbour.state == State::free) {
+            best = &neighbour;
+            break;
+        }
+        if (neighbour.state == State::asking) continue;
+        if (best == nullptr || neighbour.used < best->used) best = &neighbour;
+    }
+    if (best == nullptr) {
+        drops_.count(Drop::arp_cache_full);
+        return nullptr;
+    }
+    *best = Neighbour{.address = address, .used = now};
+    return best;
+}
+
+bool Arp::sender_usable(MacAddress mac, Ipv4Address address) const {
+    if (mac.is_group() || mac.is_zero() || mac == interface_.mac()) return false;
+    return address.is_plain_unicast() && !interface_.is_broadcast(address);
+}
+
+void Arp::input(Bytes packet, Instant now) {
+    ++counters_.arp_in;
+    const auto parsed = peel<wire::Arp>(packet);
+    if (!parsed) return drops_.count(Drop::arp_truncated);
+    const wire::Arp& arp = *parsed;
+    if (arp.hardware_type != 1 || arp.protocol_type != uint16_t(wire::EtherType::ipv4) ||
+        arp.hardware_length != 6 || arp.protocol_length != 4) {
+        return drops_.count(Drop::arp_bad_format);
+    }
+    const bool is_request = arp.operation == wire::Arp::request;
+    if (!is_request && arp.operation != wire::Arp::reply) {
+        return drops_.count(Drop::arp_bad_operation);
+    }
+    const Ipv4Address sender{arp.sender};
+    const bool for_us = interface_.is_ours(Ipv4Address{arp.target});
+    if (interface_.is_ours(sender)) return drops_.count(Drop::arp_conflict);
+    // A probe (RFC 5227 2.1.1) has no sender address: answered, not remembered.
+    const bool is_probe = is_request && sender.is_any() && !arp.sender_mac.is_group();
+    if (!is_probe) {
+        if (!sender_usable(arp.sender_mac, sender)) return drops_.count(Drop::arp_bad_sender);
+        // RFC 826: refresh what is known; add only who wants to talk to us.
+        Neighbour* neighbour = find(sender);
+        if (neighbour == nullptr && for_us && is_request && interface_.address().contains(sender)) {
+            neighbour = claim(sender, now);
+        }
+        if (neighbour != nullptr) learn(*neighbour, arp.sender_mac, now);
+    }
+    if (!for_us) return drops_.count(Drop::arp_not_for_us);
+    if (is_request) send(wire::Arp::reply, arp.sender_mac, arp.sender_mac, sender);
+}
+
+void Arp::learn(Neighbour& neighbour, MacAddress mac, Instant now) {
+    neighbour.mac = mac;
+    neighbour.state = State::known;
+    neighbour.questions = 0;
+    neighbour.confirmed = now;
+    neighbour.due = now + forget_after;
+    wake_at(neighbour.due);
+    while (HeldPacket* held = take_held(neighbour)) {
+        OutPacket packet;
+        packet.append(held->packet());
+        if (!interface_.transmit(packet, mac, wire::EtherType::ipv4)) drops_.count(Drop::link_full);
+        spare_.put(*held);
+    }
+}
+
+Result<> Arp::output(OutPacket& packet, Ipv4Address address, Instant now) {
+    Neighbour* neighbour = find(address);
+    if (neighbour == nullptr) {
+        neighbour = claim(address, now);
+        if (neighbour == nullptr) return fail(Err::host_unreachable);
+        hold(*neighbour, packet);
+        ask(*neighbour, now);
+        return {};
+    }
+    neighbour->used = now;
+    if (neighbour->state == State::failed) return fail(Err::host_unreachable);
+    if (neighbour->state == State::asking) {
+        hold(*neighbour, packet);
+        return {};
+    }
+    // Poll by unicast while it is in use, so that it never falls out (RFC 1122 2.3.2.1 (2)).
+    const Duration age = now - neighbour->confirmed;
+    if (age > refresh_after + question_interval * int64_t{neighbour->questions}) {
+        if (neighbour->questions < most_questions) {
+            ++neighbour->questions;
+            send(wire::Arp::request, neighbour->mac, MacAddress{}, address);
+        }
+    }
+    return interface_.transmit(packet, neighbour->mac, wire::EtherType::ipv4);
+}
+
+void Arp::ask(Neighbour& neighbour, Instant now) {
+    neighbour.state = State::asking;
+    ++neighbour.questions;
+    neighbour.due = now + question_interval;
+    wake_at(neighbour.due);
+    send(wire::Arp::request, MacAddress::broadcast(), MacAddress{}, neighbour.address);
+}
+
+void Arp::hold(Neighbour& neighbour, OutPacket& packet) {
+    HeldPacket* held = neighbour.held < most_held ? spare_.take() : nullptr;
+    if (held == nullptr) {
+        // RFC 1122 2.3.2.2: keep the latest.
+        drops_.count(Drop::arp_hold_full);
+        held = take_held(neighbour);
+        if (held == nullptr) return;
+    }
+    held->size = 0;
+    for (const Bytes piece : packet.pieces()) {
+        std::ranges::copy(piece, held->memory.subspan(held->size).begin());
+        held->size += piece.size();
+    }
+    held->next = nullptr;
+    HeldPacket** last = &neighbour.first;
+    while (*last != nullptr)
+        last = &(*last)->next;
+    *last = held;
+    ++neighbour.held;
+}
+
+HeldPacket* Arp::take_held(Neighbour& neighbour) {
+    HeldPacket* held = neighbour.first;
+    if (held == nullptr) return nullptr;
+    neighbour.first = held->next;
+    --neighbour.held;
+    return held;
+}
+
+void Arp::drop_held(Neighbour& neighbour) {
+    while (HeldPacket* held = take_held(neighbour)) {
+        drops_.count(Drop::arp_unresolved);
+        spare_.put(*held);
+    }
+}
+
+void Arp::clear() {
+    for (Neighbour& neighbour : neighbours_) {
+        drop_held(neighbour);
+        neighbour.state = State::free;
+    }
+    deadline_.reset();
+}
+
+void Arp::send(uint16_t operation, MacAddress to_frame, MacAddress to_mac, Ipv4Address to) {
+    OutPacket packet;
+    packet.prepend(wire::Arp{
+        .hardware_type = 1,
+        .protocol_type = uint16_t(wire::EtherType::ipv4),
+        .hardware_length = 6,
+        .protocol_length = 4,
+        .operation = operation,
+        .sender_mac = interface_.mac(),
+        .sender = interface_.address().address.bits(),
+        .target_mac = to_mac,
+        .target = to.bits(),
+    });
+    ++counters_.arp_out;
+    if (!interface_.transmit(packet, to_frame, wire::EtherType::arp)) drops_.count(Drop::link_full);
+}
+
+size_t Arp::list(size_t first, std::span<NeighbourInfo> room, Instant now) const {
+    size_t seen = 0, written = 0;
+    for (const Neighbour& neighbour : neighbours_) {
+        if (neighbour.state == State::free || seen++ < first) continue;
+        if (written == room.size()) break;
+        const bool known = neighbour.state == State::known;
+        room[written++] = {
+            neighbour.address, neighbour.mac, known, known ? now - neighbour.confirmed : Duration{}
+        };
+    }
+    return written;
+}
+
+} // namespace net

@@ -1,0 +1,86 @@
+// A ring of bytes over memory that somebody else owns: what waits to be acknowledged, or to be
+// read. Bytes may be laid down ahead of the end, for segments that came out of order.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "lib/base/bytes.hpp"
+#include "lib/base/invariant.hpp"
+
+namespace net {
+
+class ByteRing {
+  public:
+    ByteRing() = default;
+
+    /// The size of `memory` is a power of two.
+    explicit ByteRing(MutableBytes memory) : memory_{memory.data()}, capacity_{memory.size()} {}
+
+    size_t capacity() const { return capacity_; }
+
+    size_t size() const { return size_; }
+
+    size_t room() const { return capacity_ - size_; }
+
+    bool empty() const { return size_ == 0; }
+
+    std::byte* memory() const { return memory_; }
+
+    /// Appends what fits; returns how much that was.
+    size_t write(Bytes data) {
+        const size_t count = std::min(data.size(), room());
+        place(0, data.first(count));
+        grow(count);
+        return count;
+    }
+
+    /// Lays bytes down `ahead` bytes after the end, without making them part of the content.
+    void place(size_t ahead, Bytes data) {
+        INVARIANT(ahead + data.size() <= room(), "the caller looked at room()");
+        const size_t at = (start_ + size_ + ahead) & (capacity_ - 1);
+        const size_t first = std::min(data.size(), capacity_ - at);
+        copy(memory_ + at, data.first(first));
+        copy(memory_, data.subspan(first));
+    }
+
+    /// Makes the next `count` bytes after the end, laid down before, part of the content.
+    void grow(size_t count) {
+        INVARIANT(count <= room(), "the caller looked at room()");
+        size_ += count;
+    }
+
+    /// `length` bytes from `offset` on, in at most two pieces; the second may be empty.
+    std::array<Bytes, 2> view(size_t offset, size_t length) const {
+        INVARIANT(offset + length <= size_, "views stay within the content");
+        if (length == 0) return {};
+        const size_t at = (start_ + offset) & (capacity_ - 1);
+        const size_t first = std::min(length, capacity_ - at);
+        return {Bytes{memory_ + at, first}, Bytes{memory_, length - first}};
+    }
+
+    /// Copies from the front without taking.
+    void peek(size_t offset, MutableBytes into) const {
+        const auto pieces = view(offset, into.size());
+        copy(into.data(), pieces[0]);
+        copy(into.data() + pieces[0].size(), pieces[1]);
+    }
+
+    void consume(size_t count) {
+        INVARIANT(count <= size_, "the caller looked at size()");
+        size_ -= count;
+        start_ = (start_ + count) & (capacity_ - 1);
+    }
+
+  private:
+    static void copy(std::byte* to, Bytes from) {
+        if (!from.empty()) __builtin_memcpy(to, from.data(), from.size());
+    }
+
+    std::byte* memory_{};
+    size_t capacity_{};
+    size_t start_{}, size_{};
+};
+
+} // namespace net

@@ -1,0 +1,193 @@
+#include "net/ip.hpp"
+
+#include "net/checksum.hpp"
+
+namespace net {
+
+Ip::Ip(
+    Arena& arena,
+    const Config& config,
+    Interface& interface,
+    Arp& arp,
+    Random& random,
+    Drops& drops,
+    Counters& counters
+)
+    : interface_{interface}, arp_{arp}, drops_{drops}, counters_{counters},
+      routes_{arena, config.routes}, loopback_{arena, config.loopback_packets, config.mtu_bytes},
+      reassembly_{arena, config.reassemblies, drops, counters},
+      identification_{uint16_t(random.next())} {}
+
+/// RFC 1122 3.2.1.3, RFC 1812 5.3.7: addresses that cannot be right on this path.
+std::optional<Drop> Ip::refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const {
+    const Ipv4Address source{ip.source}, destination{ip.destination};
+    if (arrival == Arrival::loopback) return std::nullopt;
+    if (!source.is_plain_unicast() && !source.is_any()) return Drop::ip_martian_source;
+    if (is_ours(source) || is_broadcast(source)) return Drop::ip_martian_source;
+    if (destination.is_loopback() || destination.is_any()) return Drop::ip_martian_destination;
+    if (is_broadcast(destination)) return std::nullopt;
+    if (source.is_any()) return Drop::ip_martian_source; // RFC 1122 3.2.1.3: only before an address
+    if (interface_.is_ours(destination)) {
+        // RFC 1122 3.3.6: a unicast packet that came by link broadcast is a mistake or an attack.
+        if (arrival == Arrival::link_broadcast) return Drop::ip_link_broadcast;
+        return std::nullopt;
+    }
+    return Drop::ip_not_for_us;
+}
+
+/// Options are tolerated, not obeyed; a source route would let others send through us.
+std::optional<Drop> Ip::refuse_options(Bytes options) {
+    while (!options.empty()) {
+        const auto kind = std::to_integer<uint8_t>(options[0]);
+        if (kind == uint8_t(wire::Ipv4Option::end)) return std::nullopt;
+        if (kind == uint8_t(wire::Ipv4Option::no_operation)) {
+            options = options.subspan(1);
+            continue;
+        }
+        if (kind == uint8_t(wire::Ipv4Option::loose_source_route) ||
+            kind == uint8_t(wire::Ipv4Option::strict_source_route)) {
+            return Drop::ip_source_route;
+        }
+        const size_t length = options.size() < 2 ? 0 : std::to_integer<size_t>(options[1]);
+        if (length < 2 || length > options.size()) return Drop::ip_bad_option;
+        options = options.subspan(length);
+    }
+    return std::nullopt;
+}
+
+std::optional<Ipv4Packet> Ip::input(Bytes packet, Arrival arrival, Instant now) {
+    ++counters_.ip_in;
+    Bytes rest = packet;
+    const auto peeled = peel<wire::Ipv4>(rest);
+    if (!peeled) return drop(Drop::ip_truncated);
+    const wire::Ipv4& ip = *peeled;
+    if (ip.version() != 4) return drop(Drop::ip_bad_version);
+    const size_t header_bytes = ip.header_bytes();
+    if (header_bytes < sizeof(wire::Ipv4)) return drop(Drop::ip_bad_header_length);
+    if (header_bytes > packet.size()) return drop(Drop::ip_bad_header_length);
+    const size_t total = ip.total_length;
+    if (total < header_bytes) return drop(Drop::ip_bad_total_length);
+    if (total > packet.size()) return drop(Drop::ip_truncated);
+    packet = packet.first(total); // the rest is the link's padding
+    const Bytes header = packet.first(header_bytes);
+    if (!checksum_holds(header)) return drop(Drop::ip_bad_checksum);
+    if (const auto reason = refuse_addresses(ip, arrival)) return drop(*reason);
+    if (header_bytes > sizeof(wire::Ipv4)) {
+        if (const auto reason = refuse_options(header.subspan(sizeof(wire::Ipv4)))) {
+            return drop(*reason);
+        }
+    }
+    Ipv4Packet result{
+        .source = Ipv4Address{ip.source},
+        .destination = Ipv4Address{ip.destination},
+        .protocol = ip.protocol,
+        .time_to_live = ip.time_to_live,
+        .broadcast =
+            arrival == Arrival::link_broadcast || is_broadcast(Ipv4Address{ip.destination}),
+        .payload = packet.subspan(header_bytes),
+        .whole = packet,
+    };
+    if (!ip.is_fragment()) return result;
+    const auto whole = reassembly_.add(ip, header, result.payload, now);
+    if (!whole) return std::nullopt;
+    result.payload = whole->payload;
+    result.whole = whole->both;
+    return result;
+}
+
+Result<Path> Ip::path_to(Ipv4Address destination) const {
+    if (destination.is_loopback()) return Path{destination, interface_.mtu_bytes()};
+    if (!interface_.has_address()) return fail(Err::network_unreachable);
+    const Path path{interface_.address().address, interface_.mtu_bytes()};
+    if (interface_.is_ours(destination) || is_broadcast(destination)) return path;
+    if (!destination.is_plain_unicast() && !destination.is_multicast()) {
+        return fail(Err::network_unreachable);
+    }
+    if (!destination.is_multicast() && !routes_.next_hop(destination)) {
+        return fail(Err::network_unreachable);
+    }
+    return path;
+}
+
+Result<> Ip::output(
+    OutPacket& packet,
+    Ipv4Address source,
+    Ipv4Address destination,
+    wire::Protocol protocol,
+    Instant now
+) {
+    const Addresses addresses{source, destination, protocol, identification_++};
+    if (packet.size() + sizeof(wire::Ipv4) <= interface_.mtu_bytes()) {
+        return output_one(packet, addresses, 0, now);
+    }
+    if (packet.size() + sizeof(wire::Ipv4) > 0xffff) {
+        drops_.count(Drop::ip_too_long);
+        return fail(Err::message_too_long);
+    }
+    return output_fragments(packet, addresses, now);
+}
+
+/// RFC 791 3.2, fragmentation; the pieces refer to the same memory as the packet.
+Result<> Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Instant now) {
+    const size_t most = (interface_.mtu_bytes() - sizeof(wire::Ipv4)) / 8 * 8;
+    const Bytes headers = packet.headers();
+    for (size_t from = 0; from < packet.size(); from += most) {
+        const size_t to = std::min(from + most, packet.size());
+        OutPacket fragment;
+        size_t at = 0; // where in the packet the piece begins
+        const auto cut = [&](Bytes piece) {
+            const size_t begin = std::clamp(from, at, at + piece.size()) - at;
+            const size_t end = std::clamp(to, at, at + piece.size()) - at;
+            fragment.append(piece.subspan(begin, end - begin));
+            at += piece.size();
+        };
+        cut(headers);
+        for (const Bytes piece : packet.payload())
+            cut(piece);
+        const uint16_t more = to < packet.size() ? wire::Ipv4::more_fragments : uint16_t{0};
+        ++counters_.fragments_out;
+        TRY_VOID(output_one(fragment, addresses, uint16_t(more | from / 8), now));
+    }
+    return {};
+}
+
+Result<>
+Ip::output_one(OutPacket& packet, const Addresses& addresses, uint16_t fragment, Instant now) {
+    wire::Ipv4 ip{
+        .version_and_length = 0x45,
+        .type_of_service = 0,
+        .total_length = uint16_t(packet.size() + sizeof(wire::Ipv4)),
+        .identification = addresses.identification,
+        .fragment = fragment,
+        .time_to_live = initial_time_to_live,
+        .protocol = uint8_t(addresses.protocol),
+        .checksum = {},
+        .source = addresses.source.bits(),
+        .destination = addresses.destination.bits(),
+    };
+    Checksum sum;
+    sum.add(std::as_bytes(std::span<const wire::Ipv4, 1>{&ip, 1}));
+    ip.checksum = sum.finish();
+    packet.prepend(ip);
+    ++counters_.ip_out;
+    const Ipv4Address destination = addresses.destination;
+    if (is_ours(destination)) return loopback_.push(packet);
+    if (is_broadcast(destination)) {
+        return interface_.transmit(packet, MacAddress::broadcast(), wire::EtherType::ipv4);
+    }
+    if (destination.is_multicast()) { // RFC 1112 6.4
+        const uint32_t group = destination.bits();
+        const MacAddress mac{
+            {0x01, 0, 0x5e, uint8_t(group >> 16 & 0x7f), uint8_t(group >> 8), uint8_t(group)}
+        };
+        return interface_.transmit(packet, mac, wire::EtherType::ipv4);
+    }
+    const auto next_hop = routes_.next_hop(destination);
+    if (!next_hop) {
+        drops_.count(Drop::ip_no_route);
+        return fail(Err::network_unreachable);
+    }
+    return arp_.output(packet, *next_hop, now);
+}
+
+} // namespace net

@@ -1,0 +1,108 @@
+// IPv4 (RFC 791, RFC 1122 3.2): what may come in, and where what goes out goes.
+#pragma once
+
+#include <optional>
+
+#include "net/arp.hpp"
+#include "net/loopback.hpp"
+#include "net/reassembly.hpp"
+#include "net/route.hpp"
+#include "net/siphash.hpp"
+#include "net/wire/ipv4.hpp"
+
+namespace net {
+
+/// A datagram that came in whole: checked, and put together if it had been cut.
+struct Ipv4Packet {
+    Ipv4Address source{}, destination{};
+    uint8_t protocol{};
+    uint8_t time_to_live{};
+    bool broadcast{}; // sent to more hosts than us, by IP or link address
+    Bytes payload{};
+    Bytes whole{}; // from the first byte of the header, for quoting
+};
+
+/// Where a frame's IP packet came from.
+enum class Arrival : uint8_t { unicast, link_broadcast, loopback };
+
+/// The way to a destination.
+struct Path {
+    Ipv4Address source; // of ours, to send from
+    uint16_t mtu_bytes{};
+};
+
+class Ip {
+  public:
+    Ip(Arena& arena,
+       const Config& config,
+       Interface& interface,
+       Arp& arp,
+       Random& random,
+       Drops& drops,
+       Counters& counters);
+
+    /// None: dropped and counted, or a fragment that does not complete its datagram.
+    std::optional<Ipv4Packet> input(Bytes packet, Arrival arrival, Instant now);
+
+    /// errors   network_unreachable
+    Result<Path> path_to(Ipv4Address destination) const;
+
+    /// Puts the IPv4 header in front, cuts what is longer than the link takes, and sends.
+    ///   source   any only before we have an address (RFC 1122 3.2.1.3)
+    ///   errors   network_unreachable, host_unreachable, no_space (link full: nothing or only a
+    ///            part was sent), message_too_long
+    Result<> output(
+        OutPacket& packet,
+        Ipv4Address source,
+        Ipv4Address destination,
+        wire::Protocol protocol,
+        Instant now
+    );
+
+    bool is_ours(Ipv4Address address) const {
+        return interface_.is_ours(address) || address.is_loopback();
+    }
+
+    bool is_broadcast(Ipv4Address address) const { return interface_.is_broadcast(address); }
+
+    Routes& routes() { return routes_; }
+
+    const Routes& routes() const { return routes_; }
+
+    Loopback& loopback() { return loopback_; }
+
+    Reassembly& reassembly() { return reassembly_; }
+
+    const Reassembly& reassembly() const { return reassembly_; }
+
+  private:
+    struct Addresses {
+        Ipv4Address source, destination;
+        wire::Protocol protocol;
+        uint16_t identification;
+    };
+
+    std::optional<Drop> refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const;
+    static std::optional<Drop> refuse_options(Bytes options);
+    Result<> output_fragments(const OutPacket& packet, const Addresses& addresses, Instant now);
+    Result<>
+    output_one(OutPacket& packet, const Addresses& addresses, uint16_t fragment, Instant now);
+
+    std::optional<Ipv4Packet> drop(Drop reason) {
+        drops_.count(reason);
+        return std::nullopt;
+    }
+
+    static constexpr uint8_t initial_time_to_live = 64;
+
+    Interface& interface_;
+    Arp& arp_;
+    Drops& drops_;
+    Counters& counters_;
+    Routes routes_;
+    Loopback loopback_;
+    Reassembly reassembly_;
+    uint16_t identification_;
+};
+
+} // namespace net

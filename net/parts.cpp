@@ -1,0 +1,189 @@
+#include "net/parts.hpp"
+
+#include "net/wire/ethernet.hpp"
+
+namespace net {
+
+Parts::Parts(Arena& arena, const Config& given, Link& link, Events& listener, Instant now)
+    : config{given}, events{listener}, random{given.secret},
+      interface{given.mac, given.mtu_bytes, link, counters},
+      arp{arena, config, interface, drops, counters},
+      ip{arena, config, interface, arp, random, drops, counters},
+      icmp{config, ip, drops, counters, now}, udp{arena, config, ip, news, random, drops, counters},
+      ping{arena, config, ip, icmp, news, random, drops},
+      tcp{arena, config, ip, news, random, drops, counters, now}, dhcp{given.mac, random, drops},
+      stack{*this} {}
+
+namespace {
+
+struct NowhereLink final : Link {
+    Result<> transmit(std::span<const Bytes>) override { return {}; }
+};
+
+struct NoListener final : Events {
+    void socket_event(SocketId, uint64_t, EventSet) override {}
+
+    void lease_changed(const Lease*) override {}
+};
+
+} // namespace
+
+/// By a rehearsal without memory: the arena only counts.
+size_t Parts::memory_needed(const Config& config) {
+    NowhereLink link;
+    NoListener listener;
+    Arena arena{{}};
+    arena.bytes(sizeof(Parts));
+    const Parts rehearsal{arena, config, link, listener, Instant{}};
+    return arena.used() + 64; // the memory may begin anywhere in a line
+}
+
+// --- From frame to socket, in one pass
+
+void Parts::receive_frame(Bytes frame, Instant now) {
+    ++counters.frames_in;
+    const auto header = peel<wire::Ethernet>(frame);
+    if (!header) return drops.count(Drop::ethernet_truncated);
+    if (header->source.is_group() || header->source == interface.mac()) {
+        return drops.count(Drop::ethernet_bad_source);
+    }
+    const bool broadcast = header->destination == MacAddress::broadcast();
+    if (!broadcast && !(header->destination == interface.mac())) {
+        return drops.count(Drop::ethernet_other_mac);
+    }
+    switch (wire::EtherType(uint16_t(header->type))) {
+    case wire::EtherType::ipv4:
+        return receive_packet(frame, broadcast ? Arrival::link_broadcast : Arrival::unicast, now);
+    case wire::EtherType::arp: return arp.input(frame, now);
+    default: drops.count(Drop::ethernet_unknown_type);
+    }
+}
+
+void Parts::receive_packet(Bytes bytes, Arrival arrival, Instant now) {
+    const auto packet = ip.input(bytes, arrival, now);
+    if (!packet) return;
+    switch (wire::Protocol(packet->protocol)) {
+    case wire::Protocol::tcp: return tcp.input(*packet, now);
+    case wire::Protocol::udp: return receive_udp(*packet, now);
+    case wire::Protocol::icmp: return receive_icmp(*packet, now);
+    default:
+        drops.count(Drop::ip_unknown_protocol);
+        icmp.send_unreachable(wire::Icmp::protocol_unreachable, *packet, now);
+    }
+}
+
+void Parts::receive_udp(const Ipv4Packet& packet, Instant now) {
+    const auto datagram = udp.parse(packet);
+    if (!datagram) return;
+    if (dhcp.running() && datagram->to.port.number() == Dhcp::client_port) {
+        const auto change = dhcp.input(datagram->payload, now);
+        return follow_dhcp(change, now);
+    }
+    if (!udp.deliver(*datagram)) {
+        icmp.send_unreachable(wire::Icmp::port_unreachable, packet, now);
+    }
+}
+
+void Parts::receive_icmp(const Ipv4Packet& packet, Instant now) {
+    const auto meaning = icmp.input(packet, now);
+    if (meaning.reply) ping.reply(packet, *meaning.reply, now);
+    if (meaning.trouble) pass_on(*meaning.trouble, now);
+}
+
+void Parts::pass_on(const Trouble& trouble, Instant now) {
+    switch (wire::Protocol(trouble.protocol)) {
+    case wire::Protocol::tcp: return tcp.trouble(trouble);
+    case wire::Protocol::udp: return udp.trouble(trouble);
+    case wire::Protocol::icmp: return ping.trouble(trouble, now);
+    default: drops.count(Drop::icmp_bad_quote);
+    }
+}
+
+// --- DHCP
+
+void Parts::follow_dhcp(Dhcp::Change change, Instant now) {
+    if (change == Dhcp::Change::bound) {
+        const Lease lease = *dhcp.lease();
+        const bool is_renewal = interface.address() == lease.address;
+        if (!is_renewal) set_address(lease.address);
+        if (!lease.router.is_any()) {
+            // A full table of static routes leaves the lease without a default route only.
+            if (!ip.routes().add({}, lease.router)) drops.count(Drop::ip_no_route);
+        }
+        lease_news = LeaseNews::taken;
+    } else if (change == Dhcp::Change::lost) {
+        set_address({});
+        lease_news = LeaseNews::lost;
+    }
+    const Endpoint server{ipv4_any, Port{Dhcp::server_port}};
+    while (const auto message = dhcp.poll(now)) {
+        const Endpoint from{message->source, Port{Dhcp::client_port}};
+        // A message that the link cannot take is lost and comes again by its timer.
+        if (!udp.output(from, {message->destination, server.port}, message->bytes, now)) {
+            drops.count(Drop::link_full);
+        }
+    }
+}
+
+void Parts::set_address(Ipv4Prefix address) {
+    interface.set_address(address);
+    arp.clear();
+    ip.routes().clear();
+    if (address.address.is_any()) return;
+    const auto added = ip.routes().add(address, ipv4_any);
+    INVARIANT(added, "an empty table has room: Config demands one route at least");
+}
+
+// --- Time
+
+std::optional<Instant> Parts::next_deadline() const {
+    std::optional<Instant> first = tcp.next_deadline();
+    const std::optional<Instant> others[] = {
+        arp.next_deadline(), ip.reassembly().next_deadline(), dhcp.next_deadline()
+    };
+    for (const auto& other : others) {
+        if (other && (!first || *other < *first)) first = other;
+    }
+    return first;
+}
+
+void Parts::advance(Instant now) {
+    tcp.advance(now);
+    ip.reassembly().advance(now);
+    arp.advance(now, [&](Bytes packet) {
+        auto trouble = Icmp::read_quote(packet);
+        if (!trouble) return;
+        trouble->hard = true; // on our own link there is no other way (RFC 1122 2.4)
+        trouble->reporter = interface.address().address;
+        pass_on(*trouble, now);
+    });
+    if (const auto due = dhcp.next_deadline(); due && *due <= now) {
+        follow_dhcp(dhcp.advance(now), now);
+    }
+}
+
+/// Empties what piled up during a call: looped-back packets, then news.
+void Parts::settle(Instant now) {
+    if (settling) return; // called from an event: the outer one goes on
+    settling = true;
+    bool more = true;
+    while (more) {
+        more = false;
+        while (!ip.loopback().empty()) {
+            receive_packet(ip.loopback().front(), Arrival::loopback, now);
+            ip.loopback().pop();
+            if (ip.loopback().empty() && tcp.has_held()) tcp.retry_held(now);
+        }
+        if (const LeaseNews change = std::exchange(lease_news, LeaseNews::none);
+            change != LeaseNews::none) {
+            const auto lease = dhcp.lease();
+            events.lease_changed(change == LeaseNews::taken && lease ? &*lease : nullptr);
+            more = true;
+        }
+        news.deliver(events);
+        more |= !ip.loopback().empty();
+    }
+    settling = false;
+}
+
+} // namespace net

@@ -1,0 +1,53 @@
+// Everything inside a Stack, and the one place where the protocols meet.
+#pragma once
+
+#include "net/arp.hpp"
+#include "net/dhcp.hpp"
+#include "net/icmp.hpp"
+#include "net/ip.hpp"
+#include "net/ping.hpp"
+#include "net/stack.hpp"
+#include "net/tcp/engine.hpp"
+#include "net/udp.hpp"
+
+namespace net {
+
+struct Parts {
+    enum class LeaseNews : uint8_t { none, taken, lost };
+
+    Parts(Arena& arena, const Config& given, Link& link, Events& listener, Instant now);
+
+    static size_t memory_needed(const Config& config);
+
+    void receive_frame(Bytes frame, Instant now);
+    void receive_packet(Bytes bytes, Arrival arrival, Instant now);
+    void receive_udp(const Ipv4Packet& packet, Instant now);
+    void receive_icmp(const Ipv4Packet& packet, Instant now);
+    /// An ICMP error, or our own ARP, about a packet of ours.
+    void pass_on(const Trouble& trouble, Instant now);
+    void follow_dhcp(Dhcp::Change change, Instant now);
+    void set_address(Ipv4Prefix address);
+    std::optional<Instant> next_deadline() const;
+    void advance(Instant now);
+    void settle(Instant now);
+
+    const Config config;
+    Events& events;
+    Drops drops;
+    Counters counters;
+    NewsQueue news;
+    Random random;
+    Interface interface;
+    Arp arp;
+    Ip ip;
+    Icmp icmp;
+    Udp udp;
+    Ping ping;
+    tcp::Engine tcp;
+    Dhcp dhcp;
+    Stack stack;
+    LeaseNews lease_news{LeaseNews::none};
+    bool settling{};
+};
+
+} // namespace net

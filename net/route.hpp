@@ -1,0 +1,62 @@
+// The routing table: few prefixes, the longest that matches wins. The stack's own replica; who
+// fills it is somebody else's policy.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <span>
+
+#include "lib/base/result.hpp"
+#include "net/arena.hpp"
+#include "net/stack.hpp"
+
+namespace net {
+
+class Routes {
+  public:
+    Routes(Arena& arena, size_t count) : entries_{arena.make<RouteInfo>(count)} {}
+
+    /// Replaces an equal prefix.   errors   no_space
+    Result<> add(Ipv4Prefix destination, Ipv4Address gateway) {
+        const Ipv4Prefix prefix{destination.network(), destination.length};
+        remove(prefix);
+        if (used_ == entries_.size()) return fail(Err::no_space);
+        // Longest first, so that the first match is the answer.
+        size_t at = used_++;
+        for (; at > 0 && entries_[at - 1].destination.length < prefix.length; --at) {
+            entries_[at] = entries_[at - 1];
+        }
+        entries_[at] = {prefix, gateway};
+        return {};
+    }
+
+    /// errors   not_found
+    Result<> remove(Ipv4Prefix destination) {
+        const Ipv4Prefix prefix{destination.network(), destination.length};
+        const auto table = entries();
+        const auto found = std::ranges::find(table, prefix, &RouteInfo::destination);
+        if (found == table.end()) return fail(Err::not_found);
+        std::copy(found + 1, table.end(), found);
+        --used_;
+        return {};
+    }
+
+    /// Where a packet goes next: the gateway, or the destination itself when it is on the link.
+    std::optional<Ipv4Address> next_hop(Ipv4Address destination) const {
+        for (const RouteInfo& route : entries()) {
+            if (!route.destination.contains(destination)) continue;
+            return route.gateway.is_any() ? destination : route.gateway;
+        }
+        return std::nullopt;
+    }
+
+    void clear() { used_ = 0; }
+
+    std::span<RouteInfo> entries() const { return entries_.first(used_); }
+
+  private:
+    std::span<RouteInfo> entries_;
+    size_t used_{};
+};
+
+} // namespace net

@@ -1,0 +1,281 @@
+#include "net/stack.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "net/parts.hpp"
+
+namespace net {
+
+namespace {
+
+bool is_power_of_two_within(uint32_t value, uint32_t least, uint32_t most) {
+    return std::has_single_bit(value) && value >= least && value <= most;
+}
+
+Result<> check(const Config& config) {
+    constexpr uint32_t kib = 1024;
+    const bool good = config.mtu_bytes >= 576 && config.mtu_bytes <= 9000 &&
+                      config.connections != 0 && config.listeners != 0 &&
+                      config.datagram_sockets != 0 && config.neighbours != 0 &&
+                      config.routes != 0 && config.loopback_packets != 0 &&
+                      is_power_of_two_within(config.stream_buffer_bytes, 4 * kib, kib * kib) &&
+                      is_power_of_two_within(config.datagram_buffer_bytes, 4 * kib, kib * kib) &&
+                      !config.mac.is_group();
+    if (!good) return fail(Err::bad_argument);
+    return {};
+}
+
+} // namespace
+
+Result<size_t> Stack::memory_needed(const Config& config) {
+    TRY_VOID(check(config));
+    return Parts::memory_needed(config);
+}
+
+Result<Stack*>
+Stack::create(MutableBytes memory, const Config& config, Link& link, Events& events, Instant now) {
+    TRY_VOID(check(config));
+    if (memory.size() < Parts::memory_needed(config)) return fail(Err::no_memory);
+    Arena arena{memory};
+    const MutableBytes place = arena.bytes(sizeof(Parts));
+    auto* parts = ::new (static_cast<void*>(place.data())) Parts{arena, config, link, events, now};
+    INVARIANT(arena.fits(), "memory_needed() asks for what the parts ask for");
+    return &parts->stack;
+}
+
+void Stack::receive(Bytes frame, Instant now) {
+    parts_.receive_frame(frame, now);
+    settle(now);
+}
+
+void Stack::link_ready(Instant now) {
+    parts_.tcp.retry_held(now);
+    parts_.udp.link_ready();
+    settle(now);
+}
+
+void Stack::advance(Instant now) {
+    parts_.advance(now);
+    settle(now);
+}
+
+std::optional<Instant> Stack::next_deadline() const {
+    return parts_.next_deadline();
+}
+
+void Stack::settle(Instant now) {
+    parts_.settle(now);
+}
+
+Result<> Stack::set_address(Ipv4Prefix address) {
+    if (address.length > 32) return fail(Err::bad_argument);
+    if (!address.address.is_any() && !address.address.is_plain_unicast()) {
+        return fail(Err::bad_argument);
+    }
+    parts_.set_address(address);
+    return {};
+}
+
+Ipv4Prefix Stack::address() const {
+    return parts_.interface.address();
+}
+
+MacAddress Stack::mac() const {
+    return parts_.interface.mac();
+}
+
+Result<> Stack::add_route(Ipv4Prefix destination, Ipv4Address gateway) {
+    if (destination.length > 32) return fail(Err::bad_argument);
+    const Interface& interface = parts_.interface;
+    if (!gateway.is_any() && !(interface.has_address() && interface.address().contains(gateway))) {
+        return fail(Err::network_unreachable);
+    }
+    return parts_.ip.routes().add(destination, gateway);
+}
+
+Result<> Stack::remove_route(Ipv4Prefix destination) {
+    return parts_.ip.routes().remove(destination);
+}
+
+void Stack::start_dhcp(Instant now) {
+    parts_.dhcp.start(now);
+    parts_.follow_dhcp(Dhcp::Change::none, now);
+    settle(now);
+}
+
+void Stack::stop_dhcp() {
+    parts_.dhcp.stop();
+}
+
+std::optional<Lease> Stack::lease() const {
+    return parts_.dhcp.lease();
+}
+
+Result<SocketId> Stack::tcp_listen(Endpoint local, uint16_t backlog, uint64_t cookie) {
+    return parts_.tcp.listen(local, backlog, cookie);
+}
+
+Result<SocketId> Stack::tcp_connect(Endpoint remote, Endpoint local, uint64_t cookie, Instant now) {
+    const auto result = parts_.tcp.connect(remote, local, cookie, now);
+    settle(now);
+    return result;
+}
+
+Result<SocketId> Stack::tcp_accept(SocketId listener, uint64_t cookie) {
+    return parts_.tcp.accept(listener, cookie);
+}
+
+Result<size_t> Stack::tcp_send(SocketId socket, Bytes data, Instant now) {
+    const auto result = parts_.tcp.send(socket, data, now);
+    settle(now);
+    return result;
+}
+
+Result<size_t> Stack::tcp_receive(SocketId socket, MutableBytes room, Instant now) {
+    const auto result = parts_.tcp.receive(socket, room, now);
+    settle(now);
+    return result;
+}
+
+Result<Bytes> Stack::tcp_peek(SocketId socket) const {
+    return parts_.tcp.peek(socket);
+}
+
+Result<> Stack::tcp_consume(SocketId socket, size_t bytes, Instant now) {
+    const auto result = parts_.tcp.consume(socket, bytes, now);
+    settle(now);
+    return result;
+}
+
+Result<> Stack::tcp_shutdown(SocketId socket, Instant now) {
+    const auto result = parts_.tcp.shutdown(socket, now);
+    settle(now);
+    return result;
+}
+
+Result<> Stack::tcp_close(SocketId socket, Instant now) {
+    const auto result = parts_.tcp.close(socket, now);
+    settle(now);
+    return result;
+}
+
+Result<> Stack::tcp_abort(SocketId socket, Instant now) {
+    const auto result = parts_.tcp.abort(socket, now);
+    settle(now);
+    return result;
+}
+
+Result<> Stack::tcp_set_no_delay(SocketId socket, bool on, Instant now) {
+    const auto result = parts_.tcp.set_no_delay(socket, on, now);
+    settle(now);
+    return result;
+}
+
+Result<StreamInfo> Stack::tcp_info(SocketId socket) const {
+    return parts_.tcp.details(socket);
+}
+
+Result<SocketId> Stack::udp_bind(Endpoint local, uint64_t cookie) {
+    return parts_.udp.bind(local, cookie);
+}
+
+Result<> Stack::udp_send_to(SocketId socket, Endpoint to, Bytes data, Instant now) {
+    const auto result = parts_.udp.send_to(socket, to, data, now);
+    settle(now);
+    return result;
+}
+
+Result<DatagramInfo> Stack::udp_receive_from(SocketId socket, MutableBytes room) {
+    return parts_.udp.receive_from(socket, room);
+}
+
+Result<> Stack::udp_close(SocketId socket) {
+    return parts_.udp.close(socket);
+}
+
+Result<SocketId> Stack::ping_open(uint64_t cookie) {
+    return parts_.ping.open(cookie);
+}
+
+Result<> Stack::ping_send(
+    SocketId socket, Ipv4Address to, uint16_t sequence, size_t payload_bytes, Instant now
+) {
+    const auto result = parts_.ping.send(socket, to, sequence, payload_bytes, now);
+    settle(now);
+    return result;
+}
+
+Result<PingReply> Stack::ping_receive(SocketId socket) {
+    return parts_.ping.receive(socket);
+}
+
+Result<> Stack::ping_close(SocketId socket) {
+    return parts_.ping.close(socket);
+}
+
+Result<EventSet> Stack::ready(SocketId socket) const {
+    switch (socket.kind()) {
+    case SocketKind::datagram: return parts_.udp.ready(socket);
+    case SocketKind::ping: return parts_.ping.ready(socket);
+    default: return parts_.tcp.ready(socket);
+    }
+}
+
+Result<Err> Stack::take_error(SocketId socket) {
+    switch (socket.kind()) {
+    case SocketKind::datagram: return TRY(parts_.udp.sockets().find(socket))->take_error();
+    case SocketKind::ping: return TRY(parts_.ping.sockets().find(socket))->take_error();
+    default: return TRY(parts_.tcp.base(socket))->take_error();
+    }
+}
+
+Result<SocketInfo> Stack::info(SocketId socket) const {
+    switch (socket.kind()) {
+    case SocketKind::datagram: return parts_.udp.info(socket);
+    case SocketKind::ping:
+        TRY(parts_.ping.sockets().find(socket));
+        return SocketInfo{.id = socket, .local = {}, .remote = {}};
+    default: return parts_.tcp.info(socket);
+    }
+}
+
+size_t Stack::list_sockets(size_t first, std::span<SocketInfo> room) const {
+    size_t seen = 0, written = 0;
+    const auto add = [&](const SocketInfo& info) {
+        if (seen++ >= first && written < room.size()) room[written++] = info;
+    };
+    for (const auto& listener : parts_.tcp.listeners().entries()) {
+        if (const auto info = parts_.tcp.info(listener.id)) add(*info);
+    }
+    // Those in TIME-WAIT and the like have no handle any more, but are there.
+    for (const auto& connection : parts_.tcp.connections().entries()) {
+        if (connection.listed || connection.is_owned()) add(connection.info());
+    }
+    for (const auto& socket : parts_.udp.sockets().entries()) {
+        if (const auto info = parts_.udp.info(socket.id)) add(*info);
+    }
+    return written;
+}
+
+size_t Stack::list_routes(size_t first, std::span<RouteInfo> room) const {
+    const auto routes = parts_.ip.routes().entries();
+    if (first >= routes.size()) return 0;
+    const size_t count = std::min(room.size(), routes.size() - first);
+    std::ranges::copy(routes.subspan(first, count), room.begin());
+    return count;
+}
+
+size_t Stack::list_neighbours(size_t first, std::span<NeighbourInfo> room, Instant now) const {
+    return parts_.arp.list(first, room, now);
+}
+
+const Drops& Stack::drops() const {
+    return parts_.drops;
+}
+
+const Counters& Stack::counters() const {
+    return parts_.counters;
+}
+
+} // namespace net

@@ -1,0 +1,226 @@
+#include "net/tcp/connection.hpp"
+
+#include "net/tcp/engine.hpp"
+
+namespace net::tcp {
+
+void Connection::reset(Endpoint own, Endpoint peer, SeqNumber initial, Duration minimum_rto) {
+    INVARIANT(!retransmit_timer_.armed() && !delayed_ack_timer_.armed(), "its past is over");
+    local = own;
+    remote = peer;
+    error = soft_error_ = Err::none;
+    initial_send_ = send_unacknowledged_ = send_next_ = send_max_ = recover_ = initial;
+    window_from_sequence_ = window_from_ack_ = timed_until_ = SeqNumber{};
+    send_window_ = greatest_window_ = 0;
+    timed_since_ = last_sent_ = failing_since_ = challenges_since_ = Instant{};
+    initial_receive_ = receive_next_ = advertised_edge_ = peer_fin_ = SeqNumber{};
+    send_ring_ = ByteRing{send_memory->memory};
+    receive_ring_ = ByteRing{receive_memory->memory};
+    beyond_.clear();
+    congestion_ = {};
+    rtt_ = RttEstimator{minimum_rto};
+    send_mss_ = Options::default_mss_bytes;
+    retries_ = 0;
+    waiting_ = Waiting::nothing;
+    send_scale_ = receive_scale_ = 0;
+    duplicate_acks_ = unanswered_segments_ = challenges_ = 0;
+    active_ = no_delay_ = ack_now_ = resend_first_ = in_recovery_ = timing_ = override_ = false;
+    fin_wanted_ = peer_fin_known_ = writer_waits_ = abandoned_ = false;
+    offer_window_scale_ = true;
+    retransmitted_ = timeouts_ = duplicate_acks_total_ = out_of_order_ = 0;
+    sent_bytes_ = received_bytes_ = 0;
+    // The smallest shift by which the whole buffer can be offered (RFC 7323 2.3).
+    while (receive_ring_.capacity() >> receive_scale_ > 0xffff)
+        ++receive_scale_;
+}
+
+void Connection::open(Engine& engine, Instant now) {
+    state_ = State::syn_sent;
+    active_ = true;
+    dispatch(engine, now);
+}
+
+void Connection::open_by(Engine& engine, const Segment& syn, Instant now) {
+    state_ = State::syn_received;
+    initial_receive_ = syn.sequence;
+    receive_next_ = advertised_edge_ = syn.sequence + 1;
+    negotiate(syn.options, engine.own_mss_bytes());
+    send_window_ = greatest_window_ = syn.window;
+    window_from_sequence_ = syn.sequence;
+    dispatch(engine, now);
+}
+
+/// Both SYNs have been seen: what the peer said of itself (RFC 9293 3.7.1, RFC 7323 2.2).
+void Connection::negotiate(const Options& options, uint16_t own_mss_bytes) {
+    constexpr uint16_t least_mss_bytes = 64; // a peer that says less wants to hurt us
+    const uint16_t theirs = options.mss_bytes.value_or(Options::default_mss_bytes);
+    send_mss_ = std::max(least_mss_bytes, std::min(theirs, own_mss_bytes));
+    offer_window_scale_ = options.window_scale.has_value();
+    send_scale_ = options.window_scale.value_or(0);
+    if (!offer_window_scale_) receive_scale_ = 0;
+}
+
+void Connection::cancel_timers(Wheel& wheel) {
+    wheel.cancel(retransmit_timer_);
+    wheel.cancel(delayed_ack_timer_);
+    waiting_ = Waiting::nothing;
+}
+
+/// From here on the connection only waits for its handle to be given up.
+void Connection::end(Engine& engine, Err reason) {
+    state_ = State::closed;
+    cancel_timers(engine.wheel());
+    if (!is_owned()) return;
+    if (reason != Err::none) error = reason;
+    engine.raise(
+        *this, reason == Err::none ? EventSet{Event::closed} : Event::closed | Event::error
+    );
+}
+
+bool Connection::can_receive() const {
+    return state_ == State::established || state_ == State::fin_wait_1 ||
+           state_ == State::fin_wait_2;
+}
+
+/// RFC 1122 4.2.3.9 and RFC 5927 4.1: only what was caused by a segment in flight counts, and only
+/// an attempt to connect is ended by it.
+void Connection::trouble(Engine& engine, Err reason, bool hard, SeqNumber quoted) {
+    if (!within(send_unacknowledged_, quoted, send_max_)) {
+        return engine.count(Drop::tcp_bad_icmp);
+    }
+    if (state_ == State::syn_sent && hard) return end(engine, reason);
+    soft_error_ = reason;
+}
+
+Result<size_t> Connection::write(Engine& engine, Bytes data, Instant now) {
+    if (const Err pending = take_error(); pending != Err::none) return fail(pending);
+    if (state_ == State::closed) return fail(Err::not_connected);
+    if (fin_wanted_) return fail(Err::bad_state);
+    if (state_ == State::syn_sent || state_ == State::syn_received) {
+        writer_waits_ = true;
+        return fail(Err::would_block);
+    }
+    const size_t taken = send_ring_.write(data);
+    if (taken < data.size()) writer_waits_ = true;
+    if (taken == 0 && !data.empty()) return fail(Err::would_block);
+    // RFC 5681 4.1: after a silence the window says nothing about the path any more.
+    if (in_flight() == 0 && now - last_sent_ > rtt_.timeout()) {
+        engine.congestion_control().idle(congestion_);
+    }
+    dispatch(engine, now);
+    return taken;
+}
+
+Result<Bytes> Connection::readable() {
+    if (!receive_ring_.empty()) return receive_ring_.view(0, receive_ring_.size())[0];
+    if (const Err pending = take_error(); pending != Err::none) return fail(pending);
+    if (state_ == State::syn_sent || state_ == State::syn_received || can_receive()) {
+        return fail(Err::would_block);
+    }
+    return fail(Err::end_of_file);
+}
+
+void Connection::consume(Engine& engine, size_t bytes, Instant now) {
+    receive_ring_.consume(bytes);
+    offer_more(engine, now);
+}
+
+Result<size_t> Connection::read(Engine& engine, MutableBytes room, Instant now) {
+    TRY(readable());
+    const size_t count = std::min(room.size(), receive_ring_.size());
+    receive_ring_.peek(0, room.first(count));
+    consume(engine, count, now);
+    return count;
+}
+
+Result<> Connection::shutdown(Engine& engine, Instant now) {
+    if (fin_wanted_) return {};
+    switch (state_) {
+    case State::closed:
+    case State::syn_sent: return fail(Err::not_connected);
+    case State::established: state_ = State::fin_wait_1; break;
+    case State::close_wait: state_ = State::last_ack; break;
+    default: break; // SYN-RECEIVED: become_established() goes on to FIN-WAIT-1
+    }
+    fin_wanted_ = true;
+    dispatch(engine, now);
+    return {};
+}
+
+bool Connection::abandon(Engine& engine, Instant now) {
+    abandoned_ = true;
+    if (state_ == State::closed) return true;
+    if (state_ == State::syn_sent) {
+        end(engine, Err::none);
+        return true;
+    }
+    // RFC 9293 3.6.1 (RFC 2525 2.17): unread data must not look delivered.
+    if (has_unread()) return false;
+    if (state_ == State::fin_wait_2) {
+        wait_for(engine, Waiting::end, now + engine.config().time_wait);
+    }
+    return shutdown(engine, now).has_value();
+}
+
+void Connection::abort(Engine& engine, Instant now) {
+    // RFC 9293 3.10.5: in these states the peer has, or may have, something to lose.
+    if (state_ != State::closed && state_ != State::syn_sent && state_ != State::time_wait) {
+        engine.send_reset(*this, now);
+    }
+    end(engine, Err::none);
+}
+
+void Connection::set_no_delay(Engine& engine, bool on, Instant now) {
+    no_delay_ = on;
+    dispatch(engine, now);
+}
+
+EventSet Connection::ready() const {
+    EventSet set;
+    const bool opening = state_ == State::syn_sent || state_ == State::syn_received;
+    const bool at_end = !opening && !can_receive();
+    if (has_unread() || at_end) set.add(Event::readable);
+    if (at_end) set.add(Event::peer_closed);
+    if (!opening) set.add(Event::connected);
+    if (!opening && !fin_wanted_ && send_ring_.room() != 0) set.add(Event::writable);
+    if (state_ == State::closed) set.add(Event::closed);
+    if (error != Err::none) set.add(Event::error);
+    return set;
+}
+
+SocketInfo Connection::info() const {
+    return {
+        .id = id,
+        .local = local,
+        .remote = remote,
+        .state = state_,
+        .receive_queue_bytes = uint32_t(receive_ring_.size()),
+        .send_queue_bytes = uint32_t(send_ring_.size()),
+    };
+}
+
+StreamInfo Connection::details() const {
+    return {
+        .state = state_,
+        .send_mss_bytes = send_mss_,
+        .receive_window_bytes = advertised_edge_ - receive_next_,
+        .send_window_bytes = send_window_,
+        .congestion_window_bytes = congestion_.window_bytes,
+        .slow_start_threshold_bytes = congestion_.threshold_bytes,
+        .in_flight_bytes = in_flight(),
+        .receive_queue_bytes = uint32_t(receive_ring_.size()),
+        .send_queue_bytes = uint32_t(send_ring_.size()),
+        .send_room_bytes = uint32_t(send_ring_.room()),
+        .smoothed_rtt = rtt_.smoothed(),
+        .rtt_variation = rtt_.variation(),
+        .retransmission_timeout = rtt_.timeout(),
+        .retransmitted_segments = retransmitted_,
+        .timeouts = timeouts_,
+        .duplicate_acks = duplicate_acks_total_,
+        .out_of_order_segments = out_of_order_,
+        .sent_bytes = sent_bytes_,
+        .received_bytes = received_bytes_,
+    };
+}
+
+} // namespace net::tcp

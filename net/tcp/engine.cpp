@@ -1,0 +1,382 @@
+#include "net/tcp/engine.hpp"
+
+#include <bit>
+
+#include "net/checksum.hpp"
+
+namespace net {
+
+std::string_view tcp::name_of(State state) {
+    constexpr std::string_view names[] = {
+        "CLOSED",
+        "LISTEN",
+        "SYN-SENT",
+        "SYN-RECEIVED",
+        "ESTABLISHED",
+        "FIN-WAIT-1",
+        "FIN-WAIT-2",
+        "CLOSE-WAIT",
+        "CLOSING",
+        "LAST-ACK",
+        "TIME-WAIT",
+    };
+    return names[std::to_underlying(state)];
+}
+
+namespace tcp {
+
+Engine::Engine(
+    Arena& arena,
+    const Config& config,
+    Ip& ip,
+    NewsQueue& news,
+    Random& random,
+    Drops& drops,
+    Counters& counters,
+    Instant now
+)
+    : config_{config}, ip_{ip}, news_{news}, random_{random}, drops_{drops}, counters_{counters},
+      wheel_{now}, connections_{arena, config.connections}, listeners_{arena, config.listeners},
+      ports_{arena, config.listeners},
+      buckets_{arena.make<Connection*>(std::bit_ceil(size_t{config.connections} + 1))},
+      sequence_key_{random.next(), random.next()}, hash_add_{random.next()},
+      hash_multiply_{random.next() | 1} {
+    const size_t each = config.stream_buffer_bytes;
+    const auto buffers = arena.make<StreamBuffer>(config.stream_buffers);
+    MutableBytes memory = arena.bytes(config.stream_buffers * each);
+    if (memory.empty()) return;
+    for (StreamBuffer& buffer : buffers) {
+        buffer.memory = memory.first(each);
+        memory = memory.subspan(each);
+        buffers_.put(buffer);
+    }
+}
+
+// --- Tables
+
+/// Keyed, so that nobody outside can aim connections at one bucket: multiply-shift hashing with
+/// secret numbers (Dietzfelbinger and others, 1997).
+Connection*& Engine::bucket_of(Endpoint local, Endpoint remote) const {
+    const uint64_t ports = uint64_t{local.port.number()} << 16 | remote.port.number();
+    uint64_t key = uint64_t{remote.address.bits()} << 32 | ports;
+    key += hash_add_ ^ local.address.bits();
+    const uint64_t mixed = (key ^ key >> 32) * hash_multiply_;
+    return buckets_[mixed >> 32 & (buckets_.size() - 1)];
+}
+
+Connection* Engine::find(Endpoint local, Endpoint remote) const {
+    Connection* connection = bucket_of(local, remote);
+    while (connection != nullptr && !(connection->remote == remote && connection->local == local)) {
+        connection = connection->next_in_bucket;
+    }
+    return connection;
+}
+
+void Engine::enlist(Connection& connection) {
+    Connection*& bucket = bucket_of(connection.local, connection.remote);
+    connection.next_in_bucket = bucket;
+    connection.listed = true;
+    bucket = &connection;
+}
+
+void Engine::delist(Connection& connection) {
+    if (!std::exchange(connection.listed, false)) return;
+    Connection** at = &bucket_of(connection.local, connection.remote);
+    while (*at != &connection)
+        at = &(*at)->next_in_bucket;
+    *at = connection.next_in_bucket;
+}
+
+bool Engine::take_buffers(Connection& connection) {
+    connection.receive_memory = buffers_.take();
+    connection.send_memory = buffers_.take();
+    if (connection.send_memory != nullptr) return true;
+    release_buffers(connection);
+    return false;
+}
+
+void Engine::release_buffers(Connection& connection) {
+    for (StreamBuffer** buffer : {&connection.receive_memory, &connection.send_memory}) {
+        if (*buffer != nullptr) buffers_.put(**buffer);
+        *buffer = nullptr;
+    }
+}
+
+/// Gives up the connection in TIME-WAIT that is nearest to its end.
+bool Engine::recycle_time_wait() {
+    Connection* oldest = nullptr;
+    for (Connection& connection : connections_.entries()) {
+        if (connection.state() != State::time_wait || connection.is_owned()) continue;
+        if (oldest == nullptr || connection.ends_at() < oldest->ends_at()) oldest = &connection;
+    }
+    if (oldest == nullptr) return false;
+    drops_.count(Drop::tcp_time_wait_recycled);
+    oldest->cancel_timers(wheel_);
+    unhold(*oldest);
+    delist(*oldest);
+    connections_.put(*oldest);
+    return true;
+}
+
+Connection* Engine::take_connection() {
+    Connection* connection = connections_.take();
+    if (connection == nullptr && recycle_time_wait()) connection = connections_.take();
+    if (connection == nullptr) return nullptr;
+    if (take_buffers(*connection)) return connection;
+    connections_.put(*connection);
+    return nullptr;
+}
+
+void Engine::settle(Connection& connection) {
+    const bool is_over = connection.state() == State::closed;
+    if (is_over) {
+        delist(connection);
+        unhold(connection);
+        leave_listener(connection);
+    }
+    if (connection.is_owned() || connection.listener != nullptr) return;
+    if (is_over || connection.state() == State::time_wait) release_buffers(connection);
+    if (is_over) connections_.put(connection);
+}
+
+void Engine::leave_listener(Connection& connection) {
+    Listener* listener = std::exchange(connection.listener, nullptr);
+    if (listener == nullptr) return;
+    --listener->pending;
+    Connection* previous = nullptr;
+    for (Connection* at = listener->first; at != nullptr; at = at->next_waiting) {
+        if (at == &connection) {
+            (previous == nullptr ? listener->first : previous->next_waiting) = at->next_waiting;
+            if (listener->last == at) listener->last = previous;
+            --listener->waiting;
+            return;
+        }
+        previous = at;
+    }
+}
+
+void Engine::established(Connection& connection) {
+    Listener& listener = *connection.listener;
+    connection.next_waiting = nullptr;
+    (listener.last == nullptr ? listener.first : listener.last->next_waiting) = &connection;
+    listener.last = &connection;
+    ++listener.waiting;
+    ++counters_.tcp_accepted;
+    raise(listener, Event::acceptable);
+}
+
+void Engine::hold(Connection& connection) {
+    if (std::exchange(connection.held, true)) return;
+    connection.next_held = first_held_;
+    first_held_ = &connection;
+}
+
+void Engine::unhold(Connection& connection) {
+    if (!std::exchange(connection.held, false)) return;
+    Connection** at = &first_held_;
+    while (*at != &connection)
+        at = &(*at)->next_held;
+    *at = connection.next_held;
+}
+
+void Engine::retry_held(Instant now) {
+    // Each tries once; who is held again goes to a new list.
+    Connection* list = std::exchange(first_held_, nullptr);
+    Connection* oldest_first = nullptr;
+    while (list != nullptr) {
+        Connection* next = list->next_held;
+        list->next_held = oldest_first;
+        oldest_first = list;
+        list = next;
+    }
+    while (oldest_first != nullptr) {
+        Connection& connection = *oldest_first;
+        oldest_first = connection.next_held;
+        connection.held = false;
+        connection.dispatch(*this, now);
+    }
+}
+
+// --- Input
+
+void Engine::input(const Ipv4Packet& packet, Instant now) {
+    ++counters_.tcp_in;
+    if (packet.broadcast || packet.source.is_any()) return count(Drop::tcp_not_unicast);
+    const auto parsed = parse(packet);
+    if (!parsed) return count(parsed.error());
+    const Segment& segment = *parsed;
+    Connection* connection = find(segment.to, segment.from);
+    if (connection != nullptr && connection->may_be_replaced_by(segment) &&
+        !connection->is_owned()) {
+        connection->cancel_timers(wheel_);
+        unhold(*connection);
+        delist(*connection);
+        release_buffers(*connection);
+        connections_.put(*connection);
+        connection = nullptr;
+    }
+    if (connection != nullptr) {
+        connection->process(*this, segment, now);
+        return settle(*connection);
+    }
+    if (Listener* listener = ports_.find(segment.to)) {
+        return input_for_listener(*listener, segment, now);
+    }
+    count(Drop::tcp_no_connection);
+    if (!segment.flags.rst()) answer_with_reset(segment, now);
+}
+
+/// RFC 9293 3.10.7.2.
+void Engine::input_for_listener(Listener& listener, const Segment& segment, Instant now) {
+    if (segment.flags.rst()) return count(Drop::tcp_bad_reset);
+    if (segment.flags.ack()) {
+        count(Drop::tcp_bad_handshake);
+        return answer_with_reset(segment, now);
+    }
+    if (!segment.flags.syn()) return count(Drop::tcp_bad_handshake);
+    // Silence, not a reset: the peer tries again when there may be room.
+    if (listener.pending >= listener.backlog) return count(Drop::tcp_listen_full);
+    Connection* connection = take_connection();
+    if (connection == nullptr) return count(Drop::tcp_no_memory);
+    connection->reset(
+        segment.to,
+        segment.from,
+        initial_sequence(segment.to, segment.from, now),
+        config_.minimum_rto
+    );
+    connection->listener = &listener;
+    ++listener.pending;
+    enlist(*connection);
+    connection->open_by(*this, segment, now);
+    settle(*connection);
+}
+
+void Engine::trouble(const Trouble& trouble) {
+    struct Quoted {
+        Be<uint16_t> source, destination;
+        Be<uint32_t> sequence;
+    };
+
+    Bytes bytes = trouble.transport;
+    const auto quoted = peel<Quoted>(bytes);
+    Connection* connection = quoted ? find(
+                                          {trouble.source, Port{quoted->source}},
+                                          {trouble.destination, Port{quoted->destination}}
+                                      )
+                                    : nullptr;
+    if (connection == nullptr) return count(Drop::icmp_bad_quote);
+    connection->trouble(*this, trouble.error, trouble.hard, SeqNumber{quoted->sequence});
+    settle(*connection);
+}
+
+void Engine::advance(Instant now) {
+    wheel_.advance(now, [&](Timer& timer) {
+        Connection& connection = *static_cast<ConnectionTimer&>(timer).owner;
+        connection.expired(*this, timer, now);
+        settle(connection);
+    });
+}
+
+// --- Output
+
+/// RFC 6528 3: a clock of about 4 us and a keyed hash of who talks to whom.
+SeqNumber Engine::initial_sequence(Endpoint local, Endpoint remote, Instant now) const {
+    const uint64_t words[] = {
+        uint64_t{local.address.bits()} << 32 | remote.address.bits(),
+        uint64_t{local.port.number()} << 16 | remote.port.number(),
+    };
+    return SeqNumber{uint32_t(siphash(sequence_key_, words)) + uint32_t(now.ns >> 12)};
+}
+
+Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes options, Instant now) {
+    wire::Tcp tcp{
+        .source = header.from.port.number(),
+        .destination = header.to.port.number(),
+        .sequence = header.sequence.value(),
+        .acknowledgement = header.acknowledgement.value(),
+        .offset = uint8_t((sizeof(wire::Tcp) + options.size()) / 4 << 4),
+        .flags = header.flags,
+        .window = header.window,
+        .checksum = {},
+        .urgent = {},
+    };
+    const size_t length = sizeof tcp + options.size() + packet.size();
+    Checksum sum;
+    sum.add_pseudo(header.from.address, header.to.address, uint8_t(wire::Protocol::tcp), length);
+    sum.add(std::as_bytes(std::span<const wire::Tcp, 1>{&tcp, 1}));
+    sum.add(options);
+    for (const Bytes piece : packet.payload())
+        sum.add(piece);
+    tcp.checksum = sum.finish();
+    if (!options.empty()) packet.prepend_bytes(options);
+    packet.prepend(tcp);
+    ++counters_.tcp_out;
+    return ip_.output(packet, header.from.address, header.to.address, wire::Protocol::tcp, now);
+}
+
+bool Engine::transmit(Connection& connection, const OutSegment& out, Instant now) {
+    using wire::TcpOption;
+    const bool is_syn = (out.flags & wire::Tcp::syn) != 0;
+    const bool has_ack = (out.flags & wire::Tcp::ack) != 0;
+    std::array<std::byte, 8> options{};
+    size_t option_bytes = 0;
+    if (is_syn) {
+        const uint16_t mss = own_mss_bytes();
+        options = {
+            std::byte(TcpOption::maximum_segment_size),
+            std::byte{4},
+            std::byte(mss >> 8),
+            std::byte(mss & 0xff),
+            std::byte(TcpOption::no_operation),
+            std::byte(TcpOption::window_scale),
+            std::byte{3},
+            std::byte{connection.own_window_scale()}
+        };
+        option_bytes = connection.offers_window_scale() ? 8 : 4;
+    }
+    const Header header{
+        .from = connection.local,
+        .to = connection.remote,
+        .sequence = out.sequence,
+        .acknowledgement = has_ack ? connection.receive_next() : SeqNumber{},
+        .flags = out.flags,
+        .window = connection.advertise(is_syn),
+    };
+    OutPacket packet{connection.send_ring().view(out.offset, out.length)};
+    const auto sent = send_header(header, packet, Bytes{options}.first(option_bytes), now);
+    // Whatever else goes wrong is as a loss on the way, and the timer sees to it.
+    return sent || !(sent.error() == Err::no_space);
+}
+
+void Engine::send_reset_segment(const Header& header, Instant now) {
+    OutPacket packet;
+    ++counters_.tcp_resets_out;
+    const auto sent = send_header(header, packet, {}, now);
+    if (!sent && sent.error() == Err::no_space) count(Drop::link_full);
+}
+
+void Engine::send_reset(const Connection& connection, Instant now) {
+    send_reset_segment(
+        {.from = connection.local,
+         .to = connection.remote,
+         .sequence = connection.send_next(),
+         .acknowledgement = connection.receive_next(),
+         .flags = wire::Tcp::rst | wire::Tcp::ack},
+        now
+    );
+}
+
+void Engine::answer_with_reset(const Segment& segment, Instant now) {
+    Header header{.from = segment.to, .to = segment.from, .sequence = {}, .acknowledgement = {}};
+    if (segment.flags.ack()) {
+        header.sequence = segment.acknowledgement;
+        header.flags = wire::Tcp::rst;
+    } else {
+        header.acknowledgement = segment.end();
+        header.flags = wire::Tcp::rst | wire::Tcp::ack;
+    }
+    send_reset_segment(header, now);
+}
+
+} // namespace tcp
+} // namespace net

@@ -1,0 +1,144 @@
+// TCP as a whole: the tables of connections and listeners, their timers and buffers, and the
+// calls of the applications. What one connection does is in connection.hpp.
+#pragma once
+
+#include <optional>
+
+#include "lib/base/wheel.hpp"
+#include "net/icmp.hpp"
+#include "net/ip.hpp"
+#include "net/socket_table.hpp"
+#include "net/tcp/connection.hpp"
+
+namespace net::tcp {
+
+struct Listener : SocketBase {
+    Listener* next_free{};
+    Listener* next_in_port{};
+    uint16_t generation{};
+    Endpoint local;
+    uint16_t backlog{};
+    uint16_t pending{};           // in the handshake or waiting for accept
+    uint16_t waiting{};           // for accept
+    Connection *first{}, *last{}; // those, oldest first
+};
+
+class Engine {
+  public:
+    Engine(
+        Arena& arena,
+        const Config& config,
+        Ip& ip,
+        NewsQueue& news,
+        Random& random,
+        Drops& drops,
+        Counters& counters,
+        Instant now
+    );
+
+    void input(const Ipv4Packet& packet, Instant now);
+    void trouble(const Trouble& trouble);
+    void advance(Instant now);
+
+    std::optional<Instant> next_deadline() const { return wheel_.next(); }
+
+    bool has_held() const { return first_held_ != nullptr; }
+
+    /// The link has room: those who waited for it try again.
+    void retry_held(Instant now);
+
+    // engine_calls.cpp
+    Result<SocketId> listen(Endpoint local, uint16_t backlog, uint64_t cookie);
+    Result<SocketId> connect(Endpoint remote, Endpoint local, uint64_t cookie, Instant now);
+    Result<SocketId> accept(SocketId listener, uint64_t cookie);
+    Result<size_t> send(SocketId socket, Bytes data, Instant now);
+    Result<size_t> receive(SocketId socket, MutableBytes room, Instant now);
+    Result<Bytes> peek(SocketId socket) const;
+    Result<> consume(SocketId socket, size_t bytes, Instant now);
+    Result<> shutdown(SocketId socket, Instant now);
+    Result<> close(SocketId socket, Instant now);
+    Result<> abort(SocketId socket, Instant now);
+    Result<> set_no_delay(SocketId socket, bool on, Instant now);
+    Result<EventSet> ready(SocketId socket) const;
+    Result<SocketInfo> info(SocketId socket) const;
+    Result<StreamInfo> details(SocketId socket) const;
+    Result<SocketBase*> base(SocketId socket) const;
+
+    using Connections = SocketTable<Connection, SocketKind::stream>;
+    using Listeners = SocketTable<Listener, SocketKind::listener>;
+
+    const Connections& connections() const { return connections_; }
+
+    const Listeners& listeners() const { return listeners_; }
+
+    // --- For connections.
+    const Config& config() const { return config_; }
+
+    const CongestionControl& congestion_control() const { return new_reno(); }
+
+    Wheel& wheel() { return wheel_; }
+
+    Counters& counters() { return counters_; }
+
+    uint16_t own_mss_bytes() const {
+        return uint16_t(config_.mtu_bytes - sizeof(wire::Ipv4) - sizeof(wire::Tcp));
+    }
+
+    void count(Drop reason) { drops_.count(reason); }
+
+    void raise(SocketBase& socket, EventSet what) { news_.raise(socket, what); }
+
+    /// A connection of a listener has finished its handshake.
+    void established(Connection& connection);
+    /// False: the link has no room.
+    bool transmit(Connection& connection, const OutSegment& out, Instant now);
+    void hold(Connection& connection);
+    void send_reset(const Connection& connection, Instant now);
+    /// RFC 9293 3.10.7.1: a reset that the sender of `segment` will believe.
+    void answer_with_reset(const Segment& segment, Instant now);
+
+  private:
+    struct Header {
+        Endpoint from{}, to{};
+        SeqNumber sequence{}, acknowledgement{};
+        uint8_t flags{};
+        uint16_t window{};
+    };
+
+    Connection* find(Endpoint local, Endpoint remote) const;
+    Connection*& bucket_of(Endpoint local, Endpoint remote) const;
+    void enlist(Connection& connection);
+    void delist(Connection& connection);
+    void input_for_listener(Listener& listener, const Segment& segment, Instant now);
+    /// A control block with buffers, in no table yet; TIME-WAIT yields when there is none.
+    Connection* take_connection();
+    bool recycle_time_wait();
+    bool take_buffers(Connection& connection);
+    void release_buffers(Connection& connection);
+    /// After anything that may have ended a connection or freed it of its owner.
+    void settle(Connection& connection);
+    void leave_listener(Connection& connection);
+    void unhold(Connection& connection);
+    SeqNumber initial_sequence(Endpoint local, Endpoint remote, Instant now) const;
+    Result<Port> choose_port(Endpoint local, Endpoint remote);
+    Result<> send_header(const Header& header, OutPacket& packet, Bytes options, Instant now);
+    void send_reset_segment(const Header& header, Instant now);
+
+    const Config& config_;
+    Ip& ip_;
+    NewsQueue& news_;
+    Random& random_;
+    Drops& drops_;
+    Counters& counters_;
+    Wheel wheel_;
+    Connections connections_;
+    Listeners listeners_;
+    PortMap<Listener> ports_;
+    std::span<Connection*> buckets_;
+    FreeList<StreamBuffer> buffers_;
+    Connection* first_held_{};
+    SecretKey sequence_key_;
+    uint64_t hash_add_, hash_multiply_;
+};
+
+} // namespace net::tcp

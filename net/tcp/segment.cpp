@@ -1,0 +1,89 @@
+#include "net/tcp/segment.hpp"
+
+#include "net/checksum.hpp"
+
+namespace net::tcp {
+namespace {
+
+void read_option(Options& options, wire::TcpOption kind, Bytes value) {
+    switch (kind) {
+    case wire::TcpOption::maximum_segment_size:
+        if (value.size() == 2) options.mss_bytes = uint16_t(*peel<Be<uint16_t>>(value));
+        break;
+    case wire::TcpOption::window_scale:
+        // RFC 7323 2.3: more than 14 counts as 14.
+        if (value.size() == 1) {
+            options.window_scale = std::min<uint8_t>(std::to_integer<uint8_t>(value[0]), 14);
+        }
+        break;
+    case wire::TcpOption::sack_permitted: options.sack_permitted = value.empty(); break;
+    case wire::TcpOption::timestamps:
+        if (value.size() == 8) {
+            options.has_timestamps = true;
+            options.timestamp_value = *peel<Be<uint32_t>>(value);
+            options.timestamp_echo = *peel<Be<uint32_t>>(value);
+        }
+        break;
+    default: break; // MUST-6: others are ignored
+    }
+}
+
+} // namespace
+
+Result<Options> parse_options(Bytes bytes) {
+    Options options;
+    while (!bytes.empty()) {
+        const auto kind = wire::TcpOption(bytes[0]);
+        if (kind == wire::TcpOption::end) break;
+        if (kind == wire::TcpOption::no_operation) {
+            bytes = bytes.subspan(1);
+            continue;
+        }
+        const size_t length = bytes.size() < 2 ? 0 : std::to_integer<size_t>(bytes[1]);
+        if (length < 2 || length > bytes.size()) return fail(Err::malformed); // MUST-7
+        read_option(options, kind, bytes.subspan(2, length - 2));
+        bytes = bytes.subspan(length);
+    }
+    return options;
+}
+
+std::expected<Segment, Drop> parse(const Ipv4Packet& packet) {
+    Bytes rest = packet.payload;
+    const auto tcp = peel<wire::Tcp>(rest);
+    if (!tcp) return std::unexpected{Drop::tcp_truncated};
+    const size_t header_bytes = tcp->header_bytes();
+    if (header_bytes < sizeof(wire::Tcp) || header_bytes > packet.payload.size()) {
+        return std::unexpected{Drop::tcp_bad_offset};
+    }
+    Checksum sum;
+    sum.add_pseudo(packet.source, packet.destination, packet.protocol, packet.payload.size());
+    sum.add(packet.payload);
+    if (sum.finish() != 0) return std::unexpected{Drop::tcp_bad_checksum};
+    Segment segment{
+        .from = {packet.source, Port{tcp->source}},
+        .to = {packet.destination, Port{tcp->destination}},
+        .sequence = SeqNumber{tcp->sequence},
+        .acknowledgement = SeqNumber{tcp->acknowledgement},
+        .flags = Flags{tcp->flags},
+        .window = tcp->window,
+        .options = {},
+        .data = packet.payload.subspan(header_bytes),
+    };
+    const Flags flags = segment.flags;
+    // SYN with FIN or RST is nobody's segment; without any of the four it can mean nothing.
+    if ((flags.syn() && (flags.fin() || flags.rst())) ||
+        !(flags.syn() || flags.rst() || flags.ack() || flags.fin())) {
+        return std::unexpected{Drop::tcp_bad_flags};
+    }
+    if (segment.from.port.is_any() || segment.to.port.is_any()) {
+        return std::unexpected{Drop::tcp_bad_flags};
+    }
+    if (header_bytes > sizeof(wire::Tcp)) {
+        const auto options = parse_options(rest.first(header_bytes - sizeof(wire::Tcp)));
+        if (!options) return std::unexpected{Drop::tcp_bad_option};
+        segment.options = *options;
+    }
+    return segment;
+}
+
+} // namespace net::tcp
