@@ -35,6 +35,8 @@ constexpr VirtAddr arguments_at = virt(0x7f00'0000'1000);
 constexpr VirtAddr stack_top = virt(0x7e00'0000'0000);   // guard page below the lowest stack page
 constexpr VirtAddr bundle_at = virt(0x7d00'0000'0000);   // where init and spawn map the bundle
 constexpr VirtAddr heap_at = virt(0x1000'0000'0000);
+// Where lib/os maps what the domain itself asks for; all page tables there are the domain's own.
+constexpr VirtAddr views_at = virt(0x1100'0000'0000);
 
 constexpr unsigned event_channels = 1;   // lib/os rings this bit for channel traffic
 

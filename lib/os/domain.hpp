@@ -8,7 +8,7 @@
 #include "lib/base/cmdline.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/time.hpp"
-#include "lib/os/space.hpp"
+#include "lib/os/local.hpp"
 
 namespace async {
 class Loop;
@@ -50,6 +50,9 @@ class Domain {
     Result<Given> given(size_t index) const;
 
     async::Loop& loop();
+
+    /// Local calls into this domain go to `server` from now on. They are delivered in serve().
+    void answer_calls(LocalServer& server);
 
     /// Runs the event loop until stop(); answers stop's code.
     int serve();

@@ -275,7 +275,9 @@ Result<> Child::give(std::string_view name, CapSlot what) {
     const abi::Name label = TRY(name_of(name));
     if (page_.given_count == page_.given.size()) return fail(Err::no_slots);
     const auto index = static_cast<uint32_t>(abi::slot::given + page_.given_count);
-    TRY_VOID((CNode{{leaf_.slot()}}.copy(index, what)));
+    const CNode leaf{{leaf_.slot()}};
+    const bool copied = TRY(describe(what)).rights.has(abi::copy);
+    TRY_VOID(copied ? leaf.copy(index, what) : leaf.move(index, what));
     page_.given[page_.given_count++] = {label, abi::slot_at(0, index).raw, 0};
     return {};
 }

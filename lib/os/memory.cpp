@@ -58,7 +58,7 @@ class OwnSpace {
 
     Result<Extent> addresses(uint64_t bytes, uint64_t align) {
         if (!begun_) {
-            addresses_.release({abi::heap_at.raw, abi::heap_at.raw + window_bytes});
+            addresses_.release({abi::views_at.raw, abi::views_at.raw + window_bytes});
             begun_ = true;
         }
         return addresses_.take(bytes, align);

@@ -1,0 +1,105 @@
+// The upcalls' C++ half. It runs on the upcall stack, disabled: whatever it interrupted may be in
+// the middle of anything, so nothing here allocates, and a fault in here ends the domain.
+#include "lib/os/fault.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "interfaces/parent.hpp"
+#include "lib/abi/startup.hpp"
+#include "lib/base/format.hpp"
+#include "lib/os/loader.hpp"
+#include "lib/os/local.hpp"
+
+extern "C" {
+void os_on_page_fault(abi::DispatcherPage* page);
+void os_on_trap(abi::DispatcherPage* page);
+}
+
+namespace os {
+namespace {
+
+constexpr size_t most_frames = 32, frames_a_call = 4;
+constexpr uint64_t code_not_present_mask = 1; // SDM vol. 3A 4.7: 0 = the page was not present
+
+using Parent = LocalClient<interfaces::parent::Client>;
+
+Parent parent() {
+    return Parent{abi::slot_at(0, abi::slot::parent)};
+}
+
+/// Follows frame pointers as long as they stay in the main stack and grow.
+class StackWalk {
+  public:
+    explicit StackWalk(uint64_t frame) : frame_{frame} {}
+
+    uint64_t next() {
+        constexpr uint64_t end = abi::stack_top.raw, begin = end - stack_bytes;
+        const bool ours = frame_ >= begin && frame_ <= end - 16 && frame_ % 8 == 0;
+        if (!ours || ++count_ > most_frames) return 0;
+        const auto* const words = reinterpret_cast<const uint64_t*>(frame_);
+        frame_ = words[0] > frame_ ? words[0] : 0;
+        return words[1];
+    }
+
+  private:
+    uint64_t frame_;
+    size_t count_{};
+};
+
+void report_backtrace(uint64_t frame) {
+    StackWalk walk{frame};
+    for (size_t sent = 0; sent < most_frames; sent += frames_a_call) {
+        std::array<uint64_t, frames_a_call> pc{};
+        for (uint64_t& word : pc) {
+            word = walk.next();
+            if (word == 0) break;
+        }
+        if (pc[0] == 0 || !parent()->backtrace(pc[0], pc[1], pc[2], pc[3]) || pc[3] == 0) return;
+    }
+}
+
+[[noreturn]] void die(const abi::DispatcherPage& page) {
+    const abi::SaveArea& at = page.save[std::to_underlying(abi::Area::fault)];
+    (void)parent()->faulted(
+        static_cast<uint32_t>(page.fault_vector),
+        static_cast<uint32_t>(page.fault_code),
+        page.fault_address,
+        at.rip
+    );
+    report_backtrace(at.rbp);
+    exit(-1);
+}
+
+} // namespace
+
+void last_words(std::string_view text) {
+    constexpr size_t a_call = decltype(interfaces::parent::LastWordsArguments::text)::capacity;
+    constexpr size_t most = 160;
+    text = first_of(text, most);
+    while (!text.empty()) {
+        const std::string_view part = first_of(text, a_call);
+        if (!parent()->last_words(Text<a_call>::cut(part))) return;
+        text.remove_prefix(part.size());
+    }
+}
+
+void exit(int64_t code) {
+    (void)parent()->exited(code);
+    // The parent answers and then deletes us. Without a parent (init) there is nobody to tell.
+    (void)self().stop();
+    for (;;)
+        (void)self().yield();
+}
+
+} // namespace os
+
+void os_on_page_fault(abi::DispatcherPage* page) {
+    const bool absent = (page->fault_code & os::code_not_present_mask) == 0;
+    if (absent && os::bury(virt(page->fault_address))) return;
+    os::die(*page);
+}
+
+void os_on_trap(abi::DispatcherPage* page) {
+    os::die(*page);
+}
