@@ -188,8 +188,9 @@ class Tree {
     /// Upwards until nothing changes any more, but not before `must_visit` has been seen.
     void repair(T* at, T* must_visit) {
         while (at != nullptr) {
-            if (at == must_visit) must_visit = nullptr;
-            bool changed = set_height(*at);
+            bool changed = at == must_visit; // its summary is still that of its old place
+            if (changed) must_visit = nullptr;
+            changed |= set_height(*at);
             changed |= A::update(*at);
             const int lean = height(A::left(*at)) - height(A::right(*at));
             if (lean > 1 || lean < -1) {

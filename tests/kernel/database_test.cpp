@@ -1,0 +1,174 @@
+// The database against a model that looks at every slot.
+#include "kernel/database.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/kernel/check.hpp"
+
+namespace {
+
+using kernel::Database;
+using kernel::Kind;
+using kernel::Slot;
+
+/// Nested ranges as retype makes them: the parts of a range do not overlap.
+class Nested : public testing::Test {
+  protected:
+    void put(uint64_t base, uint64_t bytes, uint8_t depth, Kind kind, uint64_t extra = 0) {
+        Slot& s = slots[used++];
+        s.base = base;
+        s.bytes = bytes;
+        s.depth = depth;
+        s.kind = kind;
+        s.extra = extra;
+        database.insert(s);
+    }
+
+    void grow(uint64_t base, uint64_t bytes, uint8_t depth) {
+        put(base, bytes, depth, Kind::ram);
+        while (random() % 3 == 0 && used < slots.size() - 20)
+            put(base, bytes, depth, Kind::ram);
+        if (bytes < 4 || depth > 8) return;
+        const uint64_t part = bytes / (1 + random() % 4);
+        for (uint64_t at = 0; at + part <= bytes && used < slots.size() - 20; at += part) {
+            if (random() % 4 != 0) grow(base + at, part, static_cast<uint8_t>(depth + 1));
+        }
+    }
+
+    std::vector<Slot*> model_descendants(const Slot& of, uint64_t begin, uint64_t end) {
+        std::vector<Slot*> found;
+        for (Slot* s : kernel_test::all_slots(database)) {
+            if (kernel::descends(*s, of) && s->overlaps(begin, end)) found.push_back(s);
+        }
+        return found;
+    }
+
+    Slot* model_ancestor(const Slot& of) {
+        Slot* best = nullptr;
+        for (Slot* s : kernel_test::all_slots(database)) {
+            if (kernel::descends(of, *s) && (best == nullptr || s->depth > best->depth)) best = s;
+        }
+        return best;
+    }
+
+    std::mt19937 random{1};
+    std::vector<Slot> slots = std::vector<Slot>(400);
+    size_t used{};
+    Database database;
+};
+
+TEST_F(Nested, EveryLookUpAgreesWithALookAtEverySlot) {
+    for (unsigned seed = 1; seed <= 30; ++seed) {
+        random.seed(seed);
+        for (size_t i = 0; i < used; ++i) {
+            if (!slots[i].empty()) database.erase(slots[i]);
+        }
+        used = 0;
+        grow(4096, 4096, 0);
+        ASSERT_EQ(kernel_test::database_trouble(database), "") << "seed " << seed;
+        for (size_t i = 0; i < used; ++i) {
+            Slot& s = slots[i];
+            const uint64_t begin = s.base + random() % s.bytes;
+            const uint64_t end = begin + 1 + random() % (s.end() - begin);
+            const auto expected = model_descendants(s, begin, end);
+            Slot* const found = database.descendant(s, begin, end);
+            ASSERT_EQ(found, expected.empty() ? nullptr : expected.front()) << "seed " << seed;
+            Slot* const above = database.ancestor(s);
+            Slot* const above_expected = model_ancestor(s);
+            ASSERT_EQ(above == nullptr, above_expected == nullptr);
+            if (above != nullptr) ASSERT_TRUE(kernel::same_object(*above, *above_expected));
+            bool alone = true;
+            for (size_t k = 0; k < used; ++k) {
+                alone &= k == i || !kernel::same_object(slots[k], s);
+            }
+            ASSERT_EQ(database.is_last(s), alone) << "seed " << seed;
+        }
+    }
+}
+
+TEST_F(Nested, DescendantAfterWalksThemAll) {
+    grow(4096, 4096, 0);
+    const Slot& top = slots[0];
+    std::vector<Slot*> walked;
+    for (Slot* s = database.descendant(top); s != nullptr; s = database.descendant_after(top, *s)) {
+        walked.push_back(s);
+    }
+    EXPECT_EQ(walked, model_descendants(top, top.base, top.end()));
+    EXPECT_GT(walked.size(), 10u);
+}
+
+TEST_F(Nested, OverlapFindsEveryKindAndDepth) {
+    grow(4096, 4096, 0);
+    for (int round = 0; round < 200; ++round) {
+        const uint64_t begin = 4000 + random() % 4400, end = begin + 1 + random() % 64;
+        std::vector<Slot*> expected, walked;
+        for (Slot* s : kernel_test::all_slots(database)) {
+            if (s->overlaps(begin, end)) expected.push_back(s);
+        }
+        for (Slot* s = database.overlap(begin, end); s != nullptr;) {
+            walked.push_back(s);
+            s = database.overlap_after(*s, begin, end);
+        }
+        ASSERT_EQ(walked, expected);
+    }
+}
+
+TEST_F(Nested, BadgesMakeDifferentObjects) {
+    put(0, 8192, 1, Kind::dispatcher);
+    put(0, 8192, 2, Kind::endpoint, 5);
+    put(0, 8192, 2, Kind::endpoint, 6);
+    EXPECT_TRUE(database.is_last(slots[1]));
+    put(0, 8192, 2, Kind::endpoint, 5);
+    EXPECT_EQ(database.copy_of(slots[1]), &slots[3]);
+    EXPECT_TRUE(database.is_last(slots[2]));
+}
+
+TEST_F(Nested, MappingsAndLoansAreNeverCopies) {
+    for (const Kind kind : {Kind::mapping, Kind::loan}) {
+        put(0, 4096, 2, kind, 1);
+        put(0, 4096, 2, kind, 1);
+        EXPECT_TRUE(database.is_last(slots[used - 1]));
+        EXPECT_TRUE(database.is_last(slots[used - 2]));
+    }
+}
+
+TEST_F(Nested, AMarkCoversCopiesAndDescendantsOnly) {
+    put(0, 100, 0, Kind::ram);
+    put(0, 50, 1, Kind::ram);
+    put(0, 50, 1, Kind::ram);
+    put(0, 10, 2, Kind::frame);
+    put(50, 50, 1, Kind::ram);
+    database.mark(slots[1]);
+    EXPECT_FALSE(database.revoking(slots[0]));
+    EXPECT_TRUE(database.revoking(slots[1]));
+    EXPECT_TRUE(database.revoking(slots[2]));
+    EXPECT_TRUE(database.revoking(slots[3]));
+    EXPECT_FALSE(database.revoking(slots[4]));
+    database.unmark(slots[1]);
+    EXPECT_FALSE(database.revoking(slots[2]));
+}
+
+TEST_F(Nested, TheNinthMarkForgetsTheOldest) {
+    for (uint64_t i = 0; i < 9; ++i)
+        put(i * 10, 10, 0, Kind::ram);
+    for (size_t i = 0; i < 9; ++i)
+        database.mark(slots[i]);
+    EXPECT_FALSE(database.revoking(slots[0]));
+    for (size_t i = 1; i < 9; ++i)
+        EXPECT_TRUE(database.revoking(slots[i]));
+}
+
+TEST_F(Nested, AMarkMovesWithItsCapabilityAndGoesWithIt) {
+    put(0, 100, 0, Kind::ram);
+    put(0, 100, 0, Kind::ram);
+    database.mark(slots[0]);
+    database.relocate(slots[0], slots[5]);
+    EXPECT_TRUE(slots[0].empty());
+    EXPECT_TRUE(database.revoking(slots[1]));
+    database.erase(slots[5]);
+    EXPECT_FALSE(database.revoking(slots[1]));
+}
+
+} // namespace
