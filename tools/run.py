@@ -95,10 +95,13 @@ class Control:
         self.stream.readline()  # greeting
         self.ask("qmp_capabilities")
 
-    def ask(self, command, **arguments):
+    def tell(self, command, **arguments):
         request = {"execute": command, "arguments": arguments}
         self.stream.write(json.dumps(request) + "\n")
         self.stream.flush()
+
+    def ask(self, command, **arguments):
+        self.tell(command, **arguments)
         while True:
             line = self.stream.readline()
             if not line:
@@ -175,6 +178,7 @@ def supervise(run, iso, build):
     )
     janitor.tell({"kill": process.pid})
     theirs.close()
+    control = None
     try:
         control = Control(ours)
         announce(run, control)
@@ -183,12 +187,15 @@ def supervise(run, iso, build):
     except (ConnectionError, BrokenPipeError, json.JSONDecodeError):
         return process.wait()  # QEMU has said why on standard error
     finally:
-        stop(process)
+        stop(process, control)
 
 
-def stop(process):
+def stop(process, control):
     if process.poll() is None:
-        process.terminate()
+        if control:
+            control.tell("quit")  # a signal would make QEMU say who sent it
+        else:
+            process.terminate()
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:
