@@ -1,0 +1,234 @@
+// The CPU driver's main: how a core starts, and what happens at every entry from user space or
+// from the hardware. entry.S calls the functions below; each answers whose registers to load.
+#include <bit>
+#include <cstdint>
+#include <new>
+
+#include "cpudriver/first_domain.hpp"
+#include "cpudriver/x86_64/control.hpp"
+#include "cpudriver/x86_64/descriptors.hpp"
+#include "cpudriver/x86_64/image.hpp"
+#include "cpudriver/x86_64/machine.hpp"
+#include "cpudriver/x86_64/panic.hpp"
+#include "cpudriver/x86_64/serial.hpp"
+#include "kernel/core.hpp"
+#include "lib/hw/startup_tables.hpp"
+
+extern "C" {
+abi::SaveArea* cpu_current_registers; // where entry.S saves
+abi::SaveArea* cpu_start(uint64_t boot_info);
+abi::SaveArea* cpu_handle_system_call();
+abi::SaveArea* cpu_handle_interrupt(uint64_t vector, uint64_t code);
+abi::SaveArea* cpu_handle_idle_interrupt(uint64_t vector);
+}
+
+namespace cpu {
+
+namespace {
+
+constexpr uint64_t nmi_vector = 2, double_fault_vector = 8, machine_check_vector = 18;
+constexpr uint64_t exceptions_end = 32;
+
+/// Memory for one object that is made when the core starts and never ends.
+template <class T>
+class Late {
+  public:
+    template <class... Args>
+    T& make(Args&&... args) {
+        return *new (storage_) T{static_cast<Args&&>(args)...};
+    }
+
+    T& operator*() { return *std::launder(reinterpret_cast<T*>(storage_)); }
+
+    T* operator->() { return &**this; }
+
+  private:
+    alignas(T) std::byte storage_[sizeof(T)]{};
+};
+
+// This core's, as no other core maps them.
+constinit Late<X86Machine> machine;
+constinit Late<kernel::Core> core;
+constinit Late<Alarm> alarm;
+constinit ExtendedState extended;
+constinit bool has_fsgsbase = false;
+constinit kernel::Dispatcher* loaded = nullptr; // whose registers are in the CPU
+
+/// FS and GS bases are the program's own to change where the CPU lets it; else only `resume` does.
+void save_bases(abi::SaveArea& into) {
+    if (!has_fsgsbase) return;
+    into.fs_base = read_fs_base();
+    into.gs_base = read_gs_base();
+}
+
+void load_bases(const abi::SaveArea& from) {
+    constexpr uint32_t fs_base_msr = 0xc000'0100, gs_base_msr = 0xc000'0101;
+    if (has_fsgsbase) {
+        write_fs_base(from.fs_base);
+        write_gs_base(from.gs_base);
+    } else {
+        write_msr(fs_base_msr, from.fs_base);
+        write_msr(gs_base_msr, from.gs_base);
+    }
+}
+
+/// `loaded` may have been deleted in this very call; its memory is not anything else yet.
+void change_to(kernel::Dispatcher& next) {
+    if (loaded != nullptr) extended.save(loaded->extended());
+    if (next.extended_fresh) {
+        extended.make_fresh(next.extended());
+        next.extended_fresh = false;
+    }
+    extended.load(next.extended());
+    if (read_cr3() != next.root.raw) write_cr3(next.root.raw);
+    loaded = &next;
+    cpu_current_registers = &next.registers;
+}
+
+/// Bases that the kernel may have changed (`resume`), as they were when it was entered.
+struct Bases {
+    uint64_t fs, gs;
+};
+
+abi::SaveArea* leave(Bases entered) {
+    kernel::Dispatcher* const next = core->schedule();
+    alarm->set(core->next_deadline());
+    if (next == nullptr) return nullptr;
+    abi::SaveArea& registers = next->registers;
+    if (next != loaded) {
+        change_to(*next);
+        load_bases(registers);
+    } else if (registers.fs_base != entered.fs || registers.gs_base != entered.gs) {
+        load_bases(registers);
+    }
+    return &registers;
+}
+
+Bases enter() {
+    save_bases(loaded->registers);
+    return {loaded->registers.fs_base, loaded->registers.gs_base};
+}
+
+Bases idle_bases() {
+    return loaded != nullptr ? Bases{loaded->registers.fs_base, loaded->registers.gs_base}
+                             : Bases{};
+}
+
+void handle_vector(uint64_t vector) {
+    switch (vector) {
+    case timer_vector:
+        machine->apic.end_of_interrupt();
+        alarm->has_rung();
+        core->on_timer();
+        break;
+    case spurious_vector: break; // has no end of interrupt (SDM vol. 3A 10.9)
+    case apic_error_vector: machine->apic.end_of_interrupt(); break;
+    case nmi_vector: panic("non-maskable interrupt");
+    case double_fault_vector: panic("double fault");
+    case machine_check_vector: panic("machine check");
+    default:
+        // First masked, if it is a level line, then ended: else it would come once more.
+        core->on_device_or_ipi_vector(static_cast<uint8_t>(vector));
+        machine->apic.end_of_interrupt();
+    }
+}
+
+bool is_fault(uint64_t vector) {
+    return vector < exceptions_end && vector != nmi_vector && vector != double_fault_vector &&
+           vector != machine_check_vector;
+}
+
+const abi::BootInfo& hand_over_page(uint64_t at) {
+    const uint64_t block = round_down(at, large_page_bytes);
+    return *std::bit_cast<const abi::BootInfo*>(hw::cpu_driver_image.raw + (at - block));
+}
+
+void start_devices(const abi::BootInfo& info, const Features& features) {
+    machine->apic.enable(
+        features.x2apic ? nullptr : machine->paging.map_device(phys(info.local_apic))
+    );
+    machine->clock.start(info.tsc_khz);
+    alarm.make(machine->apic, machine->clock);
+}
+
+template <class... Args>
+void say(const abi::BootInfo& info, Format<Args...> text, const Args&... args) {
+    if (info.core != 0) return; // the serial port is somebody's by then
+    serial::put("skerry core 0: ");
+    serial::line(text, args...);
+}
+
+void start(PhysAddr info_at) {
+    const abi::BootInfo& info = hand_over_page(info_at.raw);
+    prepare_panic(info);
+    load_descriptors();
+    INVARIANT(info.magic == abi::boot_info_magic, "the hand-over page is of this version");
+    machine.make(phys(info.io_apic), static_cast<uint32_t>(info.io_apic_gsi_base));
+    const Features found = features();
+    has_fsgsbase = found.fsgsbase;
+    enable_page_attributes();
+    machine->paging.build(info);
+    machine->paging.enter();
+    enable_features(found);
+    extended.enable(found);
+    say(info,
+        "own page tables, {}{}{}{}",
+        found.smep ? "SMEP " : "",
+        found.smap ? "SMAP " : "",
+        found.umip ? "UMIP " : "",
+        found.xsave ? "XSAVE" : "FXSAVE");
+    start_devices(info, found);
+    say(info,
+        "TSC {} kHz, APIC timer {} kHz, {}",
+        machine->clock.tsc_khz(),
+        alarm->timer_khz(),
+        found.x2apic ? "x2APIC" : "xAPIC");
+    core.make(
+        *machine,
+        kernel::Config{
+            .core = {{static_cast<uint8_t>(info.core)}},
+            .apic = machine->apic.id(),
+            .tsc_khz = machine->clock.tsc_khz(),
+            .tsc_at_start = machine->clock.tsc_at_start(),
+            .window = Paging::window(),
+            .kernel_root = machine->paging.root(),
+        }
+    );
+    const std::byte* bundle = machine->paging.lend(phys(info.bundle), info.bundle_bytes);
+    const auto made = make_first_domain(*core, info, info_at, {bundle, info.bundle_bytes});
+    if (!made) panic("init cannot be started: {}", made.error());
+    machine->paging.end_lend();
+    say(info, "entering init");
+}
+
+} // namespace
+
+} // namespace cpu
+
+using namespace cpu;
+
+abi::SaveArea* cpu_start(uint64_t boot_info) {
+    start(phys(boot_info));
+    return leave({});
+}
+
+abi::SaveArea* cpu_handle_system_call() {
+    const Bases entered = enter();
+    core->invoke();
+    return leave(entered);
+}
+
+abi::SaveArea* cpu_handle_interrupt(uint64_t vector, uint64_t code) {
+    const Bases entered = enter();
+    if (is_fault(vector))
+        core->on_fault(vector, code, vector == 14 ? read_cr2() : 0);
+    else
+        handle_vector(vector);
+    return leave(entered);
+}
+
+abi::SaveArea* cpu_handle_idle_interrupt(uint64_t vector) {
+    if (is_fault(vector)) panic("exception {} while idle", vector);
+    handle_vector(vector);
+    return leave(idle_bases());
+}

@@ -1,0 +1,49 @@
+// What kernel/ asks of the machine, by instructions and registers. Owns this core's devices.
+#pragma once
+
+#include <optional>
+
+#include "cpudriver/x86_64/apic.hpp"
+#include "cpudriver/x86_64/clock.hpp"
+#include "cpudriver/x86_64/paging.hpp"
+#include "kernel/machine.hpp"
+
+namespace cpu {
+
+class X86Machine final : public kernel::Machine {
+  public:
+    Paging paging;
+    LocalApic apic;
+    Clock clock;
+    std::optional<IoApic> io_apic; // mapped and programmed from the first use on
+
+    X86Machine(PhysAddr io_apic_at, uint32_t gsi_base)
+        : io_apic_at_{io_apic_at}, gsi_base_{gsi_base} {}
+
+    void flush_page(VirtAddr page) override { invalidate_page(page.raw); }
+
+    void flush_all() override { write_cr3(read_cr3()); }
+
+    void send_ipi(ApicId to, uint8_t vector) override { apic.send(to, hw::lapic::ipi(vector)); }
+
+    Result<> start_core(ApicId core, uint8_t start_page) override;
+
+    void disown(PhysAddr begin, PhysAddr end) override { paging.disown(begin, end); }
+
+    uint32_t port_in(uint16_t port, unsigned width) override;
+    void port_out(uint16_t port, unsigned width, uint32_t value) override;
+    Result<>
+    route_interrupt(uint32_t gsi, abi::InterruptMode mode, ApicId core, uint8_t vector) override;
+    void mask_interrupt(uint32_t gsi, bool masked) override;
+
+    Instant now() override { return clock.now(); }
+
+  private:
+    IoApic* use_io_apic();
+    void wait(Duration time);
+
+    PhysAddr io_apic_at_;
+    uint32_t gsi_base_;
+};
+
+} // namespace cpu

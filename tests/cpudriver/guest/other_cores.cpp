@@ -1,0 +1,210 @@
+// Starting the other cores as core boot will do it, and doorbells between cores. Each other core
+// runs this same program, which finds its way to core 0 by the joint frame it was given.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "lib/abi/boot_info.hpp"
+#include "lib/base/elf.hpp"
+#include "lib/hw/startup_tables.hpp"
+#include "tests/cpudriver/guest/guest.hpp"
+
+namespace guest {
+
+namespace {
+
+constexpr uint64_t core_bytes = 8 * 1024 * 1024;
+constexpr uint32_t rounds = 100;
+constexpr size_t most_cores = 16;
+
+/// One page for each other core. Every word has one writer.
+struct Joint {
+    std::atomic<uint64_t> up;     // other core: 1 + its index
+    std::atomic<uint64_t> vector; // other core: APIC id | vector << 32
+    std::atomic<uint64_t> ping;   // core 0
+    std::atomic<uint64_t> pong;   // other core
+};
+
+constexpr uint64_t joined(os::RemoteVector v) {
+    return v.apic.raw | uint64_t{v.vector} << 32;
+}
+
+/// Frames of core 0 that tell where things are physically.
+uint64_t physical(CapSlot slot) {
+    const os::Place at = place_of(slot);
+    return need(os::CNode{{at.cnode}}.describe(at.index), "describe").base;
+}
+
+struct Machine {
+    const abi::BootInfo* info;
+    Bytes file;               // the CPU driver's ELF file
+    abi::StartEntry* entries; // of the second start-up page
+    os::RemoteVector bell;    // of core 0
+};
+
+/// The first RAM capability that has this much at an aligned place; answers where it begins there.
+struct Block {
+    CapSlot ram;
+    uint64_t offset;
+};
+
+Block find_block(uint64_t used_blocks) {
+    for (char digit = '0'; digit <= '9'; ++digit) {
+        const std::array name{'r', 'a', 'm', '.', digit};
+        const CapSlot ram = given({name.data(), name.size()});
+        if (ram == abi::null_slot) break;
+        const os::Place at = place_of(ram);
+        const auto what = need(os::CNode{{at.cnode}}.describe(at.index), "describe");
+        const uint64_t offset =
+            round_up(what.base, large_page_bytes) - what.base + used_blocks * core_bytes;
+        if (offset + core_bytes <= what.bytes) return {ram, offset};
+    }
+    give_up("no RAM for another core");
+}
+
+Machine prepare() {
+    Machine m{};
+    m.info =
+        reinterpret_cast<const abi::BootInfo*>(map(given("boot.info"), 0, page_bytes, abi::read).at
+        );
+    const uint64_t file_bytes = m.info->image_file_bytes;
+    m.file = {map(given("image.file"), 0, file_bytes, abi::read).at, file_bytes};
+    const Pages low = map(given("start.page"), 0, 2 * page_bytes, read_write);
+    const VirtAddr image = hw::cpu_driver_image;
+    const auto elf = need(elf::Image::parse(m.file, {image, image + large_page_bytes}), "ELF");
+    const auto code = need(elf.section(".trampoline"), "trampoline");
+    std::memset(low.at, 0, 2 * page_bytes);
+    std::memcpy(low.at, code.file.data(), code.file.size());
+    m.entries = reinterpret_cast<abi::StartEntry*>(low.at + page_bytes);
+    m.bell = need(os::Core{{given("core.self")}}.vector({{abi::slot::self_doorbell}}), "vector");
+    return m;
+}
+
+/// Fills the first block of the new core's memory; docs/boot.md has the layout.
+void fill_block(std::byte* at, uint64_t base, uint32_t index, const Machine& m, CapSlot joint) {
+    const VirtAddr image = hw::cpu_driver_image;
+    const auto elf = need(elf::Image::parse(m.file, {image, image + large_page_bytes}), "ELF");
+    uint64_t end = 0;
+    std::memset(at, 0, large_page_bytes);
+    for (const elf::Segment& s : elf.segments()) {
+        std::memcpy(at + (s.address - image), s.file.data(), s.file.size());
+        end = std::max(end, s.end_page() - image.raw);
+    }
+    auto& tables = *reinterpret_cast<hw::StartupTables*>(at + end);
+    hw::fill(tables, phys(base + end), phys(base));
+    const uint64_t info_at = end + sizeof tables;
+    const uint64_t file_at = info_at + page_bytes;
+    std::memcpy(at + file_at, m.file.data(), m.file.size());
+    auto& info = *reinterpret_cast<abi::BootInfo*>(at + info_at);
+    info = *m.info;
+    info.core = index;
+    info.tsc_khz = page().tsc_khz;
+    info.image_block = base;
+    info.image_end = base + file_at + round_up(m.file.size(), page_bytes);
+    info.image_file = base + file_at;
+    info.start_page = 0;
+    info.joint_frame = physical(joint);
+    info.joint_bytes = page_bytes;
+    info.joint_vector = joined(m.bell);
+    info.ram_count = 1;
+    info.ram[0] = {base + large_page_bytes, base + core_bytes};
+    m.entries[m.info->cores[index].apic_id] = {base + end, base + info_at};
+}
+
+Joint* start_core(uint32_t index, const Machine& m) {
+    const Block block = find_block(index - 1);
+    const CapSlot ram = carve(block.ram, Kind::ram, block.offset, core_bytes);
+    const CapSlot frame = carve(ram, Kind::frame, 0, large_page_bytes);
+    const Pages view = map(frame, 0, large_page_bytes, read_write);
+    const CapSlot joint = take(Kind::frame, page_bytes);
+    const Pages shared = map(joint, 0, page_bytes, read_write);
+    std::memset(shared.at, 0, page_bytes);
+    fill_block(view.at, physical(ram), index, m, joint);
+    const os::Core core{{{given("cores").raw + index - 1}}};
+    const uint64_t start_page = m.info->start_page / page_bytes;
+    check(!core.start(ram, start_page, 0, 0), "no start while its memory is mapped");
+    erase(view.mapping);
+    erase(frame);
+    need(core.start(ram, start_page, 0, 0), "core_start");
+    return reinterpret_cast<Joint*>(shared.at);
+}
+
+template <class Until>
+bool wait_for(Until until, Duration limit) {
+    const Instant end = now() + limit;
+    while (!until()) {
+        if (now() >= end) return false;
+        (void)sleep_until(now() + milliseconds(10));
+    }
+    return true;
+}
+
+void ping(uint32_t index, Joint& joint) {
+    const uint64_t where = joint.vector.load();
+    const CapSlot bell = new_slot();
+    need(
+        os::Core{{given("core.self")}}.accept(
+            place_of(bell),
+            Kind::doorbell,
+            abi::core_space + (where & 0xffff'ffff),
+            1,
+            abi::write | abi::copy,
+            where >> 32
+        ),
+        "accept"
+    );
+    const Instant begin = now();
+    for (uint64_t i = 1; i <= rounds; ++i) {
+        joint.ping.store(i);
+        need(os::Doorbell{{bell}}.ring(), "ring");
+        if (!wait_for([&] { return joint.pong.load() == i; }, seconds(10))) {
+            check(false, "doorbells between cores");
+            return;
+        }
+    }
+    say("ok doorbells to core {}: {} rounds, {} us each",
+        index,
+        rounds,
+        (now() - begin).us() / rounds);
+}
+
+} // namespace
+
+void test_other_cores() {
+    const uint64_t cores = std::min<uint64_t>(arguments().core_count, most_cores);
+    if (cores == 1) return;
+    const Machine m = prepare();
+    std::array<Joint*, most_cores> joint{};
+    const Instant begin = now();
+    for (uint32_t i = 1; i < cores; ++i)
+        joint[i] = start_core(i, m);
+    for (uint32_t i = 1; i < cores; ++i) {
+        const bool up = wait_for([&] { return joint[i]->up.load() == i + 1; }, seconds(20));
+        if (up)
+            say("core {} up", i);
+        else
+            check(false, "a core did not come");
+    }
+    say("{} cores up in {} us", cores, (now() - begin).us());
+    for (uint32_t i = 1; i < cores; ++i)
+        if (joint[i]->up.load() == i + 1) ping(i, *joint[i]);
+}
+
+void other_core() {
+    auto& joint = *reinterpret_cast<Joint*>(map(given("joint"), 0, page_bytes, read_write).at);
+    const os::Doorbell bell{{given("joint.bell")}};
+    const auto mine =
+        need(os::Core{{given("core.self")}}.vector({{abi::slot::self_doorbell}}), "vector");
+    joint.vector.store(joined(mine));
+    joint.up.store(arguments().core + 1);
+    (void)bell.ring();
+    for (;;) {
+        (void)sleep_until({});
+        const uint64_t ping = joint.ping.load();
+        if (ping == joint.pong.load()) continue;
+        joint.pong.store(ping);
+        (void)bell.ring();
+    }
+}
+
+} // namespace guest

@@ -1,0 +1,223 @@
+// What one core must do: calls, sleep and idle, faults, two dispatchers, extended registers,
+// preemption, device interrupts.
+#include "lib/abi/boot_info.hpp"
+#include "lib/os/instructions.hpp"
+#include "tests/cpudriver/guest/guest.hpp"
+
+extern "C" {
+bool guest_try_read(const void* at);
+bool guest_try_write(void* at);
+bool guest_try_jump(const void* at);
+bool guest_try_halt();
+bool guest_try_break();
+void guest_recover();
+void guest_upcall();
+[[noreturn]] void guest_on_fault(abi::DispatcherPage* page);
+bool guest_call_keeps_sse(uint64_t seed, uint64_t endpoint);
+}
+static_assert(std::to_underlying(abi::Op::call) == 22, "start.S has the number");
+
+namespace guest {
+
+namespace {
+
+alignas(16) std::array<std::byte, 8192> upcall_stack;
+uint64_t last_vector, last_address;
+volatile uint64_t counter;
+
+const os::Core own_core() {
+    return {{given("core.self")}};
+}
+
+uint64_t halts() {
+    return need(own_core().info(abi::CoreInfo::idle), "idle")[0];
+}
+
+void test_calls() {
+    constexpr uint64_t times = 1000;
+    const CapSlot any{{abi::slot::dispatcher}};
+    for (uint64_t i = 0; i < 10; ++i)
+        (void)os::system_call(abi::Op::null_call, any);
+    const uint64_t begin = os::read_tsc();
+    bool all = true;
+    for (uint64_t i = 0; i < times; ++i)
+        all = all && os::system_call(abi::Op::null_call, any).status == 0;
+    const uint64_t ticks = os::read_tsc() - begin;
+    check(all, "null call");
+    say("null call: {} TSC ticks each", ticks / times);
+    const auto bad = os::command(static_cast<abi::Op>(999), any);
+    check(!bad && bad.error() == Err::bad_operation, "unknown operation is refused");
+}
+
+void test_sleep() {
+    const uint64_t before = halts();
+    const Instant begin = now(), deadline = begin + milliseconds(20);
+    const uint64_t events = sleep_until(deadline);
+    check((events >> abi::event_timer & 1) != 0 && now() >= deadline, "wait ends at the deadline");
+    check(halts() > before, "an idle core halts");
+    say("20 ms were {} us", (now() - begin).us());
+}
+
+/// Expects the trap of that vector, and at that address if it is a page fault.
+template <class Try>
+void expect_fault(Try attempt, uint64_t vector, const void* at, std::string_view name) {
+    last_vector = last_address = 0;
+    const bool faulted = attempt();
+    const bool right_place = vector != 14 || last_address == reinterpret_cast<uint64_t>(at);
+    check(faulted && last_vector == vector && right_place, name);
+}
+
+void test_faults() {
+    page().upcall_page_fault = page().upcall_trap = reinterpret_cast<uint64_t>(&guest_upcall);
+    page().upcall_stack = reinterpret_cast<uint64_t>(upcall_stack.data() + upcall_stack.size());
+    page().disabled = 0;
+    auto* const nowhere = reinterpret_cast<void*>(0x7000'0000'1000);
+    auto* const kernel = reinterpret_cast<void*>(0xffff'ffff'8000'0000);
+    auto* const window = reinterpret_cast<void*>(0xffff'8000'0020'0000);
+    auto* const noncanonical = reinterpret_cast<void*>(0x8000'0000'0000'0000);
+    auto* const code = reinterpret_cast<void*>(&guest_try_halt);
+    auto* const below_stack = reinterpret_cast<void*>(abi::stack_top.raw - 64 * 1024 - 8);
+    static uint64_t data = 0xc3;
+    expect_fault([&] { return guest_try_read(nowhere); }, 14, nowhere, "read of nothing");
+    expect_fault([&] { return guest_try_read(kernel); }, 14, kernel, "read of the CPU driver");
+    expect_fault([&] { return guest_try_read(window); }, 14, window, "read of the window");
+    expect_fault([&] { return guest_try_write(code); }, 14, code, "write to code");
+    expect_fault([&] { return guest_try_jump(&data); }, 14, &data, "jump to data");
+    expect_fault([&] { return guest_try_write(below_stack); }, 14, below_stack, "stack guard");
+    expect_fault([&] { return guest_try_read(noncanonical); }, 13, nullptr, "not canonical");
+    expect_fault([&] { return guest_try_halt(); }, 13, nullptr, "hlt in ring 3");
+    expect_fault([&] { return guest_try_break(); }, 3, nullptr, "breakpoint");
+}
+
+[[noreturn]] void echo_server(uint64_t) {
+    const os::Dispatcher me{{{static_cast<uint32_t>(counter)}}};
+    constexpr os::Place nowhere{{{abi::slot::leaf}}, abi::slot::receive};
+    counter = 0;
+    auto arrival = me.wait({}, abi::wait_accepts_calls, nowhere);
+    for (;;) {
+        os::Words words;
+        if (arrival && arrival->is_message) {
+            asm volatile("pcmpeqd %%xmm0, %%xmm0\n\tmovdqa %%xmm0, %%xmm1\n\t"
+                         "movdqa %%xmm0, %%xmm7\n\tmovdqa %%xmm0, %%xmm15" ::
+                             : "xmm0", "xmm1", "xmm7", "xmm15");
+            words.word[0] = arrival->words[0] + 1;
+            words.word[5] = arrival->badge;
+        }
+        counter = counter + 1;
+        arrival = me.reply_wait(words);
+    }
+}
+
+void test_two_dispatchers() {
+    const Thread server = make_thread(20);
+    const CapSlot endpoint = new_slot();
+    need(server.dispatcher.make_endpoint(place_of(endpoint), 77), "endpoint");
+    counter = server.dispatcher.slot.raw;
+    start(server, &echo_server, 0);
+    const auto answer = os::Endpoint{{endpoint}}.call({.word = {41, 0, 0, 0, 0, 0}});
+    check(answer && answer->word[0] == 42 && answer->word[5] == 77, "call and reply");
+    bool kept = true;
+    for (uint64_t seed = 1; seed < 100; ++seed)
+        kept = kept && guest_call_keeps_sse(seed * 0x1'0000'0001, endpoint.raw);
+    check(kept, "SSE registers over calls");
+    constexpr uint64_t times = 1000;
+    const uint64_t begin = os::read_tsc();
+    for (uint64_t i = 0; i < times; ++i)
+        (void)os::Endpoint{{endpoint}}.call({});
+    say("call and reply: {} TSC ticks", (os::read_tsc() - begin) / times);
+    erase(server.dispatcher.slot);
+    check(!os::Endpoint{{endpoint}}.call({}), "endpoint of a deleted dispatcher");
+}
+
+constexpr size_t spinners = 2;
+volatile uint64_t turns[spinners];
+
+[[noreturn]] void spin(uint64_t which) {
+    for (;;)
+        turns[which] = turns[which] + 1;
+}
+
+/// Two that never stop, at one priority below ours: our deadline takes the core from either, and
+/// both get on.
+void test_preemption() {
+    std::array<Thread, spinners> threads;
+    for (uint64_t i = 0; i < spinners; ++i) {
+        threads[i] = make_thread(10);
+        need(threads[i].dispatcher.set_priority(10, milliseconds(1)), "slice");
+        start(threads[i], &spin, i);
+    }
+    bool both = false;
+    const Instant limit = now() + seconds(20);
+    while (!both && now() < limit) {
+        const uint64_t before[] = {turns[0], turns[1]};
+        (void)sleep_until(now() + milliseconds(10));
+        both = turns[0] != before[0] && turns[1] != before[1];
+    }
+    check(both, "preemption and round robin");
+    for (const Thread& t : threads)
+        need(t.dispatcher.stop(), "stop");
+}
+
+[[noreturn]] void crash(uint64_t) {
+    (void)guest_try_read(reinterpret_cast<void*>(0x6000'0000'0000));
+    give_up("a crash that did not happen");
+}
+
+void test_fault_report() {
+    constexpr unsigned bit = 5;
+    const CapSlot bell = new_slot();
+    need(self().make_doorbell(place_of(bell), bit), "doorbell");
+    const Thread other = make_thread(20, bell);
+    start(other, &crash, 0);
+    const uint64_t events = sleep_until(now() + seconds(5));
+    const auto state = need(other.dispatcher.state(), "state");
+    check((events >> bit & 1) != 0, "a fault rings the parent");
+    check(state.vector == 14 && state.address == 0x6000'0000'0000, "the parent sees the fault");
+}
+
+/// The 8254 through the I/O APIC, where the firmware says that it is.
+void test_interrupt() {
+    constexpr unsigned bit = 6;
+    const Pages boot = map(given("boot.info"), 0, page_bytes, abi::read);
+    const auto& info = *reinterpret_cast<const abi::BootInfo*>(boot.at);
+    check(info.magic == abi::boot_info_magic && info.core == 0, "hand-over page");
+    const CapSlot bell = new_slot();
+    need(self().make_doorbell(place_of(bell), bit), "doorbell");
+    const CapSlot line = carve(given("interrupts"), Kind::interrupt, info.irq_gsi[0], 1);
+    const os::PortRange ports{{given("ports")}};
+    need(ports.out(0x43, 1, 0x34), "8254"); // channel 0, rate generator
+    need(ports.out(0x40, 1, 0x00), "8254");
+    need(ports.out(0x40, 1, 0x10), "8254"); // every 3.4 ms
+    const auto mode = static_cast<abi::InterruptMode>(info.irq_mode[0]);
+    need(os::InterruptLine{{line}}.bind(bell, mode), "bind");
+    int came = 0;
+    for (int i = 0; i < 10; ++i)
+        if ((sleep_until(now() + seconds(1)) >> bit & 1) != 0) ++came;
+    check(came == 10, "device interrupts");
+    erase(line);
+}
+
+} // namespace
+
+void test_this_core() {
+    test_calls();
+    test_sleep();
+    test_faults();
+    test_two_dispatchers();
+    test_preemption();
+    test_fault_report();
+    test_interrupt();
+}
+
+} // namespace guest
+
+/// Upcall: goes on behind the function that tried, with the answer that it faulted.
+void guest_on_fault(abi::DispatcherPage* page) {
+    abi::SaveArea& area = page->save[static_cast<size_t>(abi::Area::fault)];
+    guest::last_vector = page->fault_vector;
+    guest::last_address = page->fault_address;
+    area.rip = reinterpret_cast<uint64_t>(&guest_recover);
+    const os::Values which{static_cast<uint64_t>(abi::Area::fault)};
+    (void)os::system_call(abi::Op::resume, {{abi::slot::dispatcher}}, which);
+    guest::give_up("resume came back");
+}
