@@ -76,6 +76,7 @@ void Clock::start(uint64_t tsc_khz) {
 }
 
 Alarm::Alarm(LocalApic& apic, const Clock& clock) : apic_{apic}, clock_{clock} {
+    apic_.enable_timer();
     const auto left = [&] { return uint64_t{apic_.timer_ticks_left()}; };
     timer_khz_ = settle([&] {
         const uint64_t wait = clock_.tsc_khz() / 2; // 0.5 ms
@@ -89,7 +90,6 @@ Alarm::Alarm(LocalApic& apic, const Clock& clock) : apic_{apic}, clock_{clock} {
     apic_.start_timer(0);
     timer_khz_ = std::max<uint64_t>(timer_khz_, 1);
     rate_ = Rate::of_khz(timer_khz_);
-    apic_.enable_timer();
 }
 
 void Alarm::arm(Instant deadline) {
