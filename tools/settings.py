@@ -41,6 +41,9 @@ BUILD = {
     "DEFINES": ("", "preprocessor names for all OS sources, as NAME=1"),
     "CMDLINE": ("", "settings in GRUB's menu, for when QEMU hands over none"),
 }
+COUNTS = {
+    "REPEAT": ("1", "make counts: how often to measure; differing runs show a range"),
+}
 TEST = {
     "ALLOW_MISSING": ("", "make test: 1 lets it pass where root or TAP are missing"),
     "ONLY": ("", "make test: only these stages (check units tsan tools system)"),
@@ -59,7 +62,7 @@ def make_overrides(flags):
     return [w.partition("=")[0].rstrip(":+?") for w in words if "=" in w]
 
 
-def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST)):
+def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS)):
     """Values of all known settings; arguments win over the environment."""
     values = {name: environment.get(name) or default for name, (default, _) in known.items()}
     given = make_overrides(environment.get("MAKEFLAGS", ""))
