@@ -1,27 +1,20 @@
-// The card itself: reset, address, filters, link, interrupts, statistics. It never reads a clock:
+// The card itself: reset, start, link, interrupts. It never reads a clock:
 // where the manual says to wait it calls the `Delay` it was given.
 //   delay(Duration)   returns after at least that time
 // Source: 317453 rev 4.0, chapter 14 (general initialization and reset).
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <optional>
 #include <span>
 
+#include "drivers/e1000/address.hpp"
 #include "drivers/e1000/regs.hpp"
 #include "drivers/e1000/rings.hpp"
+#include "drivers/e1000/statistics.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/time.hpp"
 
 namespace e1000 {
-
-using MacAddress = std::array<uint8_t, 6>;
-
-constexpr bool is_station(const MacAddress& mac) { // unicast, and not all zeros
-    constexpr MacAddress zero{};
-    return (mac[0] & 1) == 0 && mac != zero;
-}
 
 struct Link {
     bool up{};
@@ -39,18 +32,6 @@ struct Work {
 
     constexpr bool any() const { return receive || sent || link || overrun; }
 };
-
-/// Sums since start; the device's own counters clear when read.
-struct Statistics {
-    uint64_t received{}, sent{}, received_bytes{}, sent_bytes{};
-    uint64_t missed{}, no_buffer{};
-    uint64_t crc_errors{}, receive_errors{}, length_errors{}, undersize{}, oversize{};
-};
-
-/// A group to be received; its place in the multicast table is 12 bits of the address (13.5.1).
-constexpr uint32_t multicast_hash(const MacAddress& group) {
-    return (uint32_t{group[5]} << 4 | uint32_t{group[4]} >> 4) & 0xFFF;
-}
 
 template <hw::RegisterIo Io>
 class Device {
@@ -75,9 +56,9 @@ class Device {
         TRY_VOID(wait_for_reset(delay));
         quiesce();
         configure();
-        clear_filters();
-        const MacAddress mac = TRY(read_address(delay));
-        set_address(mac);
+        clear_filters(regs_);
+        const MacAddress mac = TRY(read_own_address(regs_, delay));
+        write_address(regs_, mac);
         read_statistics();
         totals_ = {};
         return mac;
@@ -167,44 +148,15 @@ class Device {
     }
 
     /// Receives these groups and no others; the hash lets some more through.
-    void set_groups(std::span<const MacAddress> groups) {
-        std::array<uint32_t, Mta::count> words{};
-        for (const MacAddress& group : groups) {
-            const uint32_t hash = multicast_hash(group);
-            words[hash / 32] |= uint32_t{1} << (hash % 32);
-        }
-        for (uint32_t i = 0; i < Mta::count; ++i)
-            regs_.template write<Mta>(i, {words[i]});
-    }
+    void set_groups(std::span<const MacAddress> groups) { write_groups(regs_, groups); }
 
-    /// The unicast address to receive; entry 0 of 16, the others are off.
-    void set_address(const MacAddress& mac) {
-        const uint32_t low = uint32_t{mac[0]} | uint32_t{mac[1]} << 8 | uint32_t{mac[2]} << 16 |
-                             uint32_t{mac[3]} << 24;
-        const auto high = static_cast<uint16_t>(mac[4] | mac[5] << 8);
-        regs_.template write<Ral>(0, {low});
-        regs_.template write<Rah>(0, Rah::of(Rah::High{high}, Rah::Valid{true}));
-    }
-
-    /// Adds what the device counted since the last call.
+    /// Adds what the device counted since the last call; the sums are since the last reset.
     const Statistics& read_statistics() {
-        totals_.received += count<GoodReceived>();
-        totals_.sent += count<GoodSent>();
-        totals_.received_bytes += count_wide<BytesReceivedLow, BytesReceivedHigh>();
-        totals_.sent_bytes += count_wide<BytesSentLow, BytesSentHigh>();
-        totals_.missed += count<Missed>();
-        totals_.no_buffer += count<NoBuffer>();
-        totals_.crc_errors += count<CrcErrors>();
-        totals_.receive_errors += count<ReceiveErrors>();
-        totals_.length_errors += count<LengthErrors>();
-        totals_.undersize += count<Undersize>();
-        totals_.oversize += count<Oversize>();
+        add_counts(regs_, totals_);
         return totals_;
     }
 
   private:
-    static constexpr uint32_t gone_value = 0xFFFF'FFFF; // what reads from nowhere give
-
     bool gone() { return regs_.template read<Status>().raw == gone_value; }
 
     void quiesce() {
@@ -243,46 +195,6 @@ class Device {
         regs_.template write<Rxcsum>({0});
     }
 
-    void clear_filters() {
-        set_groups({});
-        for (uint32_t i = 1; i < Rah::count; ++i) {
-            regs_.template write<Rah>(i, {0});
-            regs_.template write<Ral>(i, {0});
-        }
-    }
-
-    /// From the receive address that the device loaded itself, else from the EEPROM.
-    template <class Delay>
-    Result<MacAddress> read_address(Delay& delay) {
-        const uint32_t low = regs_.template read<Ral>(0).raw;
-        const auto high = regs_.template read<Rah>(0);
-        const uint32_t top = high.template get<Rah::High>();
-        const MacAddress loaded = join(low & 0xFFFF, low >> 16, top);
-        if (high.template get<Rah::Valid>() && is_station(loaded)) return loaded;
-        std::array<uint32_t, 3> words{};
-        for (uint8_t i = 0; i < words.size(); ++i)
-            words[i] = TRY(read_eeprom(i, delay));
-        const MacAddress stored = join(words[0], words[1], words[2]);
-        if (!is_station(stored)) return fail(Err::device_fault);
-        return stored;
-    }
-
-    static MacAddress join(uint32_t w0, uint32_t w1, uint32_t w2) { // 5.6.1: low byte first
-        const auto byte = [](uint32_t v) { return static_cast<uint8_t>(v & 0xFF); };
-        return {byte(w0), byte(w0 >> 8), byte(w1), byte(w1 >> 8), byte(w2), byte(w2 >> 8)};
-    }
-
-    template <class Delay>
-    Result<uint16_t> read_eeprom(uint8_t word, Delay& delay) { // 13.4.4
-        regs_.template write<Eerd>(Eerd::of(Eerd::Start{true}, Eerd::Address{word}));
-        for (unsigned tries = 0; tries < 100; ++tries) {
-            const auto eerd = regs_.template read<Eerd>();
-            if (eerd.template get<Eerd::Done>()) return eerd.template get<Eerd::Data>();
-            delay(microseconds(50));
-        }
-        return fail(Err::device_fault);
-    }
-
     template <class Low, class High, class Length, class Head>
     void write_ring(PhysAddr base, uint32_t head) {
         regs_.template write<Low>({static_cast<uint32_t>(base.raw)});
@@ -319,19 +231,6 @@ class Device {
         case LinkSpeed::mbit_100: return 100;
         default: return 1000;
         }
-    }
-
-    template <class R>
-    uint64_t count() {
-        const uint32_t v = regs_.template read<R>().raw;
-        return v == gone_value ? 0 : v; // gone, or stuck at its maximum: not believed
-    }
-
-    template <class Low, class High>
-    uint64_t count_wide() {
-        const uint64_t low = regs_.template read<Low>().raw; // low first: high clears both
-        const uint64_t v = uint64_t{regs_.template read<High>().raw} << 32 | low;
-        return v == ~uint64_t{0} ? 0 : v;
     }
 
     hw::Block<Io> regs_;

@@ -12,6 +12,8 @@ namespace e1000 {
 constexpr uint16_t vendor_id = 0x8086, device_id = 0x100E; // 82540EM
 constexpr uint64_t register_bytes = 0x2'0000;              // the size of BAR 0
 
+constexpr uint32_t gone_value = 0xFFFF'FFFF; // what a lost device reads as
+
 enum class LinkSpeed : uint8_t { mbit_10 = 0, mbit_100 = 1, mbit_1000 = 2, mbit_1000_too = 3 };
 
 // clang-format off
