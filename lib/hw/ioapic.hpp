@@ -18,7 +18,7 @@ struct Select : Reg<0x00> {                    // 3.1.1, IOREGSEL
     using Index = Field<7, 0, uint8_t>;
 };
 struct Window : Reg<0x10> {};                  // 3.1.2, IOWIN
-struct Eoi : Reg<0x40, WriteOnly> {            // version 0x20 and later; clears remote IRR by vector
+struct Eoi : Reg<0x40, WriteOnly> {            // version 0x20 up; clears remote IRR by vector
     using Vector = Field<7, 0, uint8_t>;
 };
 
