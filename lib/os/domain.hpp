@@ -49,7 +49,12 @@ class Domain {
 
     Result<Given> given(size_t index) const;
 
+    /// The event loop. Its tasks live in memory of task_bytes, taken at the first call.
     async::Loop& loop();
+    void set_task_bytes(size_t bytes) { task_bytes_ = bytes; }
+
+    /// An event bit for a device's doorbell, 4..15. Errors: no_space.
+    Result<unsigned> take_event_bit();
 
     /// Local calls into this domain go to `server` from now on. They are delivered in serve().
     void answer_calls(LocalServer& server);
@@ -66,6 +71,8 @@ class Domain {
     unsigned core_count_{};
     uint64_t unix_time_{};
     Cmdline settings_{};
+    size_t task_bytes_{64 * 1024};
+    uint16_t event_bits_{0xfff0}; // free ones
     int code_{};
 };
 

@@ -54,6 +54,9 @@ class Frame {
     /// For the descriptors of a device that masters the bus.
     Result<PhysAddr> base() const;
 
+    /// It stays for as long as the domain lives.
+    void keep() { slot_ = {}; }
+
   private:
     Frame(CapSlot slot, Extent extent) : slot_{slot}, extent_{extent} {}
 
@@ -92,6 +95,9 @@ class View {
     uint64_t bytes() const { return bytes_; }
 
     bool is_dead() const;
+
+    /// It stays for as long as the domain lives.
+    void keep() { region_ = 0; }
 
     std::span<std::byte> span() const {
         // The one place where an address becomes memory of the program.

@@ -1,0 +1,59 @@
+#include "lib/os/domain.hpp"
+
+#include <bit>
+
+#include "lib/async/loop.hpp"
+#include "lib/os/immortal.hpp"
+#include "lib/os/memory.hpp"
+#include "lib/os/waiter.hpp"
+
+namespace os {
+namespace {
+
+// About what it costs to sleep and be woken by another core, in turns of the polling loop.
+constexpr uint32_t default_poll_turns = 2000;
+
+constinit Waiter waiter;
+constinit Immortal<async::Loop> the_loop;
+
+MutableBytes task_memory(size_t bytes) {
+    auto memory = Memory::make(bytes);
+    INVARIANT(memory, "the quota of a domain holds the memory of its tasks");
+    memory->view.keep();
+    memory->frame.keep();
+    return memory->span();
+}
+
+} // namespace
+
+async::Loop& Domain::loop() {
+    if (!the_loop.made()) {
+        const bool alone = core_count_ == 1; // nobody to write while we look
+        const uint32_t turns = alone ? 0 : settings_.poll.value_or(default_poll_turns);
+        the_loop.make(waiter, task_memory(task_bytes_), turns);
+    }
+    return *the_loop;
+}
+
+void Domain::answer_calls(LocalServer& server) {
+    waiter.answer_calls(server);
+}
+
+int Domain::serve() {
+    loop().run();
+    return code_;
+}
+
+void Domain::stop(int code) {
+    code_ = code;
+    loop().stop();
+}
+
+Result<unsigned> Domain::take_event_bit() {
+    if (event_bits_ == 0) return fail(Err::no_space);
+    const auto bit = static_cast<unsigned>(std::countr_zero(event_bits_));
+    event_bits_ = static_cast<uint16_t>(event_bits_ & (event_bits_ - 1));
+    return bit;
+}
+
+} // namespace os

@@ -1,0 +1,28 @@
+// The event loop's way to sleep: the `wait` invocation. Local calls that arrive meanwhile are
+// answered here, at once.
+#pragma once
+
+#include "lib/async/loop.hpp"
+#include "lib/os/local.hpp"
+
+namespace os {
+
+class Waiter final : public async::Waiter {
+  public:
+    void answer_calls(LocalServer& server) { server_ = &server; }
+
+    uint64_t wait(std::optional<Instant> deadline) override;
+    Instant now() override;
+
+  private:
+    Result<Arrival> next(std::optional<Instant> deadline);
+    void answer(const Arrival& arrival);
+    void send_reply();
+    void forget_given();
+
+    LocalServer* server_{};
+    Words reply_{}; // of the last call, sent with the next wait
+    bool owes_reply_{};
+};
+
+} // namespace os

@@ -1,0 +1,108 @@
+// The domains of one core: made from images of the bundle, each on a RAM block of its own, watched,
+// and ended by giving that block back.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "interfaces/launch.hpp"
+#include "interfaces/memory.hpp"
+#include "interfaces/monitor.hpp"
+#include "interfaces/parent.hpp"
+#include "lib/base/bundle.hpp"
+#include "lib/base/text.hpp"
+#include "lib/os/domain.hpp"
+#include "lib/os/loader.hpp"
+#include "lib/os/manifest.hpp"
+
+namespace spawn {
+
+/// Badges of calls into the spawner: a launcher's, or a child's number.
+constexpr uint64_t launcher_badge = uint64_t{1} << 40;
+/// Numbers below are of domains that init makes itself.
+constexpr uint32_t first_id = 16;
+/// Event bit of the doorbell that children ring by faulting.
+constexpr unsigned fault_event = 3;
+constexpr uint32_t default_priority = 10;
+constexpr uint64_t default_quota = 1024 * 1024;
+
+enum class State : uint32_t { prepared, running, exited, faulted, killed };
+
+using DomainName = Text<abi::name_bytes>;
+
+struct Child {
+    uint32_t id{}; // 0: the entry was never used
+    DomainName name;
+    State state{};
+    int64_t code{};
+    uint64_t quota{}, parked{};
+    bool ended{}; // nothing of it is left but this entry, which may be used again
+    os::OwnedCap ram;
+    os::Child domain;
+};
+
+class Spawner final : public os::LocalServer {
+  public:
+    Spawner(const os::Domain& self, const bundle::Bundle& files, const os::Manifest& manifest)
+        : self_{self}, files_{files}, manifest_{manifest} {}
+
+    /// Makes the doorbell of faults. Errors: no_slots.
+    Result<> begin();
+
+    // For both the local and the channel interface.
+
+    /// Quota 0: the manifest's or the default.
+    Result<uint32_t> prepare(std::string_view name, uint64_t quota, uint32_t priority);
+    Result<Child*> find(uint32_t id);
+    Result<> add_argument(uint32_t id, std::string_view text);
+    Result<> give(uint32_t id, std::string_view name, abi::CapSlot what);
+    Result<> start(uint32_t id);
+    Result<> kill(uint32_t id);
+
+    /// Every child that was made and whose entry was not needed again.
+    Result<const Child*> child_at(uint32_t index) const;
+
+    /// After an event on bit fault_event: reports and ends who faulted while disabled.
+    void look_for_faults();
+
+    interfaces::memory::Client& memory() { return memory_client_; }
+
+    interfaces::monitor::Client& monitor() { return monitor_client_; }
+
+    // os::LocalServer: parent.if from children, launch.if from launchers.
+    rpc::LocalMessage serve(uint64_t badge, const rpc::LocalMessage& message) override;
+
+    Result<> exited(uint64_t badge, const interfaces::parent::ExitedArguments&);
+    Result<> faulted(uint64_t badge, const interfaces::parent::FaultedArguments&);
+    Result<> backtrace(uint64_t badge, const interfaces::parent::BacktraceArguments&);
+    Result<> last_words(uint64_t badge, const interfaces::parent::LastWordsArguments&);
+    Result<interfaces::launch::PrepareResult>
+    prepare(uint64_t badge, const interfaces::launch::PrepareArguments&);
+    Result<> argument(uint64_t badge, const interfaces::launch::ArgumentArguments&);
+    Result<> give(uint64_t badge, const interfaces::launch::GiveArguments&);
+    Result<> start(uint64_t badge, const interfaces::launch::StartArguments&);
+    Result<> kill(uint64_t badge, const interfaces::launch::KillArguments&);
+    Result<interfaces::launch::StateResult>
+    state(uint64_t badge, const interfaces::launch::StateArguments&);
+    void discard(abi::CapSlot slot);
+
+  private:
+    Result<Child*> free_entry();
+    Result<> build(Child& child, Bytes image, uint32_t priority);
+    void end(Child& child, State how, int64_t code);
+    void release_ram(Child& child);
+    void print_address(const Child& child, std::string_view what, uint64_t address) const;
+
+    const os::Domain& self_;
+    const bundle::Bundle& files_;
+    const os::Manifest& manifest_;
+    os::LocalPort memory_port_{abi::slot_at(0, abi::slot::memory)};
+    os::LocalPort monitor_port_{abi::slot_at(0, abi::slot::monitor)};
+    interfaces::memory::Client memory_client_{memory_port_};
+    interfaces::monitor::Client monitor_client_{monitor_port_};
+    os::OwnedCap fault_bell_;
+    std::array<Child, 64> children_;
+    uint32_t next_id_{first_id};
+};
+
+} // namespace spawn
