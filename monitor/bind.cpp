@@ -149,6 +149,7 @@ void Monitor::answer_here(Binding& binding, Client& owner, Fault status) {
 }
 
 Result<> Monitor::unbind(uint32_t badge, uint32_t number) {
+    TRY_VOID(client(badge));
     leave(*TRY(binding_of(badge, number)));
     return {};
 }

@@ -5,7 +5,9 @@
 
 namespace monitor {
 
+/// Every call begins here.
 Result<Client*> Monitor::client(uint32_t badge) {
+    ++changes_;
     if (Client* const known = clients_.find(badge)) return known;
     // init and spawn are there before anybody could announce them.
     if (badge < badges_of_init) return clients_.add(badge, Name{});

@@ -29,6 +29,7 @@ Result<> Monitor::offer(uint32_t badge, std::string_view text) {
 }
 
 Result<> Monitor::withdraw(uint32_t badge, std::string_view text) {
+    TRY_VOID(client(badge));
     const Name name = TRY(Name::from(text));
     const NameTable::Entry* const entry = names_.find(name, self_);
     if (entry == nullptr || !entry->present || entry->owner != badge) return fail(Err::not_found);
@@ -148,6 +149,7 @@ Result<> Monitor::join(CapSlot frame, CapSlot bell) {
     peer(hub).owes_hello = true;
     change_core(hub, cores_[hub.raw].apic, CoreState::up, hub);
     names_.tell_all(hub);
+    ++changes_;
     return {};
 }
 

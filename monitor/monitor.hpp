@@ -85,8 +85,9 @@ class Monitor {
     void receive(CoreId from, const Message& message);
     /// The next thing `peer` is to be told, which then counts as told.
     std::optional<Message> next_message(CoreId peer);
-    /// May there be something for `peer`? (No answer of next_message is lost by asking less.)
-    bool has_link(CoreId peer) const;
+
+    /// A line of a peer that is no message at all.
+    void count_bad_message() { ++counters_.bad_messages; }
 
     const LoanTable& loans() const { return loans_; }
 
@@ -107,6 +108,7 @@ class Monitor {
         bool owes_hello{}, owes_welcome{}, owes_connect{};
         LinkFrame frame{}; // of our Connect
         uint32_t unanswered{};
+        uint64_t quiet_at{}; // nothing was left to say when this many changes had happened
         DebtList debts;
     };
 
@@ -211,6 +213,7 @@ class Monitor {
     std::array<Refusal, 128> refusals_{};
     std::array<Relay, 256> relays_{};
     size_t core_count_{};
+    uint64_t changes_{1}; // calls and messages so far: without one there is nothing new to say
     Counters counters_{};
 };
 

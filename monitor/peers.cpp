@@ -5,12 +5,8 @@
 
 namespace monitor {
 
-bool Monitor::has_link(CoreId core) const {
-    const Link link = peers_[core.raw].link;
-    return link == Link::open || link == Link::joining || link == Link::introducing;
-}
-
 void Monitor::receive(CoreId from, const Message& message) {
+    ++changes_;
     ++cores_[from.raw].messages;
     std::visit([&](const auto& content) { on(from, content); }, message);
 }
@@ -271,6 +267,7 @@ Result<> Monitor::keep(const Hand& message) {
 
 std::optional<Message> Monitor::next_message(CoreId core) {
     Peer& there = peer(core);
+    if (there.quiet_at == changes_) return std::nullopt;
     std::optional<Message> message;
     if (there.link == Link::open) {
         message = next_greeting(core);
@@ -278,7 +275,10 @@ std::optional<Message> Monitor::next_message(CoreId core) {
         if (!message) message = next_debt(there);
         if (!message) message = next_word(core);
     }
-    if (message) ++cores_[core.raw].messages;
+    if (message)
+        ++cores_[core.raw].messages;
+    else
+        there.quiet_at = changes_;
     return message;
 }
 

@@ -8,9 +8,10 @@
 
 namespace monitor {
 
+/// Every message fits one line of a channel.
 struct Encoded {
     uint16_t number{};
-    std::array<std::byte, 64> storage{};
+    std::array<std::byte, 56> storage{};
     size_t size{};
 
     Bytes bytes() const { return std::span{storage}.first(size); }

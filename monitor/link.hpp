@@ -1,0 +1,144 @@
+// The channels between monitors: each message is one line, so a link needs nothing above lib/ump.
+// Only main.cpp includes this.
+#pragma once
+
+#include <atomic>
+
+#include "interfaces/intermon.hpp"
+#include "lib/async/loop.hpp"
+#include "lib/os/memory.hpp"
+#include "lib/ump/layout.hpp"
+#include "monitor/monitor.hpp"
+#include "monitor/wire.hpp"
+
+namespace monitor {
+
+/// One peer's channel as a source of the event loop.
+class Link final : public async::Source {
+  public:
+    static constexpr unsigned lines_a_turn = 16;
+
+    Link(Monitor& monitor, CoreId peer, os::OwnedCap frame, os::View view, const ump::Side& side)
+        : monitor_{monitor}, peer_{peer}, frame_{std::move(frame)}, view_{std::move(view)},
+          endpoint_{side} {}
+
+    void set_bell(os::OwnedCap bell) { bell_.cap = std::move(bell); }
+
+    bool pump() override {
+        bool worked = false;
+        for (unsigned i = 0; i < lines_a_turn && take_line(); ++i)
+            worked = true;
+        for (unsigned i = 0; i < lines_a_turn && put_line(); ++i)
+            worked = true;
+        return worked;
+    }
+
+    bool ready() override {
+        return endpoint_.has_message() || (starved_ && endpoint_.has_credit());
+    }
+
+    void flush() override { endpoint_.notify(bell_); }
+
+    void arm(uint64_t epoch) override { endpoint_.arm(epoch); }
+
+    void disarm() override { endpoint_.disarm(); }
+
+  private:
+    struct PeerBell {
+        os::OwnedCap cap;
+
+        void ring() const {
+            if (!cap.is_null()) (void)os::Doorbell{{cap.slot()}}.ring();
+        }
+    };
+
+    bool take_line() {
+        const auto line = endpoint_.try_recv();
+        if (!line) return false;
+        const Bytes bytes = std::as_bytes(std::span{line->body});
+        if (const auto message = decode(line->tag, bytes))
+            monitor_.receive(peer_, *message);
+        else
+            monitor_.count_bad_message();
+        return true;
+    }
+
+    bool put_line() {
+        starved_ = !endpoint_.has_credit();
+        if (starved_) return false;
+        const auto message = monitor_.next_message(peer_);
+        if (!message) return false;
+        const Encoded encoded = encode(*message);
+        ump::Body body{};
+        static_assert(sizeof body == sizeof encoded.storage);
+        std::ranges::copy(encoded.bytes(), std::as_writable_bytes(std::span{body}).begin());
+        return endpoint_.try_send(encoded.number, 0, body).has_value();
+    }
+
+    Monitor& monitor_;
+    CoreId peer_;
+    os::OwnedCap frame_;
+    os::View view_;
+    ump::Endpoint endpoint_;
+    PeerBell bell_;
+    bool starved_{}; // there may be something to say, but no room for it
+};
+
+class MachineLinks final : public Links {
+  public:
+    MachineLinks(async::Loop& loop, Bell own_bell) : loop_{loop}, own_bell_{own_bell} {}
+
+    void begin(Monitor& monitor) { monitor_ = &monitor; }
+
+    Result<LinkFrame> make_frame() override {
+        // Never given back: it is lent to the peer for as long as both cores live.
+        constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
+        const CapSlot slot = TRY(os::slots().take());
+        if (const auto made = os::quota().make(os::place_of(slot), abi::Kind::frame, bytes); !made) {
+            os::slots().release(slot);
+            return fail(made.error());
+        }
+        return LinkFrame{slot, phys(TRY(os::describe(slot)).base), bytes};
+    }
+
+    Result<> open(CoreId peer, CapSlot slot, bool first) override {
+        os::OwnedCap frame{slot};
+        constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
+        constexpr abi::Rights rights = abi::read | abi::write;
+        os::View view = TRY(os::View::make(slot, 0, bytes, rights, {}, os::Use::channel));
+        const auto layout =
+            TRY(ump::Layout::carve(view.span(), interfaces::intermon::joint_lines));
+        if (first) layout.clear(); // nobody else has it yet
+        const ump::Side side = first ? layout.client() : layout.server();
+        close(peer);
+        auto& link = links_[peer.raw];
+        link = new (std::nothrow)
+            Link{*monitor_, peer, std::move(frame), std::move(view), side};
+        if (link == nullptr) return fail(Err::no_memory);
+        loop_.add(*link);
+        return {};
+    }
+
+    void set_bell(CoreId peer, CapSlot doorbell) override {
+        if (Link* const link = links_[peer.raw]) link->set_bell(os::OwnedCap{doorbell});
+    }
+
+    /// Never for the peer whose message is being handled: only its introduction is undone, which
+    /// comes by way of the hub.
+    void close(CoreId peer) override {
+        if (Link* const old = std::exchange(links_[peer.raw], nullptr)) {
+            loop_.remove(*old);
+            delete old;
+        }
+    }
+
+    Bell own_bell() override { return own_bell_; }
+
+  private:
+    async::Loop& loop_;
+    Bell own_bell_;
+    Monitor* monitor_{};
+    std::array<Link*, max_cores> links_{};
+};
+
+} // namespace monitor

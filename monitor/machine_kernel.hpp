@@ -1,0 +1,75 @@
+// The protocol's Kernel seam by system calls. Only main.cpp includes this.
+#pragma once
+
+#include "lib/os/space.hpp"
+#include "monitor/seams.hpp"
+#include "monitor/server.hpp"
+
+namespace monitor {
+
+class MachineKernel final : public Kernel, public CoreFigures {
+  public:
+    explicit MachineKernel(CapSlot core) : core_{{core}} {}
+
+    Result<Described> describe(CapSlot slot) override {
+        const os::Description d = TRY(os::describe(slot));
+        return Described{d.kind, d.rights, d.base, d.bytes, d.badge};
+    }
+
+    Result<CapSlot> copy(CapSlot slot) override { return os::slots().copy(slot); }
+
+    Result<CapSlot> accept(const Described& what) override {
+        return into_new_slot([&](os::Place to) {
+            return core_.accept(to, what.kind, what.base, what.bytes, what.rights, what.badge);
+        });
+    }
+
+    Result<CapSlot> lend(CapSlot frame) override {
+        return into_new_slot([&](os::Place to) { return core_.lend(frame, to); });
+    }
+
+    Result<Bell> vector_of(CapSlot doorbell) override {
+        const os::RemoteVector v = TRY(core_.vector(doorbell));
+        return Bell{v.apic.raw, v.vector};
+    }
+
+    Result<CapSlot> endpoint(uint64_t badge) override {
+        return into_new_slot([&](os::Place to) { return os::self().make_endpoint(to, badge); });
+    }
+
+    /// What cannot be deleted (memory lent away) keeps its slot: it is gone for good.
+    void drop(CapSlot slot) override { (void)os::slots().remove(slot); }
+
+    Result<> give_up(CapSlot slot) override {
+        const os::Place at = os::place_of(slot);
+        TRY_VOID((os::CNode{{at.cnode}}.revoke(at.index)));
+        return os::slots().remove(slot);
+    }
+
+    /// A bell whose dispatcher is gone rings nobody.
+    void ring(CapSlot doorbell) override { (void)os::Doorbell{{doorbell}}.ring(); }
+
+    Result<std::array<uint64_t, 4>> core_info(uint32_t page, uint32_t first) override {
+        if (page > static_cast<uint32_t>(abi::CoreInfo::memory)) return fail(Err::bad_argument);
+        const os::Values all = TRY(core_.info(abi::CoreInfo(page)));
+        std::array<uint64_t, 4> part{};
+        for (size_t i = 0; i < part.size() && first + i < all.size(); ++i)
+            part[i] = all[first + i];
+        return part;
+    }
+
+  private:
+    template <class Make>
+    static Result<CapSlot> into_new_slot(Make&& make) {
+        const CapSlot slot = TRY(os::slots().take());
+        if (const Result<> made = make(os::place_of(slot)); !made) {
+            os::slots().release(slot);
+            return fail(made.error());
+        }
+        return slot;
+    }
+
+    os::Core core_;
+};
+
+} // namespace monitor

@@ -1,0 +1,69 @@
+// The monitor of a core: the protocol of monitor.hpp between this core's domains, its CPU driver,
+// and the monitors of the other cores.
+#include "lib/abi/boot_info.hpp"
+#include "lib/os/domain.hpp"
+#include "lib/os/immortal.hpp"
+#include "lib/os/local.hpp"
+#include "monitor/link.hpp"
+#include "monitor/machine_kernel.hpp"
+
+namespace {
+
+using namespace monitor;
+
+class LocalFace final : public os::LocalServer {
+  public:
+    explicit LocalFace(monitor::Server& server) : server_{server} {}
+
+    rpc::LocalMessage serve(uint64_t badge, const rpc::LocalMessage& message) override {
+        return face::serve(server_, badge, message);
+    }
+
+  private:
+    monitor::Server& server_;
+};
+
+constinit os::Immortal<MachineKernel> kernel_memory;
+constinit os::Immortal<MachineLinks> links_memory;
+constinit os::Immortal<Monitor> monitor_memory;
+constinit os::Immortal<monitor::Server> server_memory;
+constinit os::Immortal<LocalFace> face_memory;
+
+/// The cores of the machine, as the hand-over page lists them.
+Result<> learn_cores(const os::Domain& self, Monitor& monitor) {
+    const CapSlot frame = TRY(self.find_given("boot.info"));
+    const os::View view = TRY(os::View::make(frame, 0, page_bytes, abi::read));
+    const auto& info = *view.as<const abi::BootInfo>();
+    if (info.magic != abi::boot_info_magic || info.core_count > info.cores.size())
+        return fail(Err::malformed);
+    for (size_t i = 0; i < info.core_count; ++i)
+        monitor.set_core(CoreId{{static_cast<uint8_t>(i)}}, info.cores[i].apic_id);
+    return {};
+}
+
+Result<> join(const os::Domain& self, Monitor& monitor) {
+    if (self.core() == hub) return {};
+    return monitor.join(TRY(self.find_given("joint")), TRY(self.find_given("joint.bell")));
+}
+
+Result<> begin(os::Domain& self) {
+    MachineKernel& kernel = kernel_memory.make(TRY(self.find_given("core.self")));
+    const CapSlot own_bell = abi::slot_at(0, abi::slot::self_doorbell);
+    MachineLinks& links = links_memory.make(self.loop(), TRY(kernel.vector_of(own_bell)));
+    Monitor& monitor = monitor_memory.make(self.core(), kernel, links);
+    links.begin(monitor);
+    TRY_VOID(learn_cores(self, monitor));
+    monitor::Server& server = server_memory.make(monitor, kernel, kernel);
+    self.answer_calls(face_memory.make(server));
+    return join(self, monitor);
+}
+
+} // namespace
+
+int domain_main(os::Domain& self) {
+    if (const auto begun = begin(self); !begun) {
+        log::error("monitor cannot start: {}", begun.error());
+        return 1;
+    }
+    return self.serve();
+}
