@@ -1,0 +1,46 @@
+#include "net/netd/host.hpp"
+
+namespace netd {
+
+void Host::touched() {
+    const std::optional<Instant> next = stack_->next_deadline();
+    if (next && (!sleeping_until_ || *next < *sleeping_until_)) deadline_moved_.set();
+}
+
+async::Task<> Host::run_timers() {
+    for (;;) {
+        sleeping_until_ = stack_->next_deadline();
+        if (sleeping_until_)
+            co_await async::result_of(deadline_moved_.wait_until(*sleeping_until_));
+        else
+            co_await deadline_moved_.wait();
+        stack_->advance(now());
+    }
+}
+
+Result<uint8_t> Host::enter(SocketOwner& owner) {
+    for (size_t i = 0; i < owners_.size(); ++i)
+        if (owners_[i] == nullptr) {
+            owners_[i] = &owner;
+            return static_cast<uint8_t>(i);
+        }
+    return fail(Err::no_slots);
+}
+
+void Host::leave(uint8_t number) {
+    owners_[number] = nullptr;
+}
+
+void Host::socket_event(net::SocketId, uint64_t cookie, net::EventSet what) {
+    const size_t owner = cookie >> 16;
+    if (owner < owners_.size() && owners_[owner] != nullptr)
+        owners_[owner]->socket_event(static_cast<uint16_t>(cookie), what);
+}
+
+void Host::lease_changed(const net::Lease* lease) {
+    lease_.reset();
+    if (lease != nullptr) lease_ = *lease;
+    lease_signal_.notify();
+}
+
+} // namespace netd

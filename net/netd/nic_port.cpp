@@ -1,0 +1,101 @@
+#include "net/netd/nic_port.hpp"
+
+#include <algorithm>
+
+namespace netd {
+
+NicPort::NicPort(Host& host, const netq::Area& area, DriverBell& bell)
+    : host_{host}, area_{area}, side_{area.stack()},
+      pool_{std::min<uint32_t>(area.layout().buffers, buffers_max)}, bell_{bell} {}
+
+void NicPort::provide_buffers() {
+    // The card has 256 descriptors; what is left is for sending.
+    const size_t share = pool_.available() / 2;
+    for (size_t i = 0; i < share; ++i) {
+        const auto buffer = pool_.allocate();
+        INVARIANT(buffer.has_value(), "half of what is available");
+        INVARIANT(
+            side_.rx_provide.push({*buffer, 0, 0, 0}).has_value(), "a ring has a slot for each"
+        );
+    }
+}
+
+Result<> NicPort::transmit(std::span<const Bytes> pieces) {
+    size_t total = 0;
+    for (Bytes piece : pieces)
+        total += piece.size();
+    if (total > netq::buffer_bytes) return fail(Err::message_too_long);
+    if (pool_.available() == 0) reclaim_some();
+    const auto buffer = pool_.allocate();
+    if (!buffer) {
+        ++counters_.starved;
+        starved_ = true;
+        return fail(Err::no_space);
+    }
+    std::byte* out = area_.buffer(*buffer).data();
+    for (Bytes piece : pieces)
+        out = std::ranges::copy(piece, out).out;
+    const auto pushed = side_.tx_provide.push({*buffer, 0, static_cast<uint16_t>(total), 0});
+    if (!pushed) {
+        ++counters_.foreign;
+        return pool_.free(*buffer);
+    }
+    return {};
+}
+
+bool NicPort::pump() {
+    const bool sent = reclaim_some();
+    if (sent && starved_) {
+        starved_ = false;
+        host_.stack().link_ready(host_.now());
+    }
+    const bool received = receive_some();
+    if (received || sent) host_.touched();
+    return received || sent;
+}
+
+bool NicPort::receive_some() {
+    unsigned n = 0;
+    for (; n < batch; ++n) {
+        const auto got = side_.rx_return.take();
+        if (got && !*got) break;
+        if (side_.rx_return.broken()) break;
+        if (!got) {
+            ++counters_.foreign;
+            continue;
+        }
+        const netq::Descriptor d = **got;
+        host_.stack().receive(area_.data(d), host_.now());
+        if (!side_.rx_provide.push({d.buffer, 0, 0, 0})) ++counters_.foreign;
+    }
+    return n > 0;
+}
+
+bool NicPort::reclaim_some() {
+    bool any = false;
+    for (;;) {
+        const auto got = side_.tx_return.take();
+        if ((got && !*got) || side_.tx_return.broken()) return any;
+        any = true;
+        if (!got || !pool_.free((*got)->buffer)) {
+            ++counters_.foreign;
+            continue;
+        }
+        if (((*got)->flags & static_cast<uint16_t>(netq::Flag::not_sent)) != 0)
+            ++counters_.not_sent;
+    }
+}
+
+bool NicPort::ready() {
+    return side_.rx_return.has_any() || side_.tx_return.has_any();
+}
+
+void NicPort::flush() {
+    bool published = side_.rx_return.acknowledge();
+    published |= side_.tx_return.acknowledge();
+    published |= side_.rx_provide.take_published();
+    published |= side_.tx_provide.take_published();
+    if (published) bell_.published();
+}
+
+} // namespace netd
