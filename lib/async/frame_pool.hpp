@@ -1,0 +1,103 @@
+// Memory for coroutine frames: a domain has one pool, and a binding may bring its own, so that no
+// client can take another's. Frames come in a few sizes; a freed one serves the next of its size.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <new>
+#include <span>
+
+#include "lib/base/bytes.hpp"
+#include "lib/base/invariant.hpp"
+
+namespace async {
+
+class FramePool {
+  public:
+    static constexpr size_t smallest = 128, largest = 8192;
+
+    explicit FramePool(MutableBytes memory) : rest_{aligned(memory)} {}
+
+    FramePool(const FramePool&) = delete; // frames hold its address
+
+    ~FramePool() { INVARIANT(used_ == 0, "tasks end before their memory goes"); }
+
+    /// Null when there is no room, or for a frame over `largest`.
+    void* allocate(size_t bytes) {
+        const size_t whole = bytes + sizeof(Header);
+        if (whole > largest) return nullptr;
+        const size_t size = std::bit_ceil(std::max(whole, smallest));
+        void* const block = take(size);
+        if (block == nullptr) return nullptr;
+        ++used_;
+        return new (block) Header{this, size} + 1;
+    }
+
+    static void release(void* frame) {
+        Header* const header = static_cast<Header*>(frame) - 1;
+        FramePool& pool = *header->pool;
+        Free*& list = pool.free_[index(header->size)];
+        list = new (static_cast<void*>(header)) Free{list};
+        --pool.used_;
+    }
+
+    size_t used() const { return used_; }
+
+    /// Where a new task takes its frame: the pool of the task that runs now.
+    static inline constinit FramePool* current = nullptr;
+
+  private:
+    struct alignas(16) Header {
+        FramePool* pool;
+        size_t size;
+    };
+
+    struct Free {
+        Free* next;
+    };
+
+    static constexpr size_t sizes = std::countr_zero(largest / smallest) + 1;
+
+    static constexpr size_t index(size_t size) {
+        return static_cast<size_t>(std::countr_zero(size) - std::countr_zero(smallest));
+    }
+
+    static MutableBytes aligned(MutableBytes memory) {
+        const size_t off = std::bit_cast<uintptr_t>(memory.data()) % alignof(Header);
+        const size_t skip = off == 0 ? 0 : alignof(Header) - off;
+        return memory.subspan(std::min(skip, memory.size()));
+    }
+
+    void* take(size_t size) {
+        Free*& list = free_[index(size)];
+        if (list != nullptr) {
+            void* const block = list;
+            list = list->next;
+            return block;
+        }
+        if (rest_.size() < size) return nullptr;
+        void* const block = rest_.data();
+        rest_ = rest_.subspan(size);
+        return block;
+    }
+
+    MutableBytes rest_;
+    std::array<Free*, sizes> free_{};
+    size_t used_{};
+};
+
+/// Tasks that are made while this lives take their frames from `pool`.
+class UsePool {
+  public:
+    explicit UsePool(FramePool* pool) : before_{FramePool::current} { FramePool::current = pool; }
+
+    UsePool(const UsePool&) = delete;
+
+    ~UsePool() { FramePool::current = before_; }
+
+  private:
+    FramePool* before_;
+};
+
+} // namespace async

@@ -1,0 +1,322 @@
+// The one loop of a domain: runs tasks that can go on, fires timers, pumps sources (channels), and
+// sleeps when there is nothing left to do. Single-threaded; the machine is behind Waiter.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "lib/async/sleep.hpp"
+#include "lib/async/waiting.hpp"
+#include "lib/base/list.hpp"
+#include "lib/base/log.hpp"
+#include "lib/base/wheel.hpp"
+
+namespace async {
+
+/// The seam to the machine: the `wait` invocation in a domain, virtual time in a test.
+class Waiter {
+  public:
+    /// Sleeps until an event or the deadline; answers the event bits, now cleared. A deadline that
+    /// has passed means: do not sleep. Spurious returns are fine.
+    virtual uint64_t wait(std::optional<Instant> deadline) = 0;
+    virtual Instant now() = 0;
+
+  protected:
+    ~Waiter() = default;
+};
+
+/// Something that peers write to in memory. The loop pumps it each turn and arms it before sleep.
+class Source {
+  public:
+    Source() = default;
+    Source(const Source&) = delete;
+    ListHook<Source> hook;
+
+    /// Does a bounded piece of work; false when there was none.
+    virtual bool pump() = 0;
+    /// Is there work for pump()? The last look before sleep.
+    virtual bool ready() = 0;
+    /// Wakes peers that wait for what was written since the last time.
+    virtual void flush() = 0;
+    virtual void arm(uint64_t epoch) = 0;
+    virtual void disarm() = 0;
+
+    /// A word that changes when there is work, for polling: its low 16 bits become `expected`.
+    struct Watch {
+        const std::atomic<uint64_t>* word{};
+        uint16_t expected{};
+    };
+
+    /// Nothing: not worth polling (the peer is on this core and cannot run meanwhile).
+    virtual Watch watch() { return {}; }
+
+  protected:
+    ~Source() = default;
+
+  private:
+    friend class Loop;
+    Watch watched_;
+};
+
+class Event;
+
+class Loop {
+  public:
+    /// `frames` is the memory of this domain's tasks. `poll_turns`: how long to look for messages
+    /// before sleeping; about what sleeping and waking cost, so that a wait never costs more than
+    /// twice the better choice. 0: never.
+    Loop(Waiter& waiter, MutableBytes frames, uint32_t poll_turns)
+        : waiter_{waiter}, pool_{frames}, poll_turns_{poll_turns}, wheel_{waiter.now()} {
+        if (FramePool::current == nullptr) FramePool::current = &pool_;
+    }
+
+    Loop(const Loop&) = delete;
+
+    ~Loop() {
+        while (Spawned* const job = spawned_.front())
+            end(*job);
+        if (FramePool::current == &pool_) FramePool::current = nullptr;
+    }
+
+    Instant now() { return waiter_.now(); }
+
+    FramePool& pool() { return pool_; }
+
+    /// Runs `task` up to its first wait, and on from the loop; an error it ends with is logged
+    /// under `what`. Errors: no_memory.
+    Result<> spawn(std::string_view what, Task<> task) {
+        void* const memory = pool_.allocate(sizeof(Spawned));
+        if (memory == nullptr) return fail(Err::no_memory);
+        Spawned* const job = new (memory) Spawned{*this, what};
+        spawned_.push_back(*job);
+        Result<> started = job->start(std::move(task));
+        if (!started) end(*job);
+        return started;
+    }
+
+    /// Runs until stop().
+    void run() {
+        stopping_ = false;
+        while (!stopping_)
+            if (!turn()) sleep();
+    }
+
+    void stop() { stopping_ = true; }
+
+    /// One round of everything that can go on without sleeping; false when nothing could.
+    bool turn() {
+        bool worked = run_ready();
+        worked |= fire_timers();
+        for (Source* source = sources_.front(); source != nullptr; source = next_) {
+            next_ = sources_.next(*source);
+            worked |= source->pump();
+        }
+        worked |= run_ready();
+        for (Source& source : sources_)
+            source.flush();
+        return worked;
+    }
+
+    void add(Source& source) { sources_.push_back(source); }
+
+    /// At any time, also from a pump.
+    void remove(Source& source) {
+        if (next_ == &source) next_ = sources_.next(source);
+        sources_.remove(source);
+    }
+
+    /// The event is set when `bit` was among those that ended a sleep (an interrupt, a notice).
+    void bind(unsigned bit, Event& event) { events_[bit] = &event; }
+
+    void unbind(unsigned bit) { events_[bit] = nullptr; }
+
+    class Sleep {
+      public:
+        using leaf = void;
+
+        Sleep(Loop& loop, Instant until) : loop_{&loop}, until_{until} {}
+
+        Loop& loop() const { return *loop_; }
+
+        bool ready() const { return false; }
+
+        void begin(Waiting& waiting) const { waiting.arm(until_, std::nullopt); }
+
+        void take() const {}
+
+      private:
+        Loop* loop_;
+        Instant until_;
+    };
+
+    /// co_await loop.sleep_until(t): never earlier, at most a tick of the wheel (1 ms) later.
+    Sleep sleep_until(Instant t) { return {*this, t}; }
+
+    Sleep sleep_for(Duration d) { return {*this, now() + d}; }
+
+    class Yield {
+      public:
+        using leaf = void;
+
+        explicit Yield(Loop& loop) : loop_{&loop} {}
+
+        Loop& loop() const { return *loop_; }
+
+        bool ready() const { return false; }
+
+        void begin(Waiting& waiting) const { waiting.wake(); }
+
+        void take() const {}
+
+      private:
+        Loop* loop_;
+    };
+
+    /// Lets everything else go on first.
+    Yield yield() { return Yield{*this}; }
+
+    uint64_t sleeps() const { return sleeps_; }
+
+  private:
+    friend class Waiting;
+
+    class Spawned final : public Job {
+      public:
+        Spawned(Loop& loop, std::string_view what) : loop_{loop}, what_{what} {}
+
+        ListHook<Spawned> hook;
+
+      private:
+        void ended(Result<> result) override {
+            if (!result) log::warn("{} ended: {}", what_, result.error());
+            loop_.end(*this);
+        }
+
+        Loop& loop_;
+        std::string_view what_;
+    };
+
+    void end(Spawned& job) {
+        spawned_.remove(job);
+        job.~Spawned();
+        FramePool::release(&job);
+    }
+
+    /// Only those who are ready now: who becomes ready meanwhile waits for the next turn.
+    bool run_ready() {
+        WaitQueue batch;
+        while (Waiting* const waiting = ready_.take())
+            batch.add(*waiting);
+        bool any = false;
+        while (Waiting* const waiting = batch.take()) {
+            any = true;
+            waiting->run();
+        }
+        return any;
+    }
+
+    bool fire_timers() {
+        const auto next = wheel_.next();
+        if (!next) return false;
+        bool any = false;
+        const Instant at = now();
+        if (*next > at) return false;
+        wheel_.advance(at, [&](Timer& timer) {
+            Waiting& waiting = static_cast<Waiting&>(timer);
+            any = true;
+            waiting.finish(waiting.on_time_);
+        });
+        return any;
+    }
+
+    inline void sleep();
+    inline void deliver(uint64_t bits);
+
+    bool prepare_polling() {
+        bool any = false;
+        for (Source& source : sources_) {
+            source.watched_ = source.watch();
+            any |= source.watched_.word != nullptr;
+        }
+        return any;
+    }
+
+    /// In a section of its own, so that the instructions of turns that found nothing can be told
+    /// from work; hence it calls nothing.
+    [[gnu::section(".text.poll"), gnu::noinline]] bool poll() {
+        Source* const first = sources_.front();
+        for (uint32_t turn = 0; turn < poll_turns_; ++turn) {
+            for (Source* source = first; source != nullptr; source = sources_.next(*source)) {
+                const Source::Watch& watch = source->watched_;
+                // acquire: pairs with the release that publishes a line
+                if (watch.word != nullptr &&
+                    uint16_t(watch.word->load(std::memory_order_acquire)) == watch.expected)
+                    return true;
+            }
+            __builtin_ia32_pause();
+        }
+        return false;
+    }
+
+    Waiter& waiter_;
+    FramePool pool_;
+    uint32_t poll_turns_;
+    Wheel wheel_;
+    WaitQueue ready_;
+    List<Source, &Source::hook> sources_;
+    Source* next_{}; // to be pumped in this turn
+    List<Spawned, &Spawned::hook> spawned_;
+    std::array<Event*, 64> events_{};
+    uint64_t epoch_{};
+    uint64_t sleeps_{};
+    bool stopping_{};
+};
+
+inline Waiting::~Waiting() {
+    leave();
+}
+
+inline void Waiting::leave() {
+    if (queue_ != nullptr) queue_->remove(*this);
+    if (armed()) loop_->wheel_.cancel(*this);
+}
+
+inline void Waiting::finish(std::optional<Fault> error) {
+    leave();
+    error_ = error;
+    woken_ = true;
+    loop_->ready_.add(*this);
+}
+
+inline void Waiting::arm(Instant deadline, std::optional<Fault> outcome) {
+    on_time_ = outcome;
+    loop_->wheel_.arm(*this, deadline);
+}
+
+} // namespace async
+
+#include "lib/async/sync.hpp" // IWYU pragma: export
+
+namespace async {
+
+inline void Loop::deliver(uint64_t bits) {
+    for (; bits != 0; bits &= bits - 1)
+        if (Event* const event = events_[static_cast<size_t>(std::countr_zero(bits))]) event->set();
+}
+
+inline void Loop::sleep() {
+    if (stopping_) return;
+    if (poll_turns_ != 0 && prepare_polling() && poll()) return;
+    // seq_cst: pairs with the fence of ump::BasicEndpoint::notify (see nothing_to_do)
+    const auto fence = [] { std::atomic_thread_fence(std::memory_order_seq_cst); };
+    if (nothing_to_do(sources_, ++epoch_, fence)) {
+        ++sleeps_;
+        deliver(waiter_.wait(wheel_.next()));
+    }
+    for (Source& source : sources_)
+        source.disarm();
+}
+
+} // namespace async

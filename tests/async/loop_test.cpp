@@ -1,0 +1,314 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/async/fake_waiter.hpp"
+
+namespace {
+
+using async::result_of;
+using async::Task;
+
+struct LoopTest : testing::Test, TestLoop {
+    std::string trace;
+    Instant start = loop.now();
+
+    void spawn(Task<> task) { ASSERT_TRUE(loop.spawn("test", std::move(task))); }
+
+    Task<> say(Duration after, char letter) {
+        co_await loop.sleep_for(after);
+        trace += letter;
+        co_return {};
+    }
+};
+
+TEST_F(LoopTest, TimersFireInOrderAndNotEarly) {
+    spawn(say(milliseconds(30), 'c'));
+    spawn(say(milliseconds(10), 'a'));
+    spawn(say(milliseconds(20), 'b'));
+    loop.run();
+    EXPECT_EQ(trace, "abc");
+    EXPECT_GE((loop.now() - start).ms(), 30);
+    EXPECT_LE((loop.now() - start).ms(), 33);
+}
+
+TEST_F(LoopTest, SleepsOnlyWhenNothingIsLeftToDo) {
+    const auto busy = [](LoopTest& t) -> Task<> {
+        for (int i = 0; i < 100; ++i)
+            co_await t.loop.yield();
+        t.trace += 'x';
+        co_return {};
+    };
+    spawn(busy(*this));
+    loop.run();
+    EXPECT_EQ(trace, "x");
+    EXPECT_EQ(waiter.waits, 1) << "the sleep that ends the test";
+}
+
+TEST_F(LoopTest, TasksThatYieldTakeTurns) {
+    const auto body = [](LoopTest& t, char letter) -> Task<> {
+        for (int i = 0; i < 3; ++i) {
+            t.trace += letter;
+            co_await t.loop.yield();
+        }
+        co_return {};
+    };
+    spawn(body(*this, 'a'));
+    spawn(body(*this, 'b'));
+    loop.run();
+    EXPECT_EQ(trace, "ababab");
+}
+
+TEST_F(LoopTest, AnEventStaysSetUntilTaken) {
+    async::Event event{loop};
+    const auto wait = [](LoopTest& t, async::Event& e, char letter) -> Task<> {
+        co_await e.wait();
+        t.trace += letter;
+        co_return {};
+    };
+    event.set();
+    event.set();
+    spawn(wait(*this, event, 'a'));
+    EXPECT_EQ(trace, "a") << "was set: no waiting";
+    spawn(wait(*this, event, 'b'));
+    loop.run();
+    EXPECT_EQ(trace, "a") << "taken once";
+    event.set();
+    loop.run();
+    EXPECT_EQ(trace, "ab");
+}
+
+TEST_F(LoopTest, AWaitMayTimeOut) {
+    async::Event event{loop};
+    const auto wait = [](LoopTest& t, async::Event& e, Duration d) -> Task<> {
+        const auto r = co_await result_of(e.wait_until(t.loop.now() + d));
+        t.trace += r ? 'e' : 't';
+        co_return {};
+    };
+    spawn(wait(*this, event, milliseconds(5)));
+    loop.run();
+    EXPECT_EQ(trace, "t");
+    spawn(wait(*this, event, milliseconds(50)));
+    const auto set_later = [](LoopTest& t, async::Event& e) -> Task<> {
+        co_await t.loop.sleep_for(milliseconds(5));
+        e.set();
+        co_return {};
+    };
+    spawn(set_later(*this, event));
+    loop.run();
+    EXPECT_EQ(trace, "te");
+}
+
+TEST_F(LoopTest, AnEventThatWokeACancelledTaskIsNotLost) {
+    async::Event event{loop};
+    const auto wait = [](async::Event& e) -> Task<> {
+        co_await e.wait();
+        co_return {};
+    };
+    {
+        async::Job job;
+        ASSERT_TRUE(job.start(wait(event)));
+        event.set();
+    }
+    async::Job second;
+    ASSERT_TRUE(second.start(wait(event)));
+    EXPECT_FALSE(second.running());
+}
+
+TEST_F(LoopTest, ASignalWakesThoseWhoWaitAndNobodyElse) {
+    async::Signal signal{loop};
+    const auto wait = [](LoopTest& t, async::Signal& s, char letter) -> Task<> {
+        const auto r = co_await result_of(s.wait());
+        t.trace += r ? letter : '-';
+        co_return {};
+    };
+    signal.notify();
+    spawn(wait(*this, signal, 'a'));
+    spawn(wait(*this, signal, 'b'));
+    loop.run();
+    EXPECT_EQ(trace, "");
+    signal.notify();
+    loop.run();
+    EXPECT_EQ(trace, "ab");
+    spawn(wait(*this, signal, 'c'));
+    signal.fail(Err::peer_gone);
+    loop.run();
+    EXPECT_EQ(trace, "ab-");
+}
+
+TEST_F(LoopTest, ASemaphoreAdmitsInOrder) {
+    async::Semaphore two{loop, 2};
+    int inside = 0;
+    const auto body = [](LoopTest& t, async::Semaphore& s, int& count, char letter) -> Task<> {
+        const auto guard = co_await s.acquire();
+        EXPECT_LE(++count, 2);
+        t.trace += letter;
+        co_await t.loop.sleep_for(milliseconds(letter == 'a' ? 30 : 10));
+        --count;
+        co_return {};
+    };
+    for (char letter : {'a', 'b', 'c', 'd', 'e'})
+        spawn(body(*this, two, inside, letter));
+    loop.run();
+    EXPECT_EQ(trace, "abcde");
+}
+
+TEST_F(LoopTest, APermitGrantedToACancelledTaskGoesOn) {
+    async::Semaphore one{loop, 1};
+    const auto take = [](LoopTest& t, async::Semaphore& s) -> Task<> {
+        const auto guard = co_await s.acquire();
+        co_await t.loop.sleep_for(milliseconds(1));
+        co_return {};
+    };
+    async::Job first, second, third;
+    ASSERT_TRUE(first.start(take(*this, one)));
+    ASSERT_TRUE(second.start(take(*this, one)));
+    ASSERT_TRUE(third.start(take(*this, one)));
+    first.cancel();  // the permit goes to the second, which has not run yet
+    second.cancel(); // and so on to the third
+    loop.run();
+    EXPECT_FALSE(third.running());
+}
+
+TEST_F(LoopTest, ADoorbellsBitSetsItsEvent) {
+    async::Event irq{loop};
+    loop.bind(5, irq);
+    waiter.plan(start + milliseconds(3), uint64_t{1} << 5 | uint64_t{1} << 9);
+    const auto wait = [](LoopTest& t, async::Event& e) -> Task<> {
+        co_await e.wait();
+        t.trace += 'i';
+        co_return {};
+    };
+    spawn(wait(*this, irq));
+    loop.run();
+    EXPECT_EQ(trace, "i");
+}
+
+/// A mailbox that "another core" fills.
+struct FakeSource final : async::Source {
+    explicit FakeSource(std::string& t) : trace{t} {}
+
+    bool pump() override {
+        if (mail == 0) return false;
+        --mail;
+        trace += 'm';
+        if (on_pump) on_pump();
+        return true;
+    }
+
+    bool ready() override {
+        if (arrives_at_last_look) {
+            arrives_at_last_look = false;
+            ++mail;
+        }
+        return mail > 0;
+    }
+
+    void flush() override { ++flushes; }
+
+    void arm(uint64_t epoch) override {
+        EXPECT_GT(epoch, armed);
+        armed = epoch;
+    }
+
+    void disarm() override { ++disarms; }
+
+    std::string& trace;
+    int mail{}, flushes{}, disarms{};
+    uint64_t armed{};
+    bool arrives_at_last_look{};
+    std::function<void()> on_pump;
+};
+
+TEST_F(LoopTest, ASourceIsPumpedArmedAndLookedAtOnceMore) {
+    FakeSource source{trace};
+    loop.add(source);
+    source.mail = 2;
+    source.arrives_at_last_look = true;
+    loop.run();
+    EXPECT_EQ(trace, "mmm");
+    EXPECT_EQ(waiter.waits, 1) << "what arrived at the last look kept it awake";
+    EXPECT_EQ(source.armed, 2u);
+    EXPECT_EQ(source.disarms, 2);
+    EXPECT_GE(source.flushes, 3);
+    loop.remove(source);
+}
+
+TEST_F(LoopTest, APumpMayRemoveAnySource) {
+    FakeSource first{trace}, second{trace}, third{trace};
+    for (FakeSource* s : {&first, &second, &third}) {
+        loop.add(*s);
+        s->mail = 1;
+    }
+    first.on_pump = [&] {
+        loop.remove(second);
+        loop.remove(first);
+    };
+    loop.run();
+    EXPECT_EQ(trace, "mm");
+    loop.remove(third);
+}
+
+/// A word in memory that "another core" writes while the loop polls.
+struct PolledSource final : async::Source {
+    std::atomic<uint64_t> word{};
+    int messages{3}; // still to come
+    int pumped{}, armings{};
+    bool same_core{};
+
+    bool pump() override {
+        if (!ready()) return false;
+        word = 0;
+        ++pumped;
+        return true;
+    }
+
+    bool ready() override { return uint16_t(word) == 1; }
+
+    void flush() override {}
+
+    void arm(uint64_t) override { ++armings; }
+
+    void disarm() override {}
+
+    Watch watch() override {
+        if (messages > 0) {
+            --messages;
+            word = 0x7'0001;
+        }
+        return same_core ? Watch{} : Watch{&word, 1};
+    }
+};
+
+TEST(LoopPolling, FindsAMessageWithoutTellingItsPeers) {
+    TestLoop t{64 * 1024, 100};
+    PolledSource source;
+    t.loop.add(source);
+    t.loop.run();
+    EXPECT_EQ(source.pumped, 3);
+    EXPECT_EQ(t.waiter.waits, 1);
+    EXPECT_EQ(source.armings, 1) << "only when polling had found nothing";
+    t.loop.remove(source);
+}
+
+TEST(LoopPolling, IsForOtherCoresOnly) {
+    TestLoop t{64 * 1024, 100};
+    PolledSource source;
+    source.same_core = true;
+    t.loop.add(source);
+    t.loop.run();
+    EXPECT_EQ(source.armings, 4) << "each message was found at the last look";
+    t.loop.remove(source);
+}
+
+TEST(LoopPolling, ABudgetOfZeroNeverPolls) {
+    TestLoop t{64 * 1024, 0};
+    PolledSource source;
+    t.loop.add(source);
+    t.loop.run();
+    EXPECT_EQ(source.messages, 3) << "nobody even asked what to watch";
+    t.loop.remove(source);
+}
+
+} // namespace
