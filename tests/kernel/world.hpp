@@ -77,7 +77,7 @@ struct FakeMachine final : kernel::Machine {
 };
 
 constexpr uint64_t arena_base = uint64_t{1} << 30; // what the arena pretends to be
-constexpr uint64_t arena_bytes = 16 * large_page_bytes;
+constexpr uint64_t arena_bytes = 8 * large_page_bytes;
 constexpr uint64_t ram_base = arena_base + large_page_bytes; // the first block is the kernel's
 constexpr uint64_t ram_bytes = arena_bytes - large_page_bytes;
 constexpr uint32_t own_apic = 7;
