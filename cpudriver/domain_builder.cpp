@@ -1,8 +1,8 @@
 #include "cpudriver/domain_builder.hpp"
 
-#include <cstring>
 #include <span>
 
+#include "cpudriver/x86_64/memory.hpp"
 #include "lib/abi/startup.hpp"
 
 namespace cpu {
@@ -60,7 +60,7 @@ Result<> DomainBuilder::object(Kind kind, Slot& into) {
 
 Result<> DomainBuilder::frame(uint64_t bytes, Slot& into) {
     TRY_VOID(take(Kind::frame, bytes, into));
-    std::memset(contents(into), 0, bytes);
+    fill_bytes(contents(into), 0, bytes);
     return {};
 }
 
@@ -124,7 +124,7 @@ Result<> DomainBuilder::load(const elf::Segment& segment) {
     const uint64_t begin = segment.first_page();
     Slot* const frame = TRY(memory(virt(begin), segment.end_page() - begin, rights));
     auto* const to = static_cast<std::byte*>(contents(*frame)) + (segment.address.raw - begin);
-    std::memcpy(to, segment.file.data(), segment.file.size());
+    copy_bytes(to, segment.file.data(), segment.file.size());
     return {};
 }
 

@@ -27,7 +27,7 @@ MAY_INCLUDE = {
     "lib/os": ["lib/"],
     "kernel": LIB_LOW,
     "cpudriver": ["kernel", *LIB_LOW, "lib/hw", "cpudriver/x86_64"],
-    "cpudriver/x86_64": ["kernel", *LIB_LOW, "lib/hw", "cpudriver/core.hpp"],
+    "cpudriver/x86_64": ["kernel", *LIB_LOW, "lib/hw", "cpudriver/first_domain.hpp"],
     "cpudriver/boot": [*LIB_LOW, "lib/hw", "cpudriver/x86_64"],
     "monitor": ["lib/"],
     "drivers/*": ["lib/base", "lib/hw", "lib/netq"],
@@ -35,6 +35,7 @@ MAY_INCLUDE = {
     "net": ["lib/base"],
     "net/netd": ["net", "lib/"],
     "usr/*": ["lib/"],
+    "usr/init": ["lib/", "drivers/rtc"],
     "tests": [""],
 }
 FREESTANDING = set(

@@ -1,8 +1,8 @@
 #include "cpudriver/boot/load.hpp"
 
 #include <algorithm>
-#include <cstring>
 
+#include "cpudriver/x86_64/memory.hpp"
 #include "lib/hw/startup_tables.hpp"
 
 namespace boot {
@@ -32,9 +32,9 @@ Result<elf::Image> check_image(Bytes file) {
 
 void load_image(const elf::Image& image, PhysAddr block) {
     auto* base = std::bit_cast<std::byte*>(block.raw);
-    std::memset(base, 0, large_page_bytes);
+    cpu::fill_bytes(base, 0, large_page_bytes);
     for (const elf::Segment& s : image.segments())
-        std::memcpy(base + (s.address - hw::cpu_driver_image), s.file.data(), s.file.size());
+        cpu::copy_bytes(base + (s.address - hw::cpu_driver_image), s.file.data(), s.file.size());
 }
 
 } // namespace boot

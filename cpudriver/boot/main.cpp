@@ -1,6 +1,5 @@
 // The boot program: runs once, on the bootstrap processor, and is never needed again. Each step
 // says one line on the serial port, so that a hang has a last line.
-#include <cstring>
 #include <source_location>
 
 #include "cpudriver/boot/firmware.hpp"
@@ -9,6 +8,7 @@
 #include "cpudriver/boot/ranges.hpp"
 #include "cpudriver/boot/stop.hpp"
 #include "cpudriver/x86_64/features.hpp"
+#include "cpudriver/x86_64/memory.hpp"
 #include "lib/base/bundle.hpp"
 #include "lib/base/cmdline.hpp"
 #include "lib/hw/multiboot2.hpp"
@@ -173,8 +173,10 @@ void hand_over_ram(abi::BootInfo& info, Ranges blocks, Range taken) {
 ) {
     const BlockLayout at = layout_of(image, file.bytes);
     load_image(image, phys(places.block));
-    std::memcpy(std::bit_cast<void*>(places.block + at.file), contents(file).data(), file.bytes);
-    std::memcpy(std::bit_cast<void*>(places.bundle), contents(bundle).data(), bundle.bytes);
+    cpu::copy_bytes(
+        std::bit_cast<void*>(places.block + at.file), contents(file).data(), file.bytes
+    );
+    cpu::copy_bytes(std::bit_cast<void*>(places.bundle), contents(bundle).data(), bundle.bytes);
     auto* tables = std::bit_cast<hw::StartupTables*>(places.block + at.tables);
     hw::fill(*tables, phys(places.block + at.tables), phys(places.block));
     info.image_block = places.block;
@@ -187,9 +189,9 @@ void hand_over_ram(abi::BootInfo& info, Ranges blocks, Range taken) {
     const size_t rsdp_bytes = std::min(loader.rsdp.size(), page_bytes - sizeof info);
     if (rsdp_bytes > 0) { // the loader's copy goes with the loader's memory
         info.rsdp = page + sizeof info;
-        std::memcpy(std::bit_cast<void*>(info.rsdp), loader.rsdp.data(), rsdp_bytes);
+        cpu::copy_bytes(std::bit_cast<void*>(info.rsdp), loader.rsdp.data(), rsdp_bytes);
     }
-    std::memcpy(std::bit_cast<void*>(page), &info, sizeof info);
+    cpu::copy_bytes(std::bit_cast<void*>(page), &info, sizeof info);
     say("CPU driver loaded at {:x}, entering it", places.block);
     boot_leave(places.block + at.tables, page, image.entry().raw);
 }

@@ -1,9 +1,9 @@
 #include "cpudriver/x86_64/control.hpp"
 
 #include <bit>
-#include <cstring>
 
 #include "cpudriver/x86_64/image.hpp"
+#include "cpudriver/x86_64/memory.hpp"
 #include "cpudriver/x86_64/offsets.hpp"
 
 namespace cpu {
@@ -22,7 +22,8 @@ constexpr uint64_t numeric_error = 1 << 5, write_protect = 1 << 16;
 } // namespace cr0
 
 namespace cr4 {
-constexpr uint64_t global_pages = 1 << 7, fxsr = 1 << 9, simd_exceptions = 1 << 10;
+constexpr uint64_t machine_check = 1 << 6, global_pages = 1 << 7, fxsr = 1 << 9,
+                   simd_exceptions = 1 << 10;
 constexpr uint64_t umip = 1 << 11, fsgsbase = 1 << 16, xsave = 1 << 18;
 constexpr uint64_t smep = 1 << 20, smap = 1 << 21;
 } // namespace cr4
@@ -46,6 +47,7 @@ void enable_features(const Features& f) {
     c0 |= cr0::monitor_coprocessor | cr0::numeric_error | cr0::write_protect;
     write_cr0(c0);
     uint64_t c4 = read_cr4() | cr4::global_pages | cr4::fxsr | cr4::simd_exceptions;
+    if (f.mce) c4 |= cr4::machine_check;
     if (f.smep) c4 |= cr4::smep;
     if (f.smap) c4 |= cr4::smap;
     if (f.umip) c4 |= cr4::umip;
@@ -84,9 +86,9 @@ void ExtendedState::make_fresh(std::byte* area) const {
     constexpr uint16_t control_word = 0x37f;
     constexpr uint32_t mxcsr = 0x1f80;
     constexpr size_t mxcsr_at = 24;
-    std::memset(area, 0, area_bytes);
-    std::memcpy(area, &control_word, sizeof control_word);
-    std::memcpy(area + mxcsr_at, &mxcsr, sizeof mxcsr);
+    fill_bytes(area, 0, area_bytes);
+    copy_bytes(area, &control_word, sizeof control_word);
+    copy_bytes(area + mxcsr_at, &mxcsr, sizeof mxcsr);
 }
 
 } // namespace cpu

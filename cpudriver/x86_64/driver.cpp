@@ -90,6 +90,24 @@ struct Bases {
     uint64_t fs, gs;
 };
 
+#ifdef PLANTED_SHARED_COUNTER
+// What `make check-isolation` must catch: a word in low memory that every CPU driver writes.
+constinit std::byte* shared_counter = nullptr;
+
+void plant() {
+    constexpr PhysAddr nobodys_page = phys(0x7000);
+    shared_counter = machine->paging.map_device(nobodys_page);
+}
+
+void count() {
+    hw::mmio_store32(shared_counter, hw::mmio_load32(shared_counter) + 1);
+}
+#else
+void plant() {}
+
+void count() {}
+#endif
+
 abi::SaveArea* leave(Bases entered) {
     kernel::Dispatcher* const next = core->schedule();
     alarm->set(core->next_deadline());
@@ -178,6 +196,7 @@ void start(PhysAddr info_at) {
         found.umip ? "UMIP " : "",
         found.xsave ? "XSAVE" : "FXSAVE");
     start_devices(info, found);
+    plant();
     say(info,
         "TSC {} kHz, APIC timer {} kHz, {}",
         machine->clock.tsc_khz(),
@@ -213,6 +232,7 @@ abi::SaveArea* cpu_start(uint64_t boot_info) {
 }
 
 abi::SaveArea* cpu_handle_system_call() {
+    count();
     const Bases entered = enter();
     core->invoke();
     return leave(entered);

@@ -12,7 +12,7 @@
 namespace cpu {
 
 struct Features {
-    bool smep{}, smap{}, umip{}, fsgsbase{}, xsave{}, avx{}, avx512{}, x2apic{}, pages_1g{};
+    bool mce{}, smep{}, smap{}, umip{}, fsgsbase{}, xsave{}, avx{}, avx512{}, x2apic{}, pages_1g{};
 };
 
 namespace detail {
@@ -62,6 +62,7 @@ inline std::optional<std::string_view> missing_feature() {
 inline Features features() {
     using detail::has, detail::Register;
     return {
+        .mce = has({1, Register::d, 7}),
         .smep = has({7, Register::b, 7}),
         .smap = has({7, Register::b, 20}),
         .umip = has({7, Register::c, 2}),

@@ -3,31 +3,23 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "cpudriver/x86_64/instructions.hpp"
+#include "cpudriver/x86_64/memory.hpp"
 
 extern "C" {
 
 void* memcpy(void* to, const void* from, size_t bytes) {
-    const size_t words = bytes / 8;
-    auto* out = static_cast<std::byte*>(to);
-    const auto* in = static_cast<const std::byte*>(from);
-    cpu::repeat_move_words(out, in, words);
-    cpu::repeat_move_bytes(out + words * 8, in + words * 8, bytes % 8);
+    cpu::copy_bytes(to, from, bytes);
     return to;
 }
 
 void* memset(void* to, int value, size_t bytes) {
-    const size_t words = bytes / 8;
-    const auto byte = static_cast<uint8_t>(value);
-    auto* out = static_cast<std::byte*>(to);
-    cpu::repeat_store_words(out, byte * 0x0101'0101'0101'0101, words);
-    cpu::repeat_store_bytes(out + words * 8, byte, bytes % 8);
+    cpu::fill_bytes(to, static_cast<uint8_t>(value), bytes);
     return to;
 }
 
 void* memmove(void* to, const void* from, size_t bytes) {
-    auto* out = static_cast<volatile std::byte*>(to);
-    const auto* in = static_cast<const volatile std::byte*>(from);
+    auto* out = static_cast<std::byte*>(to);
+    const auto* in = static_cast<const std::byte*>(from);
     if (out <= in || out >= in + bytes) return memcpy(to, from, bytes);
     for (size_t i = bytes; i-- > 0;)
         out[i] = in[i];
@@ -35,8 +27,8 @@ void* memmove(void* to, const void* from, size_t bytes) {
 }
 
 int memcmp(const void* a, const void* b, size_t bytes) {
-    const auto* x = static_cast<const volatile unsigned char*>(a);
-    const auto* y = static_cast<const volatile unsigned char*>(b);
+    const auto* x = static_cast<const unsigned char*>(a);
+    const auto* y = static_cast<const unsigned char*>(b);
     for (size_t i = 0; i < bytes; ++i)
         if (const int difference = x[i] - y[i]) return difference;
     return 0;
@@ -44,14 +36,14 @@ int memcmp(const void* a, const void* b, size_t bytes) {
 
 // As in the C library: the result is not const although the argument is.
 void* memchr(const void* bytes, int wanted, size_t count) {
-    const auto* at = static_cast<const volatile unsigned char*>(bytes);
+    const auto* at = static_cast<const unsigned char*>(bytes);
     for (size_t i = 0; i < count; ++i)
         if (at[i] == static_cast<unsigned char>(wanted)) return const_cast<unsigned char*>(at + i);
     return nullptr;
 }
 
 size_t strlen(const char* text) {
-    const volatile char* at = text;
+    const char* at = text;
     while (*at != 0)
         ++at;
     return static_cast<size_t>(at - text);

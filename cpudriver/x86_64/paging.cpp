@@ -3,6 +3,7 @@
 #include "cpudriver/x86_64/image.hpp"
 #include "cpudriver/x86_64/instructions.hpp"
 #include "lib/base/invariant.hpp"
+#include "lib/base/mark.hpp"
 #include "lib/hw/startup_tables.hpp"
 
 namespace cpu {
@@ -121,6 +122,7 @@ void Paging::own(uint64_t begin, uint64_t end) {
 
 void Paging::disown(PhysAddr begin, PhysAddr end) {
     for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes) {
+        mark_block_given(window() + at);
         window_directory(at)[index_of(at, 2)] = 0;
         invalidate_page(window_begin.raw + at);
     }
