@@ -1,0 +1,205 @@
+// Starts every other core of the machine: memory, image, hand-over page, joint with the monitor,
+// start-up interrupt. All are started before any is waited for. Ends when each is up or left out.
+#include "interfaces/intermon.hpp"
+#include "interfaces/memory.hpp"
+#include "interfaces/monitor.hpp"
+#include "lib/async/loop.hpp"
+#include "lib/base/log.hpp"
+#include "lib/os/domain.hpp"
+#include "lib/os/fault.hpp"
+#include "lib/os/immortal.hpp"
+#include "lib/os/local.hpp"
+#include "lib/os/memory.hpp"
+#include "usr/coreboot/plan.hpp"
+
+namespace {
+
+using namespace coreboot;
+using os::CapSlot, os::OwnedCap, os::View;
+
+constexpr Duration patience = milliseconds(5000);
+constexpr Duration look_again = milliseconds(2);
+constexpr uint32_t state_up = 2; // monitor.core_at
+
+/// An object of the first `bytes` of some RAM.
+Result<OwnedCap> make_frame(CapSlot ram, uint64_t bytes) {
+    OwnedCap frame{TRY(os::slots().take())};
+    const os::Place at = os::place_of(frame.slot());
+    TRY_VOID((os::CNode{{at.cnode}}.retype(at.index, ram, abi::Kind::frame, 0, bytes)));
+    return frame;
+}
+
+class CoreBoot {
+  public:
+    explicit CoreBoot(os::Domain& self)
+        : self_{self}, memory_{abi::slot_at(0, abi::slot::memory)},
+          monitor_{abi::slot_at(0, abi::slot::monitor)} {}
+
+    /// Everything that is the same for all cores.
+    Result<> prepare() {
+        constexpr abi::Rights read_write = abi::read | abi::write;
+        const CapSlot info = TRY(self_.find_given("boot.info"));
+        const View info_view = TRY(View::make(info, 0, page_bytes, abi::read));
+        info_ = *info_view.as<const abi::BootInfo>();
+        if (info_.magic != abi::boot_info_magic) return fail(Err::malformed);
+        if (info_.tsc_khz == 0) info_.tsc_khz = os::page().tsc_khz;
+        const CapSlot file = TRY(self_.find_given("image.file"));
+        const os::Description whole = TRY(os::describe(file));
+        file_view_ = TRY(View::make(file, 0, whole.bytes, abi::read));
+        // The frame begins where its page does; the file may not.
+        const uint64_t lead = info_.image_file % page_bytes;
+        if (lead + info_.image_file_bytes > file_view_.bytes()) return fail(Err::truncated);
+        file_ = file_view_.span().subspan(lead, info_.image_file_bytes);
+        image_.emplace(TRY(check_image(file_)));
+        layout_ = TRY(layout_of(*image_, file_.size()));
+        const CapSlot start = TRY(self_.find_given("start.page"));
+        start_view_ = TRY(View::make(start, 0, 2 * page_bytes, read_write));
+        return prepare_start_page();
+    }
+
+    void start_all() {
+        const auto share = choose_share();
+        for (uint32_t core = 1; core < info_.core_count; ++core) {
+            const auto started = share ? start(core, *share) : Result<>{fail(share.error())};
+            if (started) continue;
+            log::error("core {} (APIC {}) cannot be started: {}: left out", core, apic_of(core),
+                       started.error());
+            left_out_[core] = true;
+        }
+        started_at_ = os::now();
+    }
+
+    async::Task<> wait_for_all() {
+        uint32_t up = 1;
+        for (uint32_t core = 1; core < info_.core_count; ++core) {
+            if (left_out_[core]) continue;
+            while (!is_up(core) && os::now() < started_at_ + patience)
+                co_await self_.loop().sleep_for(look_again);
+            if (is_up(core))
+                ++up;
+            else
+                leave_out(core);
+        }
+        log::info("cores {} of {} are up after {} ms", up, info_.core_count,
+                  (os::now() - started_at_).ms());
+        self_.stop(0);
+        co_return {};
+    }
+
+    uint64_t cores() const { return info_.core_count; }
+
+  private:
+    uint32_t apic_of(uint32_t core) const { return info_.cores[core].apic_id; }
+
+    /// The trampoline goes to the first start-up page; the second has an entry for each APIC id.
+    Result<> prepare_start_page() {
+        const elf::Section trampoline = TRY(image_->section(".trampoline"));
+        if (trampoline.file.size() > page_bytes) return fail(Err::no_space);
+        std::ranges::copy(trampoline.file, start_view_.span().begin());
+        return {};
+    }
+
+    Result<uint64_t> choose_share() {
+        const auto memory = TRY(memory_->state());
+        const auto share = share_of(memory.total, info_.core_count);
+        if (!share)
+            log::error("memory of {} MiB is too little for {} cores: {} MiB are needed",
+                       memory.total >> 20, info_.core_count,
+                       round_up(smallest_share * info_.core_count * 4 / 3, smallest_share) >> 20);
+        return share;
+    }
+
+    /// The largest block there is, up to the share.
+    Result<OwnedCap> take_ram(uint64_t& bytes) {
+        for (;; bytes /= 2) {
+            const auto ram = memory_->allocate_dirty(bytes);
+            if (ram) return OwnedCap{ram->ram};
+            if (bytes == smallest_share) return fail(ram.error());
+        }
+    }
+
+    Result<> start(uint32_t core, uint64_t share) {
+        const std::string_view name = format_to(name_, "core.{}", core);
+        const os::Core target{{TRY(self_.find_given(name))}};
+        const OwnedCap ram = TRY(take_ram(share));
+        const PhysAddr at = phys(TRY(os::describe(ram.slot())).base);
+        if (apic_of(core) * sizeof(abi::StartEntry) >= page_bytes) return fail(Err::unsupported);
+        // The start-up tables lie in the block, and CR3 is loaded in real mode.
+        if (at.raw + large_page_bytes > uint64_t{1} << 32) return fail(Err::unsupported);
+        const Joint joint = TRY(make_joint(core));
+        abi::BootInfo info = hand_over(info_, core, at, share, layout_);
+        set_joint(info, joint);
+        TRY_VOID(fill(ram.slot(), at, info));
+        start_entry(core) = {at.raw + layout_.tables, at.raw + layout_.boot_info};
+        return target.start(ram.slot(), info_.start_page / page_bytes, 0, 0);
+    }
+
+    /// Frame and mapping are gone when this returns: only RAM can be given away.
+    Result<> fill(CapSlot ram, PhysAddr at, const abi::BootInfo& info) {
+        const OwnedCap frame = TRY(make_frame(ram, large_page_bytes));
+        const View view =
+            TRY(View::make(frame.slot(), 0, large_page_bytes, abi::read | abi::write));
+        const MutableBytes block = view.span();
+        std::ranges::fill(block, std::byte{0});
+        fill_block(block, at, *image_, file_, layout_);
+        const Bytes page = std::as_bytes(std::span{&info, 1});
+        std::ranges::copy(page, block.subspan(layout_.boot_info).begin());
+        return {};
+    }
+
+    /// The frame is not of our quota: it outlives this domain, lent to the other core.
+    Result<Joint> make_joint(uint32_t core) {
+        constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
+        const OwnedCap ram{TRY(memory_->allocate(std::bit_ceil(bytes))).ram};
+        const OwnedCap frame = TRY(make_frame(ram.slot(), bytes));
+        const PhysAddr base = phys(TRY(os::describe(frame.slot())).base);
+        const CoreId to{{static_cast<uint8_t>(core)}};
+        const auto made = TRY(monitor_->joint_make(to, frame.slot()));
+        return Joint{base, bytes, made.vector};
+    }
+
+    abi::StartEntry& start_entry(uint32_t core) {
+        const MutableBytes entries = start_view_.span().subspan(page_bytes);
+        void* const entry = entries.subspan(apic_of(core) * sizeof(abi::StartEntry)).data();
+        return *static_cast<abi::StartEntry*>(entry);
+    }
+
+    bool is_up(uint32_t core) {
+        const auto state = monitor_->core_at(core);
+        return state && state->state == state_up;
+    }
+
+    void leave_out(uint32_t core) {
+        log::error("core {} (APIC {}) did not start within {} ms: left out", core, apic_of(core),
+                   patience.ms());
+        // It said that the core is still starting, so it knows the joint.
+        (void)monitor_->joint_failed({{static_cast<uint8_t>(core)}});
+    }
+
+    os::Domain& self_;
+    os::LocalClient<interfaces::memory::Client> memory_;
+    os::LocalClient<interfaces::monitor::Client> monitor_;
+    abi::BootInfo info_{};
+    View file_view_, start_view_;
+    Bytes file_;
+    std::optional<elf::Image> image_;
+    BlockLayout layout_;
+    std::array<char, 16> name_{};
+    std::array<bool, 256> left_out_{};
+    Instant started_at_{};
+};
+
+constinit os::Immortal<CoreBoot> core_boot;
+
+} // namespace
+
+int domain_main(os::Domain& self) {
+    CoreBoot& boot = core_boot.make(self);
+    if (const auto ready = boot.prepare(); !ready) {
+        log::error("cores cannot be started: {}", ready.error());
+        return 1;
+    }
+    boot.start_all();
+    if (const auto waits = self.loop().spawn("core boot", boot.wait_for_all()); !waits) return 1;
+    return self.serve();
+}
