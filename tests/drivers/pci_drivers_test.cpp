@@ -18,7 +18,7 @@ hw::PciFunction card() {
 }
 
 TEST(PciDrivers, KnowTheCardsOfQemu) {
-    for (const uint16_t device : {0x100e, 0x100f, 0x10d3}) {
+    for (const uint16_t device : std::array<uint16_t, 3>{0x100e, 0x100f, 0x10d3}) {
         auto f = card();
         f.device = device;
         ASSERT_NE(driver_of(f), nullptr);
