@@ -39,3 +39,5 @@ void operator delete(void* memory, size_t) noexcept {
 void operator delete(void* memory, const std::nothrow_t&) noexcept {
     heap.release(memory);
 }
+
+const std::nothrow_t std::nothrow{};

@@ -1,0 +1,135 @@
+#include "usr/init/first_domains.hpp"
+
+#include "lib/base/log.hpp"
+
+namespace init {
+namespace {
+
+constexpr uint64_t memory_quota = 512 * 1024;
+constexpr uint64_t monitor_quota = 2 * 1024 * 1024;
+constexpr uint64_t spawn_quota = 1024 * 1024;
+
+} // namespace
+
+Result<os::OwnedCap> FirstDomains::endpoint(Which which, uint64_t badge) {
+    const os::CapSlot slot = TRY(os::slots().take());
+    os::OwnedCap made{slot};
+    TRY_VOID(children_[which].dispatcher().make_endpoint(os::place_of(slot), badge));
+    return made;
+}
+
+Result<> FirstDomains::build(
+    Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSlot memory
+) {
+    const bundle::File file = TRY(files_.find(names[which]));
+    const os::CapSlot slot = TRY(os::slots().take());
+    const os::OwnedCap parent{slot};
+    TRY_VOID(os::self().make_endpoint(os::place_of(slot), which));
+    children_[which] = TRY(os::Child::build({
+        .name = names[which],
+        .image = file.data,
+        .ram = ram,
+        .priority = priorities[which],
+        .monitor = monitor,
+        .parent = parent.slot(),
+        .memory = memory,
+        .core = self_.core(),
+        .core_count = self_.core_count(),
+        .unix_time = unix_time_,
+        .command_line = self_.command_line(),
+    }));
+    return {};
+}
+
+Result<> FirstDomains::give(Which which, std::string_view name) {
+    return children_[which].give(name, TRY(self_.find_given(name)));
+}
+
+/// Out of init's own quota, as long as there is no memory server.
+Result<os::CapSlot> FirstDomains::own_ram(uint64_t bytes) {
+    const os::CapSlot slot = TRY(os::slots().take());
+    TRY(os::quota().make(os::place_of(slot), os::Kind::ram, bytes));
+    TRY_VOID(os::zero_ram(slot));
+    return slot;
+}
+
+Result<os::CapSlot> FirstDomains::allocate(uint64_t bytes) {
+    os::LocalClient<interfaces::memory::Client> memory{memory_.slot()};
+    return TRY(memory->allocate(bytes)).ram;
+}
+
+Result<> FirstDomains::start_memory() {
+    const os::CapSlot ram = TRY(own_ram(memory_quota));
+    TRY_VOID(build(memory_child, ram, {}, {}));
+    TRY_VOID(children_[memory_child].start());
+    memory_ = TRY(endpoint(memory_child, 0));
+    return give_all_ram();
+}
+
+Result<> FirstDomains::give_all_ram() {
+    os::LocalClient<interfaces::memory::Client> memory{memory_.slot()};
+    for (size_t i = 0;; ++i) {
+        const auto given = self_.given(i);
+        if (!given) break;
+        if (!given->name.starts_with("ram.")) continue;
+        if (const auto added = memory->add(given->slot); !added)
+            log::warn("{} is not used: {}", given->name, added.error());
+    }
+    const auto state = TRY(memory->state());
+    log::info("memory {} KiB in blocks up to {} KiB", state.total / 1024, state.largest / 1024);
+    return {};
+}
+
+Result<> FirstDomains::start_monitor() {
+    const os::CapSlot ram = TRY(allocate(monitor_quota));
+    TRY_VOID(build(monitor_child, ram, {}, memory_.slot()));
+    TRY_VOID(give(monitor_child, "core.self"));
+    TRY_VOID(give(monitor_child, "boot.info"));
+    if (self_.core().raw != 0) {
+        TRY_VOID(give(monitor_child, "joint"));
+        TRY_VOID(give(monitor_child, "joint.bell"));
+    }
+    TRY_VOID(children_[monitor_child].start());
+    monitor_ = TRY(endpoint(monitor_child, monitor_badge_init));
+    return {};
+}
+
+Result<> FirstDomains::start_spawn() {
+    const os::OwnedCap monitor = TRY(endpoint(monitor_child, monitor_badge_spawn));
+    const os::CapSlot ram = TRY(allocate(spawn_quota));
+    TRY_VOID(build(spawn_child, ram, monitor.slot(), memory_.slot()));
+    TRY_VOID(give(spawn_child, "bundle"));
+    TRY_VOID(children_[spawn_child].start());
+    launch_ = TRY(endpoint(spawn_child, launcher_badge));
+    return {};
+}
+
+// -- parent.if --
+
+Result<> FirstDomains::exited(uint64_t badge, const interfaces::parent::ExitedArguments& a) {
+    if (badge >= count) return fail(Err::bad_argument);
+    log::error("{} has ended with code {}: core {} is without it", names[badge], a.code,
+               self_.core().raw);
+    return {};
+}
+
+Result<> FirstDomains::faulted(uint64_t badge, const interfaces::parent::FaultedArguments& a) {
+    if (badge >= count) return fail(Err::bad_argument);
+    log::error("{} faulted: vector {}, code {:x}, address {:016x}, at {:08x}", names[badge],
+               a.vector, a.code, a.address, a.rip);
+    return {};
+}
+
+Result<> FirstDomains::backtrace(uint64_t badge, const interfaces::parent::BacktraceArguments& a) {
+    if (badge >= count) return fail(Err::bad_argument);
+    log::error("  from {:08x} {:08x} {:08x} {:08x}", a.pc0, a.pc1, a.pc2, a.pc3);
+    return {};
+}
+
+Result<> FirstDomains::last_words(uint64_t badge, const interfaces::parent::LastWordsArguments& a) {
+    if (badge >= count) return fail(Err::bad_argument);
+    log::error("{} says: {}", names[badge], a.text.view());
+    return {};
+}
+
+} // namespace init

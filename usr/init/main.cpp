@@ -1,0 +1,90 @@
+// The first domain of a core: it gets every capability there is and hands each to whom it belongs.
+// Each stage says so before it begins, so that a hang has a last line.
+#include "drivers/rtc/rtc.hpp"
+#include "lib/base/log.hpp"
+#include "lib/os/immortal.hpp"
+#include "lib/os/manifest.hpp"
+#include "usr/init/early_serial.hpp"
+#include "usr/init/first_domains.hpp"
+
+namespace {
+
+using namespace init;
+
+constinit os::Immortal<EarlySerial> serial;
+constinit os::Immortal<FirstDomains> first;
+
+struct Files {
+    os::View view;
+    bundle::Bundle bundle;
+};
+
+Result<Files> open_bundle(const os::Domain& self) {
+    const os::CapSlot frame = TRY(self.find_given("bundle"));
+    const uint64_t bytes = TRY(os::describe(frame)).bytes;
+    os::View view = TRY(os::View::make(frame, 0, bytes, abi::read));
+    const bundle::Bundle files = TRY(bundle::Bundle::parse(view.span()));
+    return Files{std::move(view), files};
+}
+
+/// Only core 0 has the ports of the machine; elsewhere lines wait for the console.
+void begin_serial(const os::Domain& self) {
+    const auto ports = self.find_given("ports");
+    if (ports) log::set_sink(&serial.make(*ports));
+}
+
+void name_unknown_settings(const os::Domain& self) {
+    (void)Cmdline::parse(self.command_line(), [](const Cmdline::Problem& p) {
+        if (p.trouble == Cmdline::Trouble::unknown_key)
+            log::warn("setting {} is unknown and ignored", p.key);
+        else
+            log::warn("setting {}={} is not understood and ignored", p.key, p.value);
+    });
+}
+
+uint64_t read_clock(const os::Domain& self) {
+    const auto slot = self.find_given("ports");
+    if (!slot) return self.unix_time();
+    os::Ports ports{*slot};
+    const auto delay = [](Duration d) {
+        for (const Instant end = os::now() + d; os::now() < end;)
+            __builtin_ia32_pause();
+    };
+    const auto seconds = rtc::read(ports, delay);
+    if (!seconds) log::warn("time of day is unknown: {}", seconds.error());
+    return seconds ? static_cast<uint64_t>(*seconds) : 0;
+}
+
+/// A stage that fails is told; what does not need it goes on.
+bool stage(std::string_view name, Result<> done) {
+    if (!done) log::error("{} cannot start: {}", name, done.error());
+    return done.has_value();
+}
+
+Result<> run(os::Domain& self) {
+    begin_serial(self);
+    log::info("init runs");
+    if (self.core().raw == 0) name_unknown_settings(self);
+    Files files = TRY(open_bundle(self));
+    files.view.keep();
+    FirstDomains& domains = first.make(self, files.bundle);
+    self.answer_calls(domains);
+    domains.set_unix_time(read_clock(self));
+    log::info("memory starts");
+    if (!stage("memory", domains.start_memory())) return fail(Err::no_memory);
+    log::info("monitor starts");
+    if (!stage("monitor", domains.start_monitor())) return {};
+    log::info("spawn starts");
+    if (!stage("spawn", domains.start_spawn())) return {};
+    return {};
+}
+
+} // namespace
+
+int domain_main(os::Domain& self) {
+    if (const auto done = run(self); !done) {
+        log::error("core {} cannot start: {}", self.core().raw, done.error());
+        return 1;
+    }
+    return self.serve();
+}

@@ -1,0 +1,60 @@
+// The spawner of a core: domains from images, by local call for init and PCI, by channel for anybody.
+#include "lib/os/immortal.hpp"
+#include "usr/spawn/spawner.hpp"
+
+#include "lib/async/loop.hpp"
+#include "lib/base/log.hpp"
+
+namespace {
+
+constinit os::Immortal<os::View> bundle_view;
+constinit os::Immortal<bundle::Bundle> files;
+constinit os::Immortal<os::Manifest> manifest;
+constinit os::Immortal<spawn::Spawner> spawner;
+constinit os::Immortal<async::Event> child_fault;
+
+Result<> open_bundle(const os::Domain& self) {
+    const os::CapSlot frame = TRY(self.find_given("bundle"));
+    const uint64_t bytes = TRY(os::describe(frame)).bytes;
+    const os::View& view = bundle_view.make(TRY(os::View::make(frame, 0, bytes, abi::read)));
+    files.make(TRY(bundle::Bundle::parse(view.span())));
+    return {};
+}
+
+/// Without a manifest every domain has the default quota; init tells of bad lines.
+os::Manifest read_manifest() {
+    const auto file = files->find("manifest");
+    if (!file) return {};
+    const void* const text = file->data.data();
+    return os::Manifest::parse(
+        {static_cast<const char*>(text), file->data.size()}, [](std::string_view) {}
+    );
+}
+
+async::Task<> watch_children() {
+    for (;;) {
+        co_await child_fault->wait();
+        spawner->look_for_faults();
+    }
+}
+
+Result<> run(os::Domain& self) {
+    TRY_VOID(open_bundle(self));
+    manifest.make(read_manifest());
+    spawner.make(self, *files, *manifest);
+    child_fault.make(self.loop());
+    self.loop().bind(spawn::fault_event, *child_fault);
+    TRY_VOID(spawner->begin());
+    self.answer_calls(*spawner);
+    return self.loop().spawn("watch over children", watch_children());
+}
+
+} // namespace
+
+int domain_main(os::Domain& self) {
+    if (const auto done = run(self); !done) {
+        log::error("spawn cannot start: {}", done.error());
+        return 1;
+    }
+    return self.serve();
+}
