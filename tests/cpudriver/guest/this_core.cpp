@@ -131,10 +131,17 @@ void test_two_dispatchers() {
 
 constexpr size_t spinners = 2;
 volatile uint64_t turns[spinners];
+volatile bool vectors_kept[spinners] = {true, true};
 
 [[noreturn]] void spin(uint64_t which) {
-    for (;;)
+    const uint64_t mine = which + 0x1234'5678;
+    asm volatile("movq %0, %%xmm15" ::"r"(mine) : "xmm15");
+    for (;;) {
+        uint64_t seen;
+        asm volatile("movq %%xmm15, %0" : "=r"(seen));
+        if (seen != mine) vectors_kept[which] = false;
         turns[which] = turns[which] + 1;
+    }
 }
 
 /// Two that never stop, at one priority below ours: our deadline takes the core from either, and
@@ -154,6 +161,7 @@ void test_preemption() {
         both = turns[0] != before[0] && turns[1] != before[1];
     }
     check(both, "preemption and round robin");
+    check(vectors_kept[0] && vectors_kept[1], "SSE registers over preemption");
     for (const Thread& t : threads)
         need(t.dispatcher.stop(), "stop");
 }
