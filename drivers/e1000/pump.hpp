@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "drivers/e1000/device.hpp"
 #include "drivers/e1000/rings.hpp"
@@ -79,27 +80,25 @@ class Pump {
     }
 
     void refill() {
-        while (rx_->room() > 0) {
-            const auto d = side_.rx_provide.take();
-            if (d && !*d) return;
-            if (side_.rx_provide.broken()) return;
-            if (!d || !custody_.enter((*d)->buffer))
-                ++counters_.foreign;
-            else
-                provide((*d)->buffer);
+        for (uint32_t n = 0; n < ring_slots && rx_->room() > 0; ++n) {
+            if (!side_.rx_provide.has_any()) return;
+            if (const auto d = accept(side_.rx_provide)) provide(d->buffer);
         }
     }
 
     void transmit() {
-        while (tx_->room() > 0) {
-            const auto d = side_.tx_provide.take();
-            if (d && !*d) break;
-            if (side_.tx_provide.broken()) break;
-            if (!d || !custody_.enter((*d)->buffer))
-                ++counters_.foreign;
-            else
-                send(**d);
+        for (uint32_t n = 0; n < ring_slots && tx_->room() > 0; ++n) {
+            if (!side_.tx_provide.has_any()) return;
+            if (const auto d = accept(side_.tx_provide)) send(*d);
         }
+    }
+
+    /// The next buffer, if the stack had it to give.
+    std::optional<netq::Descriptor> accept(netq::Consumer& queue) {
+        const auto d = queue.take();
+        if (d && *d && custody_.enter((*d)->buffer)) return *d;
+        ++counters_.foreign;
+        return std::nullopt;
     }
 
     void send(const netq::Descriptor& d) {
