@@ -43,6 +43,7 @@ FLAVOURS = {
     "fuzz": f"{COMMON} -O1 {SANITIZE} -fsanitize=fuzzer-no-link",
 }
 LINK = "-static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096"
+GTEST = "/usr/include/gtest/gtest.h"
 DOMAIN_SCRIPT = "lib/os/domain.ld"
 DOMAIN_STEP = 0x1000000
 NOT_UNITS = ("system", "tools", "fuzz", "support")
@@ -135,13 +136,24 @@ class Plan:
         if key not in self.objects:
             out = f"{self.build}/obj/{flavour}/{source}.o"
             defines = self.defines if flavour in ("domain", "kernel", "boot") else ""
-            language = "-x assembler-with-cpp " if source.endswith(".S") else ""
-            flags = f"{language}{FLAVOURS[flavour]}{defines}"
-            if language:
-                flags = f"-g{defines}"
+            flags, implicit = FLAVOURS[flavour] + defines, []
+            if source.endswith(".S"):
+                flags = f"-x assembler-with-cpp -g{defines}"
+            elif source.startswith("tests/") and flavour in ("host", "tsan"):
+                implicit = [self.gtest_header(flavour)]
+                flags += f" -include-pch {implicit[0]}"
             self.objects[key] = self.edge(
-                "cxx", [out], [source], order=self.generated, flags=flags
+                "cxx", [out], [source], implicit=implicit, order=self.generated, flags=flags
             )
+        return self.objects[key]
+
+    def gtest_header(self, flavour):
+        """GoogleTest compiled once ahead; it is over a third of every unit test's build time."""
+        key = (flavour, GTEST)
+        if key not in self.objects:
+            out = f"{self.build}/obj/{flavour}/gtest.pch"
+            flags = f"-x c++-header {FLAVOURS[flavour]}"
+            self.objects[key] = self.edge("cxx", [out], [GTEST], flags=flags)
         return self.objects[key]
 
     def archive(self, flavour, name, files):
