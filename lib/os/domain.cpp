@@ -4,6 +4,7 @@
 
 #include "lib/async/loop.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/logging.hpp"
 #include "lib/os/memory.hpp"
 #include "lib/os/waiter.hpp"
 
@@ -39,7 +40,13 @@ void Domain::answer_calls(LocalServer& server) {
     waiter.answer_calls(server);
 }
 
+/// Whoever knows a monitor can reach the console; the console itself needs nobody.
+bool Domain::can_reach_console() const {
+    return name_ != "console" && describe(abi::slot_at(0, abi::slot::monitor)).has_value();
+}
+
 int Domain::serve() {
+    if (can_reach_console()) (void)loop().spawn("log", forward_log(*this));
     loop().run();
     return code_;
 }

@@ -66,6 +66,8 @@ class Domain {
   private:
     friend class Startup;
 
+    bool can_reach_console() const;
+
     std::string_view name_, command_line_, arguments_;
     CoreId core_{};
     unsigned core_count_{};

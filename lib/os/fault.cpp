@@ -10,6 +10,7 @@
 #include "lib/base/format.hpp"
 #include "lib/os/loader.hpp"
 #include "lib/os/local.hpp"
+#include "lib/os/logging.hpp"
 
 extern "C" {
 void os_on_page_fault(abi::DispatcherPage* page);
@@ -85,6 +86,7 @@ void last_words(std::string_view text) {
 }
 
 void exit(int64_t code) {
+    if (code != 0) tell_parent_of_log();
     (void)parent()->exited(code);
     // The parent answers and then deletes us. Without a parent (init) there is nobody to tell.
     (void)self().stop();

@@ -1,7 +1,10 @@
 #include "lib/os/logging.hpp"
 
 #include "lib/base/log.hpp"
+#include "interfaces/console.hpp"
+#include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
+#include "lib/os/fault.hpp"
 
 namespace os {
 namespace {
@@ -23,6 +26,7 @@ class BufferSink final : public LogSink {
 
 constinit LogRing ring;
 constinit BufferSink sink;
+constinit void (*on_attached)() = nullptr;
 
 } // namespace
 
@@ -35,9 +39,37 @@ void begin_logging(const Domain& self) {
     if (self.settings().log_level) log::set_level(*self.settings().log_level);
 }
 
-void tell_of_lines(async::Event& bell) {
+void when_console_is_there(void (*attached)()) {
+    on_attached = attached;
+}
+
+async::Task<> forward_log(Domain& self) {
+    using interfaces::console::Client;
+    async::Event bell{self.loop()};
     sink.bell = &bell;
-    if (!ring.empty()) bell.set();
+    Binding link{self};
+    for (;;) {
+        const Binding::Request console{
+            .name = "console", .contract = interfaces::console::contract
+        };
+        co_await link.open(console);
+        if (on_attached != nullptr) on_attached();
+        for (Client client{link.channel()}; link.is_open();) {
+            if (ring.empty()) co_await bell.wait();
+            std::array<char, decltype(interfaces::console::WriteArguments::text)::capacity> text;
+            const auto part = co_await Blob<text.size()>::from(std::as_bytes(ring.take(text)));
+            if (!co_await async::result_of(client.write(part))) break;
+        }
+        co_await self.loop().sleep_for(seconds(1));
+    }
+}
+
+void tell_parent_of_log() {
+    std::array<char, log::line_bytes> line;
+    while (!ring.empty()) {
+        const std::span<char> part = ring.take(line);
+        last_words({part.data(), part.size() - (part.back() == '\n' ? 1u : 0u)});
+    }
 }
 
 } // namespace os

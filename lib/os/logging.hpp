@@ -14,7 +14,12 @@ LogRing& log_ring();
 /// Sets the sink of lib/base/log.hpp, with the level that the machine's settings ask for.
 void begin_logging(const Domain& self);
 
-/// `bell` is set whenever there is a line to take.
-void tell_of_lines(async::Event& bell);
+/// Takes lines to the console for ever, whenever there is one. `attached` is called each time the
+/// console is reached.
+async::Task<> forward_log(Domain& self);
+void when_console_is_there(void (*attached)());
+
+/// The lines nobody took, to whoever started this domain: when it ends in trouble.
+void tell_parent_of_log();
 
 } // namespace os

@@ -1,0 +1,174 @@
+#include "lib/os/binder.hpp"
+
+#include "lib/base/log.hpp"
+#include "lib/os/immortal.hpp"
+
+namespace os {
+namespace {
+
+constexpr unsigned monitor_event = 2; // docs/system.md, Event bits
+constexpr Rights shared_rights = abi::read | abi::write;
+
+constinit Immortal<Binder> the_binder;
+
+bool is_on_other_core(CapSlot bell) {
+    const auto what = describe(bell);
+    return what && what->base >= abi::core_space;
+}
+
+} // namespace
+
+Binder& binder() {
+    if (!the_binder.made()) the_binder.make(domain());
+    return *the_binder;
+}
+
+Result<> Binder::begin() {
+    if (begun_) return {};
+    const CapSlot slot = TRY(slots().take());
+    notice_bell_ = OwnedCap{slot};
+    TRY_VOID(self().make_doorbell(place_of(slot), monitor_event));
+    TRY(monitor_->attach(slot));
+    TRY_VOID(monitor_->attach_channels(abi::slot_at(0, abi::slot::self_doorbell)));
+    domain_.loop().bind(monitor_event, notice_);
+    begun_ = true;
+    return domain_.loop().spawn("notices of the monitor", read_notices());
+}
+
+Result<> Binder::offer(Service& service) {
+    TRY_VOID(begin());
+    services_.push_back(service);
+    const auto offered = monitor_->offer(service.name_);
+    if (!offered) services_.remove(service);
+    return offered;
+}
+
+Result<> Binder::ask(Pending& pending, const ServiceName& name, bool wait, CapSlot frame) {
+    TRY_VOID(begin());
+    pending.binding = TRY(monitor_->bind(name, wait, frame)).binding;
+    pending_.push_back(pending);
+    return {};
+}
+
+void Binder::forget(Pending& pending) {
+    if (!pending.hook.linked()) return;
+    pending_.remove(pending);
+    (void)monitor_->unbind(pending.binding);
+}
+
+void Binder::remove(ChannelEnd& end) {
+    if (end.hook.linked()) ends_.remove(end);
+    if (std::exchange(end.known_, false)) (void)monitor_->unbind(end.binding_);
+}
+
+async::Task<> Binder::read_notices() {
+    for (;;) {
+        co_await notice_.wait();
+        for (;;) {
+            const auto news = monitor_->next();
+            if (!news) {
+                log::warn("monitor does not answer: {}", news.error());
+                break;
+            }
+            if (news->notice == interfaces::monitor::Notice::nothing) break;
+            take(*news);
+        }
+    }
+}
+
+void Binder::take(const Notices& news) {
+    using enum interfaces::monitor::Notice;
+    OwnedCap more{news.more};
+    if (news.notice == established) return this->established(news, std::move(more));
+    if (news.notice == incoming) return this->incoming(news, std::move(more));
+    if (news.notice == stop) return domain_.stop(0);
+    if (news.notice == withdrawn) {
+        log::warn("a service of ours was offered by another core first");
+        return;
+    }
+    for (ChannelEnd& end : ends_) {
+        if (end.binding_ != news.binding) continue;
+        end.known_ = false;
+        if (end.channel_) end.channel_->peer_gone();
+        return;
+    }
+}
+
+void Binder::established(const Notices& news, OwnedCap bell) {
+    for (Pending& pending : pending_) {
+        if (pending.binding != news.binding) continue;
+        pending.status = news.status;
+        pending.bell = std::move(bell);
+        pending_.remove(pending);
+        pending.done.set();
+        return;
+    }
+    if (news.status == Err::none) (void)monitor_->unbind(news.binding); // nobody waits any more
+}
+
+Service* Binder::find(std::string_view name) {
+    for (Service& service : services_)
+        if (service.name() == name) return &service;
+    return nullptr;
+}
+
+void Binder::incoming(const Notices& news, OwnedCap frame) {
+    const auto accepted = accept(news, std::move(frame));
+    if (accepted) return;
+    (void)monitor_->answer(news.binding, accepted.error());
+    log::warn("a client of core {} is refused: {}", news.detail & 0xff, accepted.error());
+}
+
+Result<> Binder::accept(const Notices& news, OwnedCap frame) {
+    const auto asked = TRY(monitor_->asked_name(news.binding));
+    Service* const service = find(asked.name.view());
+    if (service == nullptr) return fail(Err::not_found);
+    if (service->sessions_ == service->limits_.sessions) return fail(Err::no_space);
+    const Description what = TRY(describe(frame.slot()));
+    const bool fits = what.bytes >= bulk_offset &&
+                      what.bytes - bulk_offset <= service->limits_.bulk_bytes;
+    if (what.kind != Kind::frame || !fits) return fail(Err::bad_argument);
+
+    Session* const session = new (std::nothrow) Session{domain_, *service};
+    if (session == nullptr) return fail(Err::no_memory);
+    const auto opened = [&]() -> Result<> {
+        session->frame_base_ = phys(what.base);
+        session->frame_ = std::move(frame);
+        session->view_ = TRY(View::make(
+            session->frame_.slot(), 0, what.bytes, shared_rights, {}, Use::channel
+        ));
+        session->bell_ = OwnedCap{TRY(monitor_->take_bell(news.binding)).bell};
+        session->client_core_ = {{static_cast<uint8_t>(news.detail)}};
+        session->frames_ = operator new(service->limits_.task_bytes, std::nothrow);
+        if (session->frames_ == nullptr) return fail(Err::no_memory);
+        const ump::Layout layout = TRY(session->layout());
+        const Service::Arrived arrived = TRY(service->arrived(*session));
+        session->handler_ = arrived.handler;
+        session->server_ = arrived.server;
+        rpc::Handler& handler = *session;
+        session->channel_.emplace(
+            domain_.loop(),
+            rpc::Setup{
+                .side = layout.server(),
+                .bell = session,
+                .contract = service->contract_,
+                .from_other_core = is_on_other_core(session->bell_.slot()),
+                .calls_at_a_time = service->limits_.calls_at_a_time,
+                .frames = {static_cast<std::byte*>(session->frames_), service->limits_.task_bytes},
+            },
+            handler
+        );
+        return {};
+    }();
+    if (!opened) {
+        delete session;
+        return opened;
+    }
+    ++service->sessions_;
+    session->binding_ = news.binding;
+    session->known_ = true;
+    add(*session);
+    return monitor_->answer(news.binding, Fault{Err::none});
+}
+
+} // namespace os

@@ -1,0 +1,61 @@
+// This domain's dealings with its monitor about channels: one task reads the notices.
+#pragma once
+
+#include "interfaces/monitor.hpp"
+#include "lib/os/channel.hpp"
+
+namespace os {
+
+class Binder {
+  public:
+    explicit Binder(Domain& domain) : domain_{domain}, notice_{domain.loop()} {}
+
+    /// Tells the monitor how this domain is rung. The second time it does nothing.
+    Result<> begin();
+
+    Result<> offer(Service& service);
+
+    /// A bind under way: in the frame of the task that waits.
+    struct Pending {
+        explicit Pending(async::Loop& loop) : done{loop} {}
+
+        ListHook<Pending> hook;
+        uint32_t binding{};
+        async::Event done;
+        Fault status{Err::none};
+        OwnedCap bell;
+    };
+
+    /// Errors: those of monitor.bind.
+    Result<> ask(Pending& pending, const ServiceName& name, bool wait, CapSlot frame);
+    void forget(Pending& pending);
+
+    void add(ChannelEnd& end) { ends_.push_back(end); }
+
+    /// The end goes: the peer is told by the monitor.
+    void remove(ChannelEnd& end);
+
+  private:
+    using Notices = interfaces::monitor::NextResult;
+
+    async::Task<> read_notices();
+    void take(const Notices& notice);
+    void established(const Notices& notice, OwnedCap bell);
+    void incoming(const Notices& notice, OwnedCap frame);
+    Result<> accept(const Notices& notice, OwnedCap frame);
+    Service* find(std::string_view name);
+
+    Domain& domain_;
+    LocalClient<interfaces::monitor::Client> monitor_{abi::slot_at(0, abi::slot::monitor)};
+    async::Event notice_;
+    OwnedCap notice_bell_;
+    bool begun_{};
+    List<Pending, &Pending::hook> pending_;
+    List<ChannelEnd, &ChannelEnd::hook> ends_;
+    List<Service, &Service::hook> services_;
+};
+
+/// This domain's one.
+Binder& binder();
+
+} // namespace os

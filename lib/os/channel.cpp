@@ -1,0 +1,107 @@
+#include "lib/os/channel.hpp"
+
+#include "lib/os/binder.hpp"
+
+namespace os {
+
+ChannelEnd::~ChannelEnd() {
+    channel_.reset();
+    binder().remove(*this);
+}
+
+Result<> offer(Domain&, Service& service) {
+    return binder().offer(service);
+}
+
+// -- Binding --
+
+Binding::~Binding() {
+    // Before the members that the channel uses: the base class would be too late.
+    channel_.reset();
+}
+
+async::Task<> Binding::open(Request asked) {
+    channel_.reset();
+    binder().remove(*this);
+    bell_.reset();
+    view_ = View{};
+    frame_ = co_await Frame::make(bulk_offset + asked.bulk_bytes);
+    frame_base_ = co_await frame_.base();
+    view_ = co_await View::make(frame_, Use::channel);
+    const ump::Layout lines = co_await layout();
+    lines.clear();
+    const ServiceName name = co_await ServiceName::from(asked.name);
+
+    struct Forget { // when this task is cancelled
+        Binder::Pending& pending;
+
+        ~Forget() { binder().forget(pending); }
+    };
+
+    Binder::Pending pending{domain_.loop()};
+    const Forget forget{pending};
+    co_await binder().ask(pending, name, asked.wait, frame_.slot());
+    co_await pending.done.wait();
+    if (pending.status.top() != Err::none) co_await ::fail(pending.status);
+    bell_ = std::move(pending.bell);
+    binding_ = pending.binding;
+    known_ = true;
+    binder().add(*this);
+    events_ = asked.events;
+    const auto bell_is = co_await describe(bell_.slot());
+    rpc::Handler& handler = *this;
+    channel_.emplace(
+        domain_.loop(),
+        rpc::Setup{
+            .side = lines.client(),
+            .bell = this,
+            .contract = asked.contract,
+            .from_other_core = bell_is.base >= abi::core_space,
+            .frames = asked.frames,
+        },
+        handler
+    );
+    co_return {};
+}
+
+async::Task<>
+Binding::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
+    if (events_ != nullptr) return events_->request(channel, id, number, bytes);
+    // Nobody calls a client: whoever tries has broken the protocol.
+    channel.close(Err::protocol);
+    return []() -> async::Task<> { co_return {}; }();
+}
+
+Result<> Binding::message(rpc::Channel& channel, uint16_t number, Bytes bytes) {
+    return events_ != nullptr ? events_->message(channel, number, bytes) : Result<>{};
+}
+
+void Binding::closed(rpc::Channel& channel, Err reason) {
+    if (events_ != nullptr) events_->closed(channel, reason);
+    binder().remove(*this);
+    closed_.notify();
+}
+
+// -- Session --
+
+Session::~Session() {
+    channel_.reset(); // ends its tasks, which may use what follows
+    if (server_ != nullptr) service_.left(server_);
+    operator delete(frames_);
+}
+
+async::Task<>
+Session::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
+    return handler_->request(channel, id, number, bytes);
+}
+
+Result<> Session::message(rpc::Channel& channel, uint16_t number, Bytes bytes) {
+    return handler_->message(channel, number, bytes);
+}
+
+void Session::closed(rpc::Channel&, Err) {
+    --service_.sessions_;
+    delete this;
+}
+
+} // namespace os
