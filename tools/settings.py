@@ -46,7 +46,7 @@ COUNTS = {
 }
 TEST = {
     "ALLOW_MISSING": ("", "make test: 1 lets it pass where root or TAP are missing"),
-    "ONLY": ("", "make test: only these stages (check units tsan tools system)"),
+    "ONLY": ("", "make test: only these stages (check units tsan tools guest system)"),
     "K": ("", "make test: only system tests that match, as pytest's -k"),
 }
 

@@ -2,8 +2,9 @@
 """`make test`: builds what the tests need, runs every stage, ends with `N passed, N failed`.
 
 Stages: check (the rules of the tree), units (host tests under ASan and UBSan), tsan (channels under
-TSan), tools (the build's own tests), system (the image in QEMU). A stage that cannot run counts as
-one failure. What a machine lacks (root, TAP) is said, and is a failure unless ALLOW_MISSING=1.
+TSan), tools (the build's own tests), guest (CPU driver and boot program under a test guest in place
+of init), system (the image in QEMU). A stage that cannot run counts as one failure. What a machine
+lacks (root, TAP) is said, and is a failure unless ALLOW_MISSING=1.
 """
 import os
 import re
@@ -15,7 +16,7 @@ from glob import glob
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import settings  # noqa: E402
 
-STAGES = ("check", "units", "tsan", "tools", "system")
+STAGES = ("check", "units", "tsan", "tools", "guest", "system")
 PYTHON = "/usr/bin/python3"
 
 
@@ -116,6 +117,13 @@ def run_pytest(tally, folder, *arguments):
 
 def stage_tools(tally, build):
     run_pytest(tally, "tests/tools")
+
+
+def stage_guest(tally, build):
+    code, output = stream([PYTHON, "tests/cpudriver/run_guest.py"])
+    match = re.search(r"^(\d+) passed, (\d+) failed$", output, re.M)
+    passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
+    tally.add(passed, failed or int(bool(code)), "guest")
 
 
 def stage_system(tally, build):
