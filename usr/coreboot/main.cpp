@@ -31,9 +31,9 @@ Result<OwnedCap> make_frame(CapSlot ram, uint64_t bytes) {
 
 class CoreBoot {
   public:
-    explicit CoreBoot(os::Domain& self)
-        : self_{self}, memory_{abi::slot_at(0, abi::slot::memory)},
-          monitor_{abi::slot_at(0, abi::slot::monitor)} {}
+    /// `memory` is the endpoint of the memory server.
+    CoreBoot(os::Domain& self, CapSlot memory)
+        : self_{self}, memory_{memory}, monitor_{abi::slot_at(0, abi::slot::monitor)} {}
 
     /// Everything that is the same for all cores.
     Result<> prepare() {
@@ -194,8 +194,10 @@ constinit os::Immortal<CoreBoot> core_boot;
 } // namespace
 
 int domain_main(os::Domain& self) {
-    CoreBoot& boot = core_boot.make(self);
-    if (const auto ready = boot.prepare(); !ready) {
+    const auto memory = self.find_given("memory");
+    CoreBoot& boot = core_boot.make(self, memory.value_or(abi::null_slot));
+    const auto ready = memory ? boot.prepare() : Result<>{fail(memory.error())};
+    if (!ready) {
         log::error("cores cannot be started: {}", ready.error());
         return 1;
     }
