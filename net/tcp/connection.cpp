@@ -9,7 +9,8 @@ void Connection::reset(Endpoint own, Endpoint peer, SeqNumber initial, Duration 
     local = own;
     remote = peer;
     error = soft_error_ = Err::none;
-    initial_send_ = send_unacknowledged_ = send_next_ = send_max_ = recover_ = initial;
+    initial_send_ = send_unacknowledged_ = send_next_ = send_max_ = initial;
+    recover_ = small_until_ = initial;
     window_from_sequence_ = window_from_ack_ = timed_until_ = SeqNumber{};
     send_window_ = greatest_window_ = 0;
     timed_since_ = last_sent_ = failing_since_ = challenges_since_ = Instant{};

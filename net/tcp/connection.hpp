@@ -147,6 +147,7 @@ class Connection : public SocketBase {
     void wait_for(Engine& engine, Waiting what, Instant until);
     void retransmission_timeout(Engine& engine, Instant now);
     void offer_more(Engine& engine, Instant now);
+    bool may_send_small() const;
     bool fin_is_due() const;
     bool work_is_left() const;
 
@@ -160,6 +161,7 @@ class Connection : public SocketBase {
     SeqNumber initial_send_, send_unacknowledged_, send_next_, send_max_;
     SeqNumber window_from_sequence_, window_from_ack_; // SND.WL1, SND.WL2
     uint32_t send_window_{}, greatest_window_{};
+    SeqNumber small_until_; // the last small segment sent ends here
     SeqNumber recover_;     // RFC 6582
     SeqNumber timed_until_; // the segment whose round trip is being measured ends here
     Instant timed_since_, last_sent_, failing_since_;

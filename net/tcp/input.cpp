@@ -193,7 +193,6 @@ void Connection::process_new_ack(Engine& engine, SeqNumber ack, Instant now) {
     send_unacknowledged_ = ack;
     send_next_ = later(send_next_, ack);
     sample_rtt(ack, now);
-    rtt_.forget_backoff();
     retries_ = 0;
     const CongestionControl& control = engine.congestion_control();
     if (in_recovery_ && before(ack, recover_)) {

@@ -27,6 +27,12 @@ bool Connection::work_is_left() const {
     return offset < send_ring_.size() || (fin_is_due() && offset == send_ring_.size());
 }
 
+/// Nagle (RFC 9293 3.7.4) as Minshall and Linux have it: one small segment at a time in flight, so
+/// that the tail of a long answer does not wait for a delayed acknowledgement of its beginning.
+bool Connection::may_send_small() const {
+    return no_delay_ || !after(small_until_, send_unacknowledged_);
+}
+
 std::optional<OutSegment> Connection::next_segment() const {
     using wire::Tcp;
     switch (state_) {
@@ -58,7 +64,8 @@ std::optional<OutSegment> Connection::next_data_segment() const {
     uint32_t limit = send_mss_;
     if (!alone) {
         // RFC 3042: each of the first two duplicate acknowledgements lets one new segment go.
-        const uint32_t extra = in_recovery_ ? 0u : uint32_t{duplicate_acks_} % 3 * send_mss_;
+        const bool is_new = !before(send_next_, send_max_) && !in_recovery_;
+        const uint32_t extra = is_new ? uint32_t{duplicate_acks_} % 3 * send_mss_ : 0;
         const uint32_t window = std::min(send_window_, congestion_.window_bytes + extra);
         limit = std::min(limit, window > offset ? window - offset : 0);
     }
@@ -67,9 +74,9 @@ std::optional<OutSegment> Connection::next_data_segment() const {
     const bool fin = is_last && fin_is_due();
     if (length == 0 && !fin) return std::nullopt;
     const bool sends = alone || fin || override_ || length == send_mss_ ||
-                       before(send_next_, send_max_) ||                // again, so no small news
-                       (is_last && (no_delay_ || in_flight() == 0)) || // Nagle, RFC 9293 3.7.4
-                       length >= std::max(greatest_window_ / 2, 1u);   // RFC 9293 3.8.6.2.1
+                       before(send_next_, send_max_) || // again, so no small news
+                       (is_last && may_send_small()) ||
+                       length >= std::max(greatest_window_ / 2, 1u); // RFC 9293 3.8.6.2.1
     if (!sends) return std::nullopt;
     uint8_t flags = wire::Tcp::ack;
     if (fin) flags |= wire::Tcp::fin;
@@ -101,6 +108,7 @@ void Connection::note_sent(Engine& engine, const OutSegment& out, Instant now) {
     } else {
         send_next_ = end;
     }
+    if (out.length != 0 && out.length < send_mss_) small_until_ = end;
     send_max_ = later(send_max_, end);
     if (waiting_ != Waiting::acknowledgement) { // RFC 6298 (5.1)
         wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout());

@@ -28,14 +28,15 @@ class RttEstimator {
 
     Duration timeout() const {
         const Duration rto = std::max(base_, minimum_);
-        return backoff_ >= 8 ? maximum : std::min(rto * (int64_t{1} << backoff_), maximum);
+        return std::min(rto * (int64_t{1} << backoff_), maximum);
     }
 
     void back_off() { // (5.5)
-        if (backoff_ < 8) ++backoff_;
+        if (backoff_ < most_backoff) ++backoff_;
     }
 
-    /// New data were acknowledged: the path works again.
+    /// For the window's probes, which were answered all along. Otherwise the back-off stays until
+    /// a sample: a time-out below the round trip would never learn of it (Karn).
     void forget_backoff() { backoff_ = 0; }
 
     /// (5.7): the SYN's timer had run out.
@@ -49,6 +50,7 @@ class RttEstimator {
     Duration variation() const { return variation_; }
 
   private:
+    static constexpr uint8_t most_backoff = 12;
     static constexpr Duration granularity = milliseconds(1);
     static constexpr Duration maximum = seconds(60); // (2.5)
 

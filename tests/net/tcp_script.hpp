@@ -1,0 +1,172 @@
+// TCP tests that read like packet traces: what the peer sends and what we answer, as text in the
+// manner of tcpdump, with sequence numbers relative to each side's first.
+#pragma once
+
+#include <cstring>
+
+#include "tests/net/support.hpp"
+
+namespace bench {
+
+struct TcpScript : testing::Test {
+    Host host;
+    const Instant start = host.now;
+    uint32_t peer_first = 0xffff'fe00; // so that the numbers wrap early
+    uint32_t our_first = 0;
+    uint32_t our_port = 80, peer_port = 4000;
+    Octets peer_options{2, 4, 0x05, 0xb4}; // MSS 1460, in its SYN
+    uint32_t written = 1, was_read = 1;    // next stream position, each way
+    net::SocketId listener, socket;
+    std::optional<uint32_t> last_window;
+
+    explicit TcpScript(const net::Config& config = small_config()) : host{config} {
+        host.meet_peer();
+    }
+
+    /// The clock goes on; the neighbour makes itself heard, so that ARP stays out of the trace.
+    void at(int64_t ms) {
+        const Instant end = start + milliseconds(ms);
+        while (host.now < end) {
+            host.pass(std::min(end - host.now, seconds(20)));
+            host.receive(arp({.operation = 2}, our_mac));
+        }
+    }
+
+    /// "S. 0:0(0) ack 1 win 1000"; data are the pattern of their sequence numbers.
+    Octets segment(const std::string& text) const {
+        char flags[16]{};
+        unsigned begin = 0, end = 0, length = 0;
+        if (std::sscanf(text.c_str(), "%15s %u:%u(%u)", flags, &begin, &end, &length) != 4) {
+            ADD_FAILURE() << "not a segment: " << text;
+        }
+        uint32_t ack = 0, window = 65535;
+        if (const auto at = text.find("ack "); at != text.npos) {
+            ack = our_first + uint32_t(std::stoul(text.substr(at + 4)));
+        }
+        if (const auto at = text.find("win "); at != text.npos) {
+            window = uint32_t(std::stoul(text.substr(at + 4)));
+        }
+        uint8_t bits = 0;
+        constexpr const char* letters = "FSRP.U";
+        for (const char* c = flags; *c != 0; ++c) {
+            bits |= uint8_t(1u << (std::strchr(letters, *c) - letters));
+        }
+        const Octets options = (bits & 2) != 0 ? peer_options : Octets{};
+        const Ip header{.protocol = 6};
+        Octets s = be16(peer_port) + be16(our_port) + be32(peer_first + begin) + be32(ack) +
+                   Octets{uint8_t((20 + options.size()) / 4 << 4), bits} + be16(window) + be32(0) +
+                   options + pattern_octets(begin, length);
+        const uint16_t sum = transport_checksum(header, s);
+        s[16] = uint8_t(sum >> 8);
+        s[17] = uint8_t(sum);
+        return ip(header, s);
+    }
+
+    void receives(const std::string& text) { host.receive(segment(text)); }
+
+    /// What was sent next, as text; "nothing" when nothing was.
+    std::string next(bool with_window = false) {
+        const Octets frame = host.next_frame();
+        if (frame.empty()) return "nothing";
+        if (frame.at(23) != 6) return "not TCP";
+        const Ip header{.source = our_ip, .destination = get32(frame, 30), .protocol = 6};
+        const Octets s = part(frame, 34, 14 + get16(frame, 16));
+        if (transport_checksum(header, s) != 0) return "bad checksum";
+        const size_t offset = size_t(s.at(12)) / 16 * 4;
+        const uint8_t bits = s[13];
+        if ((bits & 2) != 0) our_first = get32(s, 4);
+        std::string text;
+        for (int i : {1, 0, 2, 3, 4}) {
+            if ((bits >> i & 1) != 0) text += "FSRP."[i];
+        }
+        const uint32_t begin = get32(s, 4) - (get32(s, 4) == 0 ? 0 : our_first);
+        const size_t length = s.size() - offset;
+        EXPECT_EQ(part(s, offset, s.size()), pattern_octets(begin, length)) << "wrong data";
+        text += " " + std::to_string(begin) + ":" + std::to_string(begin + length) + "(" +
+                std::to_string(length) + ")";
+        if ((bits & 16) != 0) text += " ack " + std::to_string(get32(s, 8) - peer_first);
+        last_window = get16(s, 14);
+        if (with_window) text += " win " + std::to_string(*last_window);
+        last_options = part(s, 20, offset);
+        return text;
+    }
+
+    Octets last_options;
+
+    void sends(const std::string& expected) {
+        EXPECT_EQ(next(expected.find(" win ") != expected.npos), expected);
+    }
+
+    void silent() { EXPECT_EQ(next(), "nothing"); }
+
+    // --- The application
+
+    void listen(uint16_t backlog = 8) {
+        listener = *host.stack->tcp_listen({net::ipv4_any, net::Port{80}}, backlog, 1);
+    }
+
+    void accept() {
+        const auto accepted = host.stack->tcp_accept(listener, 2);
+        ASSERT_TRUE(accepted);
+        socket = *accepted;
+    }
+
+    /// An accepted connection, both sides at 1; the peer's SYN took window and options.
+    void establish(const std::string& syn = "S 0:0(0)", const std::string& ack = ". 1:1(0) ack 1") {
+        listen();
+        receives(syn);
+        sends("S. 0:0(0) ack 1");
+        receives(ack);
+        accept();
+        silent();
+        host.heard.items.clear();
+    }
+
+    void connect() {
+        socket = *host.stack->tcp_connect(
+            {address(peer_ip), net::Port{4000}}, {net::ipv4_any, net::Port{80}}, 2, host.now
+        );
+    }
+
+    Result<size_t> write(size_t count) {
+        const auto taken =
+            host.stack->tcp_send(socket, view(pattern_octets(written, count)), host.now);
+        if (taken) written += uint32_t(*taken);
+        return taken;
+    }
+
+    Result<size_t> read(size_t most = 100'000) {
+        std::vector<std::byte> room(most);
+        const auto count = host.stack->tcp_receive(socket, room, host.now);
+        if (!count) return count;
+        EXPECT_EQ(octets_of(Bytes{room}.first(*count)), pattern_octets(was_read, *count));
+        was_read += uint32_t(*count);
+        return count;
+    }
+
+    void close() { EXPECT_TRUE(host.stack->tcp_close(socket, host.now)); }
+
+    void shutdown() { EXPECT_TRUE(host.stack->tcp_shutdown(socket, host.now)); }
+
+    net::tcp::State state() const { return host.stack->tcp_info(socket)->state; }
+
+    net::StreamInfo details() const { return *host.stack->tcp_info(socket); }
+
+    size_t alive() const {
+        net::SocketInfo room[64];
+        const size_t count = host.stack->list_sockets(0, room);
+        return size_t(std::ranges::count_if(std::span{room}.first(count), [](const auto& info) {
+            return !(info.remote == net::Endpoint{});
+        }));
+    }
+
+    bool heard(net::Event event) const { return host.heard.has(2, event); }
+
+    void drops_one(const std::string& text, net::Drop reason) {
+        const uint64_t before = host.drops(reason);
+        receives(text);
+        EXPECT_EQ(host.drops(reason), before + 1) << net::text_of(reason).name << ": " << text;
+    }
+};
+
+} // namespace bench
