@@ -38,7 +38,7 @@ class Ranges {
             range_[count_++] = r;
     }
 
-    /// Cuts `gone` out of every range.
+    /// Cuts `gone` out of every range; what is left is in no particular order.
     constexpr void subtract(Range gone) {
         const size_t before = count_;
         for (size_t i = 0; i < before; ++i) {
@@ -114,6 +114,7 @@ constexpr Ranges whole_blocks(Ranges ram, uint64_t window_end) {
     ram.subtract({0, large_page_bytes});
     ram.subtract({window_end, ~uint64_t{0}});
     ram.shrink_to(large_page_bytes);
+    ram.merge();
     return ram;
 }
 
