@@ -88,6 +88,21 @@ class BasicEndpoint {
         return sent_ < limit_;
     }
 
+    /// Like has_credit, for `wanted` messages at once (0: always).
+    bool has_credit_for(uint64_t wanted) {
+        if (sent_ + wanted > limit_ && !closed()) take_credit();
+        return sent_ + wanted <= limit_;
+    }
+
+    /// The control word of the next message, and what its low 16 bits will be: for polling.
+    const typename Memory::Word& next_control() const { return in_[got_ & mask_].control; }
+
+    uint16_t next_sequence() const { return static_cast<uint16_t>(got_ + 1); }
+
+    /// Something was published to the peer in other memory that belongs to the channel (packet
+    /// rings): notify() covers it too.
+    void published_elsewhere() { published_ = true; }
+
     /// Wakes the peer if it sleeps (or is about to) and something was published since the last
     /// call. One fence for a batch; at most one ring for an epoch.
     ///

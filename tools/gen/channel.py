@@ -1,9 +1,146 @@
 """Client, server concept and dispatch of an interface over a channel."""
+import zlib
 
 
 def includes():
-    return ""
+    return '#include "lib/rpc/stubs.hpp"\n'
+
+
+def _arguments_type(m):
+    return f"{m.type_name}Arguments" if m.arguments else "rpc::Nothing"
+
+
+def _result_type(m):
+    return f"{m.type_name}Result" if m.results else "void"
+
+
+def _initialised(m):
+    names = ", ".join(a.name for a in m.arguments)
+    return f"{_arguments_type(m)}{{{names}}}"
+
+
+def _doc(m):
+    return f"    /// {m.doc}\n" if m.doc else ""
+
+
+def _caller(m):
+    from gen import cpp
+
+    parameters = cpp.parameters(m.arguments)
+    if m.kind == "call":
+        kind = f"rpc::CallOf<{_arguments_type(m)}, {_result_type(m)}>"
+        return f"{_doc(m)}    {kind} {m.name}({parameters}) {{\n        return {{channel_, {m.number}, {_initialised(m)}}};\n    }}\n"
+    return (
+        f"{_doc(m)}    auto {m.name}({parameters}) {{\n"
+        f"        return rpc::one_way(channel_, {m.number}, {_initialised(m)});\n    }}\n"
+        f"    /// The same without waiting. Errors: channel_full; what ended the channel.\n"
+        f"    Result<> try_{m.name}({parameters}) {{\n"
+        f"        return rpc::one_way(channel_, {m.number}, {_initialised(m)}).try_now();\n    }}\n"
+    )
+
+
+def _sender(name, doc, messages):
+    methods = "\n".join(_caller(m) for m in messages)
+    return f"""/// {doc}
+class {name} {{
+  public:
+    explicit {name}(rpc::Channel& channel) : channel_{{channel}} {{}}
+
+{methods}
+  private:
+    rpc::Channel& channel_;
+}};
+"""
+
+
+def _requirement(who, m):
+    argument = f"{m.type_name}Arguments{{}}" if m.arguments else ""
+    result = "void"
+    if m.kind == "call":
+        result = f"async::Task<{m.type_name}Result>" if m.results else "async::Task<>"
+    return f"    {{ {who}.{m.name}({argument}) }} -> std::same_as<{result}>;\n"
+
+
+def _concept(name, doc, messages):
+    lines = "".join(_requirement("who", m) for m in messages)
+    body = f"requires(T& who) {{\n{lines}}}" if lines else "true"
+    return f"/// {doc}\ntemplate <class T>\nconcept {name} = {body};\n"
+
+
+def _request_case(m):
+    parameter = f"const {m.type_name}Arguments& arguments" if m.arguments else ""
+    argument = "arguments" if m.arguments else ""
+    return (
+        f"        case Number::{m.name}:\n"
+        f"            return rpc::carry_out<{_arguments_type(m)}, {_result_type(m)}>(\n"
+        f"                channel, id, bytes, [&who = who_]({parameter}) {{ return who.{m.name}({argument}); }}\n"
+        f"            );\n"
+    )
+
+
+def _message_case(m):
+    if not m.arguments:
+        return f"        case Number::{m.name}: who_.{m.name}(); return {{}};\n"
+    return (
+        f"        case Number::{m.name}: {{\n"
+        f"            const auto arguments = {m.type_name}Arguments::decode(bytes);\n"
+        f"            if (!arguments) return fail(arguments.error());\n"
+        f"            who_.{m.name}(*arguments);\n            return {{}};\n        }}\n"
+    )
+
+
+def _side(name, concept, doc, calls, one_way):
+    requests = "".join(_request_case(m) for m in calls)
+    messages = "".join(_message_case(m) for m in one_way)
+    switch = f"        switch (Number(number)) {{\n{requests}        default: break;\n        }}\n" if requests else ""
+    arguments = "Bytes bytes" if requests else "Bytes"
+    number = "uint8_t number" if requests else "uint8_t"
+    message_switch = f"        switch (Number(number)) {{\n{messages}        default: break;\n        }}\n" if messages else ""
+    message_bytes = "Bytes bytes" if "(bytes)" in messages else "Bytes"
+    message_number = "uint16_t number" if messages else "uint16_t"
+    return f"""/// {doc}
+template <{concept} T>
+class {name} final : public rpc::Handler {{
+  public:
+    explicit {name}(T& who) : who_{{who}} {{}}
+
+    async::Task<> request(
+        rpc::Channel& channel, uint16_t id, {number}, {arguments}
+    ) override {{
+{switch}        return rpc::refuse(channel, id, Err::bad_operation);
+    }}
+
+    Result<> message(rpc::Channel&, {message_number}, {message_bytes}) override {{
+{message_switch}        return fail(Err::bad_operation);
+    }}
+
+    void closed(rpc::Channel& channel, Err reason) override {{
+        if constexpr (requires {{ who_.closed(channel, reason); }}) who_.closed(channel, reason);
+    }}
+
+  private:
+    T& who_;
+}};
+"""
 
 
 def sides(interface):
-    return ""
+    calls, sends, events = (interface.of_kind(k) for k in ("call", "send", "event"))
+    from_client = interface.of_kind("call", "send")
+    number = zlib.crc32(interface.name.encode())
+    parts = [f"constexpr rpc::Contract contract{{{number:#x}, version}};\n"]
+    parts.append(_sender("Client", "The asking side: `co_await client.x(...)`, `co_await result_of(client.x(...))`.", from_client))
+    parts.append(
+        _concept(
+            "Server",
+            "The answering side. Calls are tasks, several at a time; what only arrives is told at once, in order.\n"
+            "/// `closed(rpc::Channel&, Err)`, if there is one, is told last and may destroy the channel.",
+            from_client,
+        )
+    )
+    parts.append(_side("ServerSide", "Server", "Takes requests off a channel to a server.", calls, sends))
+    if events:
+        parts.append(_sender("Events", "What the server says unasked.", events))
+        parts.append(_concept("Listener", "Who hears the server's events; also `closed`, as in Server.", events))
+        parts.append(_side("ClientSide", "Listener", "Takes events off a channel to a listener.", [], events))
+    return "\n".join(parts)

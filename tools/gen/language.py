@@ -39,6 +39,7 @@ PLAIN = {
     "err": ("Fault", 8),
 }
 LOCAL_BYTES = 40  # five words beside the label, lib/rpc/local.hpp
+MESSAGES = 255  # a request says its number in a byte
 CHANNEL_BYTES = 1024  # rpc::Channel's longest message
 
 
@@ -150,6 +151,8 @@ def parse(text, where="interface"):
     for item in (c for c in children if getattr(c, "data", "") == "item"):
         _add_item(interface, item.children[-1], _doc(item.children), local)
     names = [m.name for m in interface.messages]
+    if len(names) > MESSAGES:
+        raise Error(f"{len(names)} messages, {MESSAGES} have a number")
     twice = {n for n in names if names.count(n) > 1}
     if twice:
         raise Error(f"{sorted(twice)[0]} is declared twice")

@@ -1,0 +1,430 @@
+#include "lib/rpc/channel.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/rpc/sample_pair.hpp"
+
+namespace {
+
+using async::result_of;
+using async::Task;
+
+template <size_t N>
+Blob<N> blob(size_t size, unsigned start) {
+    std::vector<std::byte> bytes;
+    for (size_t i = 0; i < size; ++i)
+        bytes.push_back(std::byte(uint8_t(start + i)));
+    return *Blob<N>::from(bytes);
+}
+
+Task<> add(SamplePair& t, uint32_t a, int64_t b, std::vector<int64_t>& sums) {
+    const auto result = co_await t.client().add(a, b);
+    sums.push_back(result.sum);
+    co_return {};
+}
+
+Task<> hold(SamplePair& t, uint32_t id, std::vector<std::string>& log) {
+    const auto result = co_await result_of(t.client().hold(id));
+    log.push_back(
+        std::to_string(id) + (result ? "" : " " + std::string{text_of(result.error().top())})
+    );
+    co_return {};
+}
+
+Task<> release(SamplePair& t, uint32_t id) {
+    co_await t.client().release(id);
+    co_return {};
+}
+
+TEST(RpcChannel, ACallIsAnswered) {
+    SamplePair t;
+    std::vector<int64_t> sums;
+    t.spawn(add(t, 2, 40, sums));
+    t.loop.run();
+    EXPECT_EQ(sums, (std::vector<int64_t>{42}));
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+    EXPECT_EQ(t.client_end->lines_sent(), 2u) << "the greeting and one line";
+}
+
+TEST(RpcChannel, AnErrorComesBackWithItsChain) {
+    SamplePair t;
+    Fault seen{Err::none};
+    const auto body = [](SamplePair& p, Fault& out) -> Task<> {
+        out = (co_await result_of(p.client().add(1, -1))).error();
+        co_return {};
+    };
+    t.spawn(body(t, seen));
+    t.loop.run();
+    EXPECT_EQ(seen.top(), Err::bad_argument);
+    EXPECT_EQ(seen.cause(1), Err::no_slots);
+}
+
+TEST(RpcChannel, EveryTypeSurvivesTheJourneyOverSeveralLines) {
+    for (size_t size : {0u, 1u, 55u, 299u, 300u}) {
+        SamplePair t{{.lines = 4}}; // fewer lines than the message needs
+        bool same = false;
+        const auto body = [](SamplePair& p, size_t n, bool& out) -> Task<> {
+            const auto data = blob<300>(n, 7);
+            const auto r = co_await p.client().echo(
+                ~0ull,
+                200,
+                true,
+                phys(0x1234567890),
+                CoreId{{9}},
+                {10, 77, 0, 2},
+                {1, 2, 3, 4, 5, 6},
+                Fault{Err::busy},
+                sample::Colour::blue,
+                *Text<20>::from("twenty characters ok"),
+                data
+            );
+            out = r.number == ~0ull && r.small == 200 && r.flag && r.where == phys(0x1234567890) &&
+                  r.who == CoreId{{9}} && r.address[3] == 2 && r.card[5] == 6 &&
+                  r.status == Err::busy && r.colour == sample::Colour::blue &&
+                  r.name.view() == "twenty characters ok" && r.data.size() == n &&
+                  std::ranges::equal(r.data.span(), data.span());
+            co_return {};
+        };
+        t.spawn(body(t, size, same));
+        t.loop.run();
+        EXPECT_TRUE(same) << size;
+    }
+}
+
+TEST(RpcChannel, SeveralCallsAreOutstandingAndEndInAnyOrder) {
+    SamplePair t;
+    std::vector<std::string> log;
+    for (uint32_t id : {1u, 2u, 3u})
+        t.spawn(hold(t, id, log));
+    t.loop.run();
+    EXPECT_EQ(t.server.held, (std::vector<uint32_t>{1, 2, 3}));
+    for (uint32_t id : {2u, 3u, 1u}) {
+        t.spawn(release(t, id));
+        t.loop.run();
+    }
+    EXPECT_EQ(log, (std::vector<std::string>{"2", "3", "1"}));
+}
+
+TEST(RpcChannel, MoreCallsThanIdsQueue) {
+    SamplePair t{{.lines = 64, .calls_at_a_time = 1000}};
+    std::vector<std::string> log;
+    for (uint32_t id = 0; id < 300; ++id)
+        t.spawn(hold(t, id, log));
+    t.loop.run();
+    EXPECT_EQ(t.server.held.size(), 256u);
+    for (uint32_t id = 0; id < 300; ++id)
+        t.server.release({id});
+    t.loop.run();
+    EXPECT_EQ(log.size(), 300u);
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
+TEST(RpcChannel, AServerWithAllItsCallsTakenReadsNoMore) {
+    SamplePair t{{.calls_at_a_time = 2}};
+    std::vector<std::string> log;
+    for (uint32_t id : {1u, 2u, 3u})
+        t.spawn(hold(t, id, log));
+    t.loop.run();
+    EXPECT_EQ(t.server.held, (std::vector<uint32_t>{1, 2}));
+    t.server.release({1});
+    t.loop.run();
+    EXPECT_EQ(t.server.held, (std::vector<uint32_t>{1, 2, 3}));
+    EXPECT_EQ(t.server.inside, 2);
+    t.client_end->close();
+    t.loop.run();
+    EXPECT_EQ(t.server.inside, 2) << "a close behind unread calls is not read either";
+    t.server_end->peer_gone();
+    t.loop.run();
+    EXPECT_EQ(t.server.inside, 0);
+}
+
+TEST(RpcChannel, SendingWaitsForCreditAndKeepsOrder) {
+    SamplePair t{{.lines = 8}};
+    const auto body = [](SamplePair& p, unsigned first) -> Task<> {
+        for (unsigned i = 0; i < 20; ++i)
+            co_await p.client().bulk(blob<900>(40 * i, first + i));
+        co_return {};
+    };
+    t.spawn(body(t, 0));
+    t.spawn(body(t, 100));
+    t.loop.run();
+    ASSERT_EQ(t.server.bulks.size(), 40u);
+    unsigned next[2]{0, 100};
+    for (const auto& b : t.server.bulks) {
+        const bool second = b.size() > 0 && std::to_integer<unsigned>(b.span()[0]) >= 100;
+        if (b.size() == 0) continue;
+        next[second] += next[second] % 100 == 0 ? 1 : 0; // the first of each is empty
+        EXPECT_EQ(std::to_integer<unsigned>(b.span()[0]), next[second]);
+        EXPECT_EQ(b.size(), 40 * (next[second] % 100));
+        ++next[second];
+    }
+}
+
+TEST(RpcChannel, TryingNeverWaits) {
+    SamplePair t{{.lines = 8}};
+    int sent = 0;
+    while (t.client().try_poke())
+        ++sent;
+    EXPECT_EQ(sent, 6) << "a ring less one, less the greeting";
+    EXPECT_EQ(t.client().try_poke().error().top(), Err::channel_full);
+    t.loop.run();
+    EXPECT_EQ(t.server.pokes, 6);
+    EXPECT_TRUE(t.client().try_poke());
+    EXPECT_EQ(t.client().try_bulk(blob<900>(900, 0)).error().top(), Err::channel_full)
+        << "half a message is none";
+}
+
+TEST(RpcChannel, EventsArrive) {
+    SamplePair t;
+    ASSERT_TRUE(
+        t.events().try_tick(5, *Text<70>::from("a note longer than one line of the channel"))
+    );
+    ASSERT_TRUE(t.events().try_bare());
+    t.loop.run();
+    EXPECT_EQ(t.listener.ticks, (std::vector<uint64_t>{5}));
+    EXPECT_EQ(t.listener.note, "a note longer than one line of the channel");
+    EXPECT_EQ(t.listener.bares, 1);
+}
+
+TEST(RpcChannel, ThePeersEndEndsEveryCall) {
+    for (bool says_so : {true, false}) {
+        SamplePair t;
+        std::vector<std::string> log;
+        t.spawn(hold(t, 1, log));
+        t.spawn(hold(t, 2, log));
+        t.loop.run();
+        if (says_so)
+            t.server_end->close();
+        else
+            t.client_end->peer_gone();
+        t.loop.run();
+        const std::string gone{text_of(Err::peer_gone)};
+        EXPECT_EQ(log, (std::vector<std::string>{"1 " + gone, "2 " + gone}));
+        EXPECT_EQ(t.listener.ended, Err::peer_gone);
+        t.spawn(hold(t, 3, log));
+        t.loop.run();
+        EXPECT_EQ(log.back(), "3 " + gone) << "and later ones too";
+        EXPECT_EQ(t.server.inside, 0) << "handlers are cancelled";
+        EXPECT_EQ(t.loop.pool().used(), 0u);
+    }
+}
+
+TEST(RpcChannel, CallsWaitingForCreditEndToo) {
+    SamplePair t{{.lines = 4, .calls_at_a_time = 1}};
+    std::vector<std::string> log;
+    for (uint32_t id = 0; id < 10; ++id)
+        t.spawn(hold(t, id, log));
+    t.loop.run();
+    t.client_end->peer_gone();
+    t.loop.run();
+    EXPECT_EQ(log.size(), 10u);
+}
+
+TEST(RpcChannel, DestroyingItEndsEveryCall) {
+    SamplePair t;
+    std::vector<std::string> log;
+    t.spawn(hold(t, 1, log));
+    t.loop.run();
+    t.client_end.reset();
+    t.loop.run();
+    EXPECT_EQ(log, (std::vector<std::string>{"1 " + std::string{text_of(Err::channel_closed)}}));
+    EXPECT_EQ(t.server.ended, Err::peer_gone);
+}
+
+TEST(RpcChannel, DifferentVersionsDoNotTalk) {
+    for (const auto& other : {rpc::Contract{sample::contract.interface, 2}, rpc::Contract{1, 3}}) {
+        SamplePair t{{.client_contract = other}};
+        std::vector<std::string> log;
+        t.spawn(hold(t, 1, log));
+        t.loop.run();
+        EXPECT_EQ(
+            log, (std::vector<std::string>{"1 " + std::string{text_of(Err::version_mismatch)}})
+        );
+        EXPECT_EQ(t.server.ended, Err::version_mismatch);
+        EXPECT_TRUE(t.server.held.empty()) << "nothing is believed before";
+    }
+}
+
+TEST(RpcChannel, AnAnswerToACancelledCallIsDropped) {
+    SamplePair t;
+    std::vector<std::string> log;
+    {
+        async::Job job;
+        ASSERT_TRUE(job.start(hold(t, 1, log)));
+        t.loop.run();
+    }
+    t.spawn(hold(t, 2, log));
+    t.loop.run();
+    t.server.release({1});
+    t.server.release({2});
+    t.loop.run();
+    EXPECT_EQ(log, (std::vector<std::string>{"2"}));
+    EXPECT_FALSE(t.client_end->over());
+}
+
+TEST(RpcChannel, AMessageCancelledHalfwayHarmsNoOther) {
+    SamplePair t{{.lines = 8}};
+    const auto send = [](SamplePair& p) -> Task<> {
+        co_await p.client().bulk(blob<900>(900, 1));
+        co_return {};
+    };
+    {
+        async::Job job;
+        ASSERT_TRUE(job.start(send(t)));
+        EXPECT_TRUE(job.running()) << "17 lines do not fit";
+    }
+    std::vector<int64_t> sums;
+    t.spawn(add(t, 1, 1, sums));
+    t.loop.run();
+    EXPECT_EQ(sums, (std::vector<int64_t>{2}));
+    EXPECT_FALSE(t.client_end->over() || t.server_end->over());
+}
+
+TEST(RpcChannel, ABindingsOwnMemoryIsTheLimitOfItsClientOnly) {
+    SamplePair t{{.calls_at_a_time = 100, .frame_bytes = 4096}};
+    std::vector<std::string> log;
+    for (uint32_t id = 0; id < 20; ++id)
+        t.spawn(hold(t, id, log));
+    t.loop.run();
+    EXPECT_GT(t.server.held.size(), 0u);
+    EXPECT_LT(t.server.held.size(), 20u);
+    EXPECT_EQ(log.size() + t.server.held.size(), 20u) << "every call is held or refused";
+    for (const auto& line : log)
+        EXPECT_NE(line.find(text_of(Err::no_memory)), line.npos);
+    for (uint32_t id = 0; id < 20; ++id)
+        t.server.release({id});
+    t.loop.run();
+    EXPECT_EQ(log.size(), 20u);
+    std::vector<int64_t> sums;
+    t.spawn(add(t, 1, 1, sums));
+    t.loop.run();
+    EXPECT_EQ(sums.size(), 1u) << "and goes on afterwards";
+}
+
+/// The server with a client that is not ours: raw lines.
+struct HostileClient : SamplePair {
+    HostileClient() {
+        client_end.reset(); // its close is in the ring: start afresh
+        server_end.reset();
+        wire.layout.clear();
+        server_end = std::make_unique<rpc::Channel>(
+            loop,
+            rpc::Setup{
+                .side = wire.layout.server(), .bell = &server_bell, .contract = sample::contract
+            },
+            server_side
+        );
+        server.ended = Err::none;
+        raw = std::make_unique<ump::Endpoint>(wire.layout.client());
+    }
+
+    void greet() {
+        line(rpc::make_tag(rpc::Kind::control, 0), {sample::contract.interface, sample::version});
+    }
+
+    void line(uint16_t tag, const ump::Body& body = {}) {
+        ASSERT_TRUE(raw->try_send(tag, 0, body));
+        loop.run();
+    }
+
+    ump::Message answer() {
+        while (const auto m = raw->try_recv())
+            if (rpc::kind_of(m->tag) == rpc::Kind::reply) return *m;
+        return {};
+    }
+
+    std::unique_ptr<ump::Endpoint> raw;
+};
+
+TEST(RpcHostile, MustGreetFirst) {
+    HostileClient t;
+    t.line(rpc::make_tag(rpc::Kind::request, 0), {1});
+    EXPECT_EQ(t.server.ended, Err::protocol);
+}
+
+TEST(RpcHostile, MayGreetOnlyOnce) {
+    HostileClient t;
+    t.greet();
+    EXPECT_EQ(t.server.ended, Err::none);
+    t.greet();
+    EXPECT_EQ(t.server.ended, Err::protocol);
+}
+
+TEST(RpcHostile, AnUnknownCallIsRefusedAndTheChannelLives) {
+    HostileClient t;
+    t.greet();
+    t.line(rpc::make_tag(rpc::Kind::request, 5), {99});
+    const auto answer = t.answer();
+    EXPECT_EQ(answer.tag, rpc::make_tag(rpc::Kind::reply, 5));
+    EXPECT_EQ(uint8_t(answer.body[0]), 1);
+    EXPECT_EQ(uint16_t(answer.body[0] >> 8), std::to_underlying(Err::bad_operation));
+    EXPECT_EQ(t.server.ended, Err::none);
+}
+
+TEST(RpcHostile, ACallThatCannotBeReadIsRefused) {
+    HostileClient t;
+    t.greet();
+    // echo, with a bool that is neither: byte 1 + 8 + 1 is `flag`
+    t.line(rpc::make_tag(rpc::Kind::request, 5), {2, 0x0002'0000});
+    EXPECT_EQ(uint16_t(t.answer().body[0] >> 8), std::to_underlying(Err::malformed));
+}
+
+TEST(RpcHostile, WhatBreaksTheProtocolEndsTheChannel) {
+    const uint16_t more = rpc::more_follows;
+    const std::vector<std::vector<uint16_t>> stories{
+        {rpc::make_tag(rpc::Kind::reply, 3)},    // nothing was asked
+        {rpc::make_tag(rpc::Kind::reply, 8000)}, // no such id
+        {rpc::make_tag(rpc::Kind::one_way, 77)}, // no such message
+        {rpc::make_tag(rpc::Kind::one_way, 8)},  // an event, from a client
+        {rpc::make_tag(rpc::Kind::control, 1)},
+        {uint16_t(rpc::make_tag(rpc::Kind::request, 1) | more), rpc::make_tag(rpc::Kind::request, 2)
+        },
+    };
+    for (const auto& story : stories) {
+        HostileClient t;
+        t.greet();
+        for (uint16_t tag : story)
+            t.line(tag);
+        EXPECT_EQ(t.server.ended, Err::protocol) << story[0];
+        EXPECT_TRUE(t.server_end->over());
+    }
+}
+
+TEST(RpcHostile, AMessageWithoutEndEndsTheChannel) {
+    HostileClient t;
+    t.greet();
+    const uint16_t tag = rpc::make_tag(rpc::Kind::one_way, 7) | rpc::more_follows;
+    for (size_t i = 0; i <= rpc::max_lines; ++i)
+        t.line(tag);
+    EXPECT_EQ(t.server.ended, Err::protocol);
+}
+
+TEST(RpcHostile, NoiseEndsInOrderOrInTheEnd) {
+    const unsigned seed = std::random_device{}();
+    SCOPED_TRACE(seed);
+    std::mt19937_64 random{seed};
+    for (int round = 0; round < 300; ++round) {
+        HostileClient t;
+        t.greet();
+        for (int i = 0; i < 100 && !t.server_end->over(); ++i) {
+            const auto kind = rpc::Kind(random() % 16 == 0 ? random() % 4 : 0);
+            auto tag = rpc::make_tag(kind, uint16_t(random() % 300));
+            if (random() % 4 == 0) tag |= rpc::more_follows;
+            ump::Body body;
+            for (auto& word : body)
+                word = random();
+            body[0] = (body[0] & ~uint64_t{0xff}) | random() % 9;
+            if (!t.raw->try_send(tag == ump::close_tag ? 0 : tag, 0, body)) break;
+            while (t.raw->try_recv()) {
+            }
+            t.loop.run();
+        }
+        t.server_end.reset();
+        EXPECT_EQ(t.server.inside, 0);
+        EXPECT_EQ(t.loop.pool().used(), 0u);
+    }
+}
+
+} // namespace

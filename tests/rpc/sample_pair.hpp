@@ -1,0 +1,150 @@
+// Both ends of the sample interface on one loop, and a server that says what it was told.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "interfaces/sample.hpp"
+#include "tests/async/fake_waiter.hpp"
+#include "tests/ump/channel_fixture.hpp"
+
+namespace sample = interfaces::sample;
+
+struct QuietBell final : rpc::Bell {
+    int rings{};
+
+    void ring() override { ++rings; }
+};
+
+class SampleServer {
+  public:
+    explicit SampleServer(async::Loop& loop) : loop_{loop} {}
+
+    async::Task<sample::AddResult> add(sample::AddArguments a) {
+        if (a.b < 0) co_return std::unexpected{Fault{Err::no_slots}.because(Err::bad_argument)};
+        co_return sample::AddResult{a.a + a.b};
+    }
+
+    async::Task<sample::EchoResult> echo(sample::EchoArguments a) {
+        co_return sample::EchoResult{
+            a.number,
+            a.small,
+            a.flag,
+            a.where,
+            a.who,
+            a.address,
+            a.card,
+            a.status,
+            a.colour,
+            a.name,
+            a.data
+        };
+    }
+
+    async::Task<> hold(sample::HoldArguments a) {
+        const Inside scope{*this};
+        held.push_back(a.id);
+        while (!released_[a.id])
+            co_await changed_.wait();
+        co_return {};
+    }
+
+    async::Task<> nothing() { co_return {}; }
+
+    void release(const sample::ReleaseArguments& a) {
+        released_[a.id] = true;
+        changed_.notify();
+    }
+
+    void poke() { ++pokes; }
+
+    void bulk(const sample::BulkArguments& a) { bulks.push_back(a.data); }
+
+    void closed(rpc::Channel&, Err reason) { ended = reason; }
+
+    std::vector<uint32_t> held;
+    std::vector<Blob<900>> bulks;
+    int pokes{}, inside{};
+    Err ended{Err::none};
+
+  private:
+    struct Inside {
+        SampleServer& server;
+
+        explicit Inside(SampleServer& s) : server{s} { ++server.inside; }
+
+        ~Inside() { --server.inside; }
+    };
+
+    async::Loop& loop_;
+    async::Signal changed_{loop_};
+    std::map<uint32_t, bool> released_;
+};
+
+struct SampleListener {
+    void tick(const sample::TickArguments& a) {
+        ticks.push_back(a.count);
+        note = a.note.view();
+    }
+
+    void bare() { ++bares; }
+
+    void closed(rpc::Channel&, Err reason) { ended = reason; }
+
+    std::vector<uint64_t> ticks;
+    std::string note;
+    int bares{};
+    Err ended{Err::none};
+};
+
+struct PairOptions {
+    size_t lines{16};
+    uint32_t calls_at_a_time{16};
+    rpc::Contract client_contract{sample::contract};
+    size_t frame_bytes{}; // of the server's own pool
+};
+
+struct SamplePair : TestLoop {
+    using Options = PairOptions;
+
+    explicit SamplePair(Options o = {})
+        : TestLoop{2 << 20}, wire{o.lines}, frames(o.frame_bytes) {
+        server_end = std::make_unique<rpc::Channel>(
+            loop,
+            rpc::Setup{
+                .side = wire.layout.server(),
+                .bell = &server_bell,
+                .contract = sample::contract,
+                .calls_at_a_time = o.calls_at_a_time,
+                .frames = frames,
+            },
+            server_side
+        );
+        client_end = std::make_unique<rpc::Channel>(
+            loop,
+            rpc::Setup{
+                .side = wire.layout.client(),
+                .bell = &client_bell,
+                .contract = o.client_contract,
+            },
+            client_side
+        );
+    }
+
+    void spawn(async::Task<> task) { (void)loop.spawn("test", std::move(task)); }
+
+    TestChannel wire; // its endpoints are not used: the channels have their own
+    std::vector<std::byte> frames;
+    SampleServer server{loop};
+    SampleListener listener;
+    sample::ServerSide<SampleServer> server_side{server};
+    sample::ClientSide<SampleListener> client_side{listener};
+    QuietBell server_bell, client_bell;
+    std::unique_ptr<rpc::Channel> server_end, client_end;
+
+    sample::Client client() { return sample::Client{*client_end}; }
+
+    sample::Events events() { return sample::Events{*server_end}; }
+};
