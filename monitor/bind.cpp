@@ -97,7 +97,7 @@ Result<> Monitor::lend(Binding& binding) {
 }
 
 /// From here `binding` is told to its peer's monitor when its turn comes.
-void Monitor::owe(Binding& binding, bool Binding::*what) {
+void Monitor::owe(Binding& binding, bool Binding::* what) {
     binding.*what = true;
     if (!binding.debt_hook.linked()) peer(binding.peer).debts.push_back(binding);
 }
@@ -133,9 +133,8 @@ void Monitor::answer_here(Binding& binding, Client& owner, Fault status) {
     Binding* const other = bindings_.find(binding.peer_number);
     INVARIANT(other != nullptr, "the ends of a local binding go together");
     if (status == Err::none) {
-        const auto bell = owner.channels != abi::null_slot
-                            ? kernel_.copy(owner.channels)
-                            : Result<CapSlot>{fail(Err::bad_state)};
+        const auto bell = owner.channels != abi::null_slot ? kernel_.copy(owner.channels)
+                                                           : Result<CapSlot>{fail(Err::bad_state)};
         if (bell)
             other->bell = *bell;
         else

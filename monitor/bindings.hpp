@@ -14,20 +14,20 @@ namespace monitor {
 struct Binding {
     enum class State : uint8_t {
         unused,
-        waiting,     // client's end: for the name to exist
-        asked,       // client's end: for the server's answer
-        abandoned,   // client's end: its owner is gone, the answer is still to come
-        offered,     // server's end: for the answer of its owner
+        waiting,   // client's end: for the name to exist
+        asked,     // client's end: for the server's answer
+        abandoned, // client's end: its owner is gone, the answer is still to come
+        offered,   // server's end: for the answer of its owner
         established,
-        closed,      // its owner has left; only the word to the peer is outstanding
+        closed, // its owner has left; only the word to the peer is outstanding
     };
     enum class News : uint8_t { none, incoming, established, peer_gone };
 
     State state{};
     bool is_client{};
-    bool taken{};           // server's end: `incoming` was delivered
+    bool taken{}; // server's end: `incoming` was delivered
     uint16_t generation{};
-    uint32_t owner{};       // badge of the client whose end this is
+    uint32_t owner{}; // badge of the client whose end this is
     Name name;
     CoreId peer;            // core of the other end
     uint32_t peer_number{}; // remote: the client's number there; local: that of the other end
@@ -86,8 +86,8 @@ class BindingTable {
         const uint32_t index = (number & 0xffff) - 1;
         if (index >= high_) return nullptr;
         Binding& binding = bindings_[index];
-        const bool ours = binding.state != Binding::State::unused &&
-                          binding.generation == number >> 16;
+        const bool ours =
+            binding.state != Binding::State::unused && binding.generation == number >> 16;
         return ours ? &binding : nullptr;
     }
 

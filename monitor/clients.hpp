@@ -17,10 +17,10 @@ struct Client {
     bool used{};
     uint32_t badge{};
     Name name;
-    CapSlot bell{};              // says: call next()
-    CapSlot channels{};          // rung by peers of its channels
-    std::optional<Bell> vector;  // the same from other cores, once it was needed
-    std::optional<CoreId> lost;  // a name of it went to this core
+    CapSlot bell{};             // says: call next()
+    CapSlot channels{};         // rung by peers of its channels
+    std::optional<Bell> vector; // the same from other cores, once it was needed
+    std::optional<CoreId> lost; // a name of it went to this core
     uint32_t client_ends{}, server_ends{};
     NewsList news;
 };

@@ -94,7 +94,8 @@ class MachineLinks final : public Links {
         // Never given back: it is lent to the peer for as long as both cores live.
         constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
         const CapSlot slot = TRY(os::slots().take());
-        if (const auto made = os::quota().make(os::place_of(slot), abi::Kind::frame, bytes); !made) {
+        if (const auto made = os::quota().make(os::place_of(slot), abi::Kind::frame, bytes);
+            !made) {
             os::slots().release(slot);
             return fail(made.error());
         }
@@ -106,14 +107,12 @@ class MachineLinks final : public Links {
         constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
         constexpr abi::Rights rights = abi::read | abi::write;
         os::View view = TRY(os::View::make(slot, 0, bytes, rights, {}, os::Use::channel));
-        const auto layout =
-            TRY(ump::Layout::carve(view.span(), interfaces::intermon::joint_lines));
+        const auto layout = TRY(ump::Layout::carve(view.span(), interfaces::intermon::joint_lines));
         if (first) layout.clear(); // nobody else has it yet
         const ump::Side side = first ? layout.client() : layout.server();
         close(peer);
         auto& link = links_[peer.raw];
-        link = new (std::nothrow)
-            Link{*monitor_, peer, std::move(frame), std::move(view), side};
+        link = new (std::nothrow) Link{*monitor_, peer, std::move(frame), std::move(view), side};
         if (link == nullptr) return fail(Err::no_memory);
         loop_.add(*link);
         return {};

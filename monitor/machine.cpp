@@ -93,9 +93,7 @@ Result<Core> Monitor::core_at(uint32_t index) const {
     return cores_[index];
 }
 
-void Monitor::change_core(
-    CoreId core, uint32_t apic, CoreState state, std::optional<CoreId> from
-) {
+void Monitor::change_core(CoreId core, uint32_t apic, CoreState state, std::optional<CoreId> from) {
     Core& known = cores_[core.raw];
     known.apic = apic;
     known.state = state;

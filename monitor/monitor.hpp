@@ -36,9 +36,9 @@ struct Core {
 };
 
 struct Counters {
-    uint64_t bad_messages; // of peers, dropped
+    uint64_t bad_messages;  // of peers, dropped
     uint64_t refused_calls; // of clients without the right to it
-    uint64_t lost_words; // no room to remember a refusal or an introduction
+    uint64_t lost_words;    // no room to remember a refusal or an introduction
 };
 
 class Monitor {
@@ -58,7 +58,8 @@ class Monitor {
     /// This core was started by the hub: `frame` and `bell` lead to it.
     Result<> join(CapSlot frame, CapSlot bell);
 
-    // -- calls of local domains (monitor.if); capabilities passed in are the monitor's from then on --
+    // -- calls of local domains (monitor.if); capabilities passed in are the monitor's from then on
+    // --
 
     Result<uint32_t> attach(uint32_t badge, CapSlot bell);
     Result<> attach_channels(uint32_t badge, CapSlot bell);
@@ -70,7 +71,9 @@ class Monitor {
     Result<Name> asked_name(uint32_t badge, uint32_t binding);
     Result<> answer(uint32_t badge, uint32_t binding, Fault status);
     Result<> unbind(uint32_t badge, uint32_t binding);
+
     Result<const NameTable::Entry*> name_at(uint32_t index) const { return names_.visible(index); }
+
     Result<Core> core_at(uint32_t index) const;
     Result<CapSlot> new_client(uint32_t badge, uint32_t id, std::string_view name);
     Result<> client_gone(uint32_t badge, uint32_t id);
@@ -161,7 +164,7 @@ class Monitor {
     void disown(Binding& binding);
     void forget_debts(Binding& binding);
     void discard(Binding& binding);
-    void owe(Binding& binding, bool Binding::*what);
+    void owe(Binding& binding, bool Binding::* what);
     void fail_debts(CoreId peer);
 
     // machine.cpp: names and cores

@@ -18,7 +18,7 @@ class NameTable {
     struct Entry {
         Name name{};
         CoreId home{};
-        bool used{};      // present, or absent and not yet told to everybody
+        bool used{}; // present, or absent and not yet told to everybody
         bool present{};
         uint32_t owner{}; // client that offers it, where home is this core
         CoreSet untold{};

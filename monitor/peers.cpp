@@ -61,8 +61,8 @@ void Monitor::on(CoreId from, const Connect& message) {
         relay(up ? message.to : from, !up, message);
         return;
     }
-    const bool mine = from == hub && message.to == self_ && message.from != self_ &&
-                      message.from != hub;
+    const bool mine =
+        from == hub && message.to == self_ && message.from != self_ && message.from != hub;
     if (!mine || !introduced(message)) ++counters_.bad_messages;
 }
 
@@ -89,8 +89,7 @@ Result<> Monitor::introduced(const Connect& message) {
 
 void Monitor::on(CoreId from, const Welcome& message) {
     Peer& there = peer(from);
-    const bool expected = message.from == from &&
-                          (there.link == Link::introducing || from == hub);
+    const bool expected = message.from == from && (there.link == Link::introducing || from == hub);
     if (!expected) {
         ++counters_.bad_messages;
         return;

@@ -10,7 +10,9 @@ namespace wire = interfaces::intermon;
 using Number = wire::Number;
 using Label = Text<abi::name_bytes>;
 
-Label label(const Name& name) { return Label::cut(name.view()); }
+Label label(const Name& name) {
+    return Label::cut(name.view());
+}
 
 /// Any bytes become a name here; whether it is a good one is the protocol's question.
 Name name_of(const Label& text) {
@@ -75,7 +77,9 @@ Encoded pack(const Connect& m) {
     return pack(Number::connect, arguments);
 }
 
-Encoded pack(const Refused& m) { return pack(Number::refused, wire::RefusedArguments{m.to}); }
+Encoded pack(const Refused& m) {
+    return pack(Number::refused, wire::RefusedArguments{m.to});
+}
 
 Result<abi::Rights> rights(uint32_t raw) {
     if (raw > abi::all_rights.raw) return fail(Err::malformed);

@@ -70,18 +70,25 @@ TEST(Names, ConvergeInAnyOrder) {
             domains.emplace_back(world, core, 20 + core);
         // Half is offered before the cores have joined, half while they do.
         for (Domain& domain : domains)
-            ASSERT_TRUE(domain.monitor().offer(domain.badge, "early." + std::to_string(domain.core)));
+            ASSERT_TRUE(domain.monitor().offer(domain.badge, "early." + std::to_string(domain.core))
+            );
         world.start_all();
         for (Domain& domain : domains) {
             for (unsigned steps = world.draw(20); steps > 0; --steps)
                 world.step();
-            ASSERT_TRUE(domain.monitor().offer(domain.badge, "late." + std::to_string(domain.core)));
+            ASSERT_TRUE(domain.monitor().offer(domain.badge, "late." + std::to_string(domain.core))
+            );
         }
         ASSERT_TRUE(domains[2].monitor().withdraw(domains[2].badge, "early.2"));
         world.settle();
         const std::set<std::pair<std::string, unsigned>> expected{
-            {"early.0", 0}, {"early.1", 1}, {"early.3", 3}, {"late.0", 0},
-            {"late.1", 1},  {"late.2", 2},  {"late.3", 3},
+            {"early.0", 0},
+            {"early.1", 1},
+            {"early.3", 3},
+            {"late.0", 0},
+            {"late.1", 1},
+            {"late.2", 2},
+            {"late.3", 3},
         };
         for (unsigned core = 0; core < 4; ++core)
             EXPECT_EQ(names_of(world.at(core)), expected) << "core " << core;
@@ -100,7 +107,9 @@ TEST(Names, LowerCoreWinsAConflictAndTheOtherIsTold) {
         ASSERT_TRUE(low.monitor().offer(20, "net")) << "they cannot know of each other yet";
         world.settle();
         for (unsigned core = 0; core < 4; ++core)
-            EXPECT_EQ(names_of(world.at(core)), (std::set<std::pair<std::string, unsigned>>{{"net", 1}}));
+            EXPECT_EQ(
+                names_of(world.at(core)), (std::set<std::pair<std::string, unsigned>>{{"net", 1}})
+            );
         EXPECT_EQ(low.next().notice, Notice::nothing);
         const News news = high.next();
         EXPECT_EQ(news.notice, Notice::withdrawn);
@@ -559,7 +568,8 @@ class Soak {
         world_.settle();
         for (unsigned core = 0; core < 4; ++core) {
             EXPECT_TRUE(names_of(world_.at(core)).empty());
-            size_t left = world_.kernel(core).slots.size() - world_.kernel(core).count(abi::Kind::loan);
+            size_t left =
+                world_.kernel(core).slots.size() - world_.kernel(core).count(abi::Kind::loan);
             left -= links_slots(core);
             EXPECT_EQ(left, 0u) << "capabilities lost on core " << core;
         }

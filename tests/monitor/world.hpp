@@ -19,7 +19,9 @@ namespace monitor_test {
 
 using namespace monitor;
 
-inline CoreId core_id(unsigned index) { return {{static_cast<uint8_t>(index)}}; }
+inline CoreId core_id(unsigned index) {
+    return {{static_cast<uint8_t>(index)}};
+}
 
 inline uint64_t first_seed() {
     const char* const text = std::getenv("SEED");
@@ -224,7 +226,8 @@ class World {
     }
 
     unsigned draw(unsigned below) {
-        return static_cast<unsigned>(std::uniform_int_distribution<unsigned>{0, below - 1}(random_));
+        return static_cast<unsigned>(std::uniform_int_distribution<unsigned>{0, below - 1}(random_)
+        );
     }
 
     void expect_no_bad_messages() {

@@ -80,7 +80,9 @@ TEST(LineEditor, KeepsLinesWithinBounds) {
     for (int i = 0; i < 50; ++i)
         typist.type("\x1b[A");
     typist.type("\r");
-    EXPECT_EQ(typist.lines.back(), std::to_string(100 - static_cast<int>(LineEditor::history_lines)));
+    EXPECT_EQ(
+        typist.lines.back(), std::to_string(100 - static_cast<int>(LineEditor::history_lines))
+    );
 }
 
 template <class C>
@@ -135,7 +137,8 @@ TEST(Command, SaysInOneSentenceWhatToDo) {
         {"spawn httpd at 1", "spawn needs a name and a core: spawn httpd on 1 [ARGUMENTS]"},
         {"spawn httpd on x", "\"x\" is no core: type a number from 0 to 3"},
         {"spawn httpd on 4", "there is no core 4: this machine has 0 to 3"},
-        {"spawn seventeen-letters on 1", "\"seventeen-letters\" is too long for a name: at most 16 characters"},
+        {"spawn seventeen-letters on 1",
+         "\"seventeen-letters\" is too long for a name: at most 16 characters"},
         {"kill", "kill needs one domain: kill 1.20 (see ps) or kill httpd"},
         {"kill 7", "kill needs the core as well: type CORE.ID as ps shows it, or a name"},
         {"kill 9.1", "there is no core 9: this machine has 0 to 3"},
@@ -146,7 +149,9 @@ TEST(Command, SaysInOneSentenceWhatToDo) {
 }
 
 TEST(Command, SurvivesAnything) {
-    const std::string words[] = {"spawn", "on", "kill", "ping", "1.2", ".", "..", "99999999999999999999", "\x80", ""};
+    const std::string words[] = {
+        "spawn", "on", "kill", "ping", "1.2", ".", "..", "99999999999999999999", "\x80", ""
+    };
     for (const auto& a : words)
         for (const auto& b : words)
             for (const auto& c : words)

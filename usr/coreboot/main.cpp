@@ -62,8 +62,12 @@ class CoreBoot {
         for (uint32_t core = 1; core < info_.core_count; ++core) {
             const auto started = share ? start(core, *share) : Result<>{fail(share.error())};
             if (started) continue;
-            log::error("core {} (APIC {}) cannot be started: {}: left out", core, apic_of(core),
-                       started.error());
+            log::error(
+                "core {} (APIC {}) cannot be started: {}: left out",
+                core,
+                apic_of(core),
+                started.error()
+            );
             left_out_[core] = true;
         }
         started_at_ = os::now();
@@ -80,8 +84,12 @@ class CoreBoot {
             else
                 leave_out(core);
         }
-        log::info("cores {} of {} are up after {} ms", up, info_.core_count,
-                  (os::now() - started_at_).ms());
+        log::info(
+            "cores {} of {} are up after {} ms",
+            up,
+            info_.core_count,
+            (os::now() - started_at_).ms()
+        );
         self_.stop(0);
         co_return {};
     }
@@ -103,9 +111,12 @@ class CoreBoot {
         const auto memory = TRY(memory_->state());
         const auto share = share_of(memory.total, info_.core_count);
         if (!share)
-            log::error("memory of {} MiB is too little for {} cores: {} MiB are needed",
-                       memory.total >> 20, info_.core_count,
-                       round_up(smallest_share * info_.core_count * 4 / 3, smallest_share) >> 20);
+            log::error(
+                "memory of {} MiB is too little for {} cores: {} MiB are needed",
+                memory.total >> 20,
+                info_.core_count,
+                round_up(smallest_share * info_.core_count * 4 / 3, smallest_share) >> 20
+            );
         return share;
     }
 
@@ -170,8 +181,12 @@ class CoreBoot {
     }
 
     void leave_out(uint32_t core) {
-        log::error("core {} (APIC {}) did not start within {} ms: left out", core, apic_of(core),
-                   patience.ms());
+        log::error(
+            "core {} (APIC {}) did not start within {} ms: left out",
+            core,
+            apic_of(core),
+            patience.ms()
+        );
         // It said that the core is still starting, so it knows the joint.
         (void)monitor_->joint_failed({{static_cast<uint8_t>(core)}});
     }

@@ -65,7 +65,8 @@ Command parse_spawn(std::string_view rest, unsigned core_count) {
     if (name.size() > abi::name_bytes)
         return problem("\"{}\" is too long for a name: at most 16 characters", name);
     const auto core = parse_number(where, 255);
-    if (!core) return problem("\"{}\" is no core: type a number from 0 to {}", where, core_count - 1);
+    if (!core)
+        return problem("\"{}\" is no core: type a number from 0 to {}", where, core_count - 1);
     if (*core >= core_count)
         return problem("there is no core {}: this machine has 0 to {}", *core, core_count - 1);
     const std::string_view arguments = trimmed(rest);
@@ -96,13 +97,16 @@ Command parse_kill(std::string_view rest, unsigned core_count) {
 
 template <class C>
 Command alone(std::string_view name, std::string_view rest) {
-    if (!trimmed(rest).empty()) return problem("{} takes nothing after it: type only {}", name, name);
+    if (!trimmed(rest).empty())
+        return problem("{} takes nothing after it: type only {}", name, name);
     return C{};
 }
 
 } // namespace
 
-std::span<const Usage> usages() { return all_usages; }
+std::span<const Usage> usages() {
+    return all_usages;
+}
 
 Command parse(std::string_view line, unsigned core_count) {
     std::string_view rest = trimmed(line);
