@@ -123,7 +123,7 @@ def drive_tcp_echo(guest, operations):
             s.recv(1)
 
 
-DRIVERS = {"udp_echo": drive_udp_echo, "http": drive_http, "tcp_echo": drive_tcp_echo}
+DRIVERS = {"udp-echo": drive_udp_echo, "http": drive_http, "tcp-echo": drive_tcp_echo}
 
 
 def run_host(service):
