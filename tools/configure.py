@@ -123,11 +123,11 @@ class Plan:
         if not os.path.exists("tools/gen.py"):
             return []
         tool = expand(["tools/gen.py", "tools/gen/**"])
-        for source in expand(["lib/interfaces/*.if", "tests/gen/*.if"]):
-            name = os.path.basename(source)[:-3]
+        found = expand(["lib/interfaces/*.if", "tests/gen/*.if"])
+        names = [os.path.basename(source)[:-3] for source in found]
+        for name, source in zip(names, found):
             outs = [f"{self.build}/gen/interfaces/{name}.hpp", f"{self.build}/gen/docs/{name}.md"]
             self.edge("gen", outs, [source], implicit=tool)
-        names = [os.path.basename(s)[:-3] for s in expand(["lib/interfaces/*.if", "tests/gen/*.if"])]
         self.phony("generated", [f"{self.build}/gen/interfaces/{n}.hpp" for n in names])
         return ["generated"]
 

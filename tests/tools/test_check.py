@@ -116,8 +116,12 @@ def test_an_include_cycle_is_found(tree):
 
 
 def test_a_folder_without_readme_is_found(tree):
-    tree({"net/a.hpp": "//\n", "tools/README.md": "", "tests/README.md": "", "docs/README.md": ""})
-    assert list(check.folders_have_a_readme()) == ["net: has no README.md"]
+    readmes = {f"{folder}/README.md": "" for folder in ("tools", "tests", "kernel", "lib")}
+    tree({**readmes, "net/a.hpp": "//\n", "lib/hw/b.hpp": "//\n", "kernel/deep/c.hpp": "//\n"})
+    assert list(check.folders_have_a_readme()) == [
+        "lib/hw: has no README.md",
+        "net: has no README.md",
+    ]
 
 
 def compile(tmp_path, text, *flags):
@@ -160,7 +164,8 @@ def test_vector_instructions_are_found(tmp_path, text, count):
 def test_globals_are_found_and_constants_are_not(tmp_path):
     text = "int counter = 3; const int table[] = {1, 2}; static int hidden; extern const int* p;"
     text += "int f(int i) { return counter + table[i] + hidden++ + (p == table); }"
-    assert sorted(check_image.writable_objects(compile(tmp_path, text))) == ["_ZL6hidden", "counter"]
+    found = check_image.writable_objects(compile(tmp_path, text))
+    assert sorted(found) == ["_ZL6hidden", "counter"]
 
 
 def test_a_static_constructor_is_found(tmp_path):
