@@ -245,9 +245,11 @@ def headers_begin_with_their_idea():
 
 def readme_of(folder):
     """The README that speaks for a folder: its own, or that of the room it is a part of."""
-    parent = os.path.dirname(folder)
-    near = [folder] if parent in ("", "lib", "usr", "drivers") else [folder, parent]
-    return next((f"{f}/README.md" for f in near if os.path.isfile(f"{f}/README.md")), None)
+    while folder and folder not in ("lib", "usr", "drivers"):
+        if os.path.isfile(f"{folder}/README.md"):
+            return f"{folder}/README.md"
+        folder = os.path.dirname(folder)
+    return None
 
 
 def folders_have_a_readme():

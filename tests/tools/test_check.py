@@ -29,7 +29,7 @@ def tree(tmp_path, monkeypatch):
     [
         ("kernel/a.hpp", "lib/base/result.hpp"),
         ("kernel/a.hpp", "kernel/b.hpp"),
-        ("cpudriver/x86_64/a.cpp", "cpudriver/core.hpp"),
+        ("cpudriver/x86_64/a.cpp", "cpudriver/first_domain.hpp"),
         ("cpudriver/x86_64/a.cpp", "cpudriver/x86_64/b.hpp"),
         ("cpudriver/a.cpp", "cpudriver/x86_64/b.hpp"),
         ("monitor/a.cpp", "lib/os/domain.hpp"),
