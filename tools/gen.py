@@ -31,8 +31,9 @@ def main():
             interface = language.parse(file.read_text(), str(file))
         except language.Error as error:
             sys.exit(f"{file}: {error}")
-        write_if_changed(arguments.out / "interfaces" / f"{interface.name}.hpp", cpp.header(interface))
-        write_if_changed(arguments.out / "docs" / f"{interface.name}.md", page.document(interface))
+        out, name = arguments.out, interface.name
+        write_if_changed(out / "interfaces" / f"{name}.hpp", cpp.header(interface))
+        write_if_changed(out / "docs" / f"{name}.md", page.document(interface))
 
 
 if __name__ == "__main__":

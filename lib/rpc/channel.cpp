@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
+
+#include "lib/rpc/codec.hpp"
 
 namespace rpc {
 
@@ -72,7 +73,7 @@ void Channel::take_line(const ump::Message& message) {
     // The lines of a message follow each other: the sender has one message under way at a time.
     if (assembled_ != 0 && tag != assembling_) return close(Err::protocol);
     if (assembly_.size() - assembled_ < line.size()) return close(Err::protocol);
-    std::memcpy(assembly_.data() + assembled_, line.data(), line.size());
+    std::ranges::copy(line, assembly_.begin() + assembled_);
     assembled_ += line.size();
     assembling_ = tag;
     if (more) return;
@@ -124,8 +125,7 @@ void Channel::settle_answer(uint16_t id, Bytes bytes) {
     const std::byte status = bytes[0];
     bytes = bytes.subspan(1);
     if (status != status_done) {
-        uint64_t chain{};
-        std::memcpy(&chain, bytes.data(), sizeof(chain));
+        const uint64_t chain = *peel<uint64_t>(bytes); // a line is longer than this
         // An error that is none would let the task go on without an answer.
         const Fault fault = Fault::from_raw(chain);
         return call->waiting_->wake(fault.top() == Err::none ? Fault{Err::protocol} : fault);
@@ -192,10 +192,9 @@ bool Channel::send_refusals() {
     size_t done = 0;
     for (; done < refusal_count_; ++done) {
         ump::Body body{};
-        const uint64_t chain = Fault{refusals_[done].why}.raw();
-        std::byte* const bytes = std::as_writable_bytes(std::span{body}).data();
-        bytes[0] = status_failed;
-        std::memcpy(bytes + 1, &chain, sizeof(chain));
+        Writer out{std::as_writable_bytes(std::span{body})};
+        out.put(std::to_integer<uint8_t>(status_failed));
+        out.put(Fault{refusals_[done].why});
         if (!endpoint_.try_send(make_tag(Kind::reply, refusals_[done].id), 0, body)) break;
     }
     for (size_t i = done; i < refusal_count_; ++i)

@@ -109,8 +109,7 @@ struct PairOptions {
 struct SamplePair : TestLoop {
     using Options = PairOptions;
 
-    explicit SamplePair(Options o = {})
-        : TestLoop{2 << 20}, wire{o.lines}, frames(o.frame_bytes) {
+    explicit SamplePair(Options o = {}) : TestLoop{2 << 20}, wire{o.lines}, frames(o.frame_bytes) {
         server_end = std::make_unique<rpc::Channel>(
             loop,
             rpc::Setup{

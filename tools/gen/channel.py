@@ -29,7 +29,10 @@ def _caller(m):
     parameters = cpp.parameters(m.arguments)
     if m.kind == "call":
         kind = f"rpc::CallOf<{_arguments_type(m)}, {_result_type(m)}>"
-        return f"{_doc(m)}    {kind} {m.name}({parameters}) {{\n        return {{channel_, {m.number}, {_initialised(m)}}};\n    }}\n"
+        return (
+            f"{_doc(m)}    {kind} {m.name}({parameters}) {{\n"
+            f"        return {{channel_, {m.number}, {_initialised(m)}}};\n    }}\n"
+        )
     return (
         f"{_doc(m)}    auto {m.name}({parameters}) {{\n"
         f"        return rpc::one_way(channel_, {m.number}, {_initialised(m)});\n    }}\n"
@@ -73,7 +76,8 @@ def _request_case(m):
     return (
         f"        case Number::{m.name}:\n"
         f"            return rpc::carry_out<{_arguments_type(m)}, {_result_type(m)}>(\n"
-        f"                channel, id, bytes, [&who = who_]({parameter}) {{ return who.{m.name}({argument}); }}\n"
+        f"                channel, id, bytes,\n"
+        f"                [&who = who_]({parameter}) {{ return who.{m.name}({argument}); }}\n"
         f"            );\n"
     )
 
@@ -89,13 +93,19 @@ def _message_case(m):
     )
 
 
+def _switch(cases):
+    if not cases:
+        return ""
+    return f"        switch (Number(number)) {{\n{cases}        default: break;\n        }}\n"
+
+
 def _side(name, concept, doc, calls, one_way):
     requests = "".join(_request_case(m) for m in calls)
     messages = "".join(_message_case(m) for m in one_way)
-    switch = f"        switch (Number(number)) {{\n{requests}        default: break;\n        }}\n" if requests else ""
+    switch = _switch(requests)
     arguments = "Bytes bytes" if requests else "Bytes"
     number = "uint8_t number" if requests else "uint8_t"
-    message_switch = f"        switch (Number(number)) {{\n{messages}        default: break;\n        }}\n" if messages else ""
+    message_switch = _switch(messages)
     message_bytes = "Bytes bytes" if "(bytes)" in messages else "Bytes"
     message_number = "uint16_t number" if messages else "uint16_t"
     return f"""/// {doc}
@@ -124,23 +134,28 @@ class {name} final : public rpc::Handler {{
 """
 
 
+CLIENT = "The asking side: `co_await client.x(...)`, `co_await result_of(client.x(...))`."
+SERVER = """\
+The answering side. Calls are tasks, several at a time; what only arrives is told at once, in
+/// order. `closed(rpc::Channel&, Err)`, if there is one, is told last; it may destroy the channel."""
+SERVER_SIDE = "Takes requests off a channel to a server."
+EVENTS = "What the server says unasked."
+LISTENER = "Who hears the server's events; also `closed`, as in Server."
+CLIENT_SIDE = "Takes events off a channel to a listener."
+
+
 def sides(interface):
     calls, sends, events = (interface.of_kind(k) for k in ("call", "send", "event"))
     from_client = interface.of_kind("call", "send")
     number = zlib.crc32(interface.name.encode())
-    parts = [f"constexpr rpc::Contract contract{{{number:#x}, version}};\n"]
-    parts.append(_sender("Client", "The asking side: `co_await client.x(...)`, `co_await result_of(client.x(...))`.", from_client))
-    parts.append(
-        _concept(
-            "Server",
-            "The answering side. Calls are tasks, several at a time; what only arrives is told at once, in order.\n"
-            "/// `closed(rpc::Channel&, Err)`, if there is one, is told last and may destroy the channel.",
-            from_client,
-        )
-    )
-    parts.append(_side("ServerSide", "Server", "Takes requests off a channel to a server.", calls, sends))
+    parts = [
+        f"constexpr rpc::Contract contract{{{number:#x}, version}};\n",
+        _sender("Client", CLIENT, from_client),
+        _concept("Server", SERVER, from_client),
+        _side("ServerSide", "Server", SERVER_SIDE, calls, sends),
+    ]
     if events:
-        parts.append(_sender("Events", "What the server says unasked.", events))
-        parts.append(_concept("Listener", "Who hears the server's events; also `closed`, as in Server.", events))
-        parts.append(_side("ClientSide", "Listener", "Takes events off a channel to a listener.", [], events))
+        parts.append(_sender("Events", EVENTS, events))
+        parts.append(_concept("Listener", LISTENER, events))
+        parts.append(_side("ClientSide", "Listener", CLIENT_SIDE, [], events))
     return "\n".join(parts)

@@ -3,10 +3,13 @@ from gen import channel, local
 
 
 def _struct(name, arguments):
-    fields = "".join(f"    {a.cpp} {a.name}{'{Err::none}' if a.cpp == 'Fault' else '{}'};\n" for a in arguments)
+    fields = "".join(
+        f"    {a.cpp} {a.name}{'{Err::none}' if a.cpp == 'Fault' else '{}'};\n" for a in arguments
+    )
     size = " + ".join(str(a.bytes) for a in arguments if not a.is_cap) or "0"
     return (
-        f"struct {name} {{\n{fields}\n    static constexpr size_t wire_bytes = {size};   // at most\n"
+        f"struct {name} {{\n{fields}\n"
+        f"    static constexpr size_t wire_bytes = {size};   // at most\n"
         f"{_encode(arguments)}{_decode(name, arguments)}}};\n"
     )
 
@@ -19,12 +22,15 @@ def _encode(arguments):
 
 def _decode(name, arguments):
     gets = "".join(
-        f"        in.get(value.{a.name}{f', {a.enum_count}' if a.enum_count else ''});\n" for a in arguments if not a.is_cap
+        f"        in.get(value.{a.name}{f', {a.enum_count}' if a.enum_count else ''});\n"
+        for a in arguments
+        if not a.is_cap
     )
     if not gets:
         return f"\n    static Result<{name}> decode(Bytes) {{ return {name}{{}}; }}\n"
     return (
-        f"\n    static Result<{name}> decode(Bytes bytes) {{\n        rpc::Reader in{{bytes}};\n        {name} value;\n{gets}"
+        f"\n    static Result<{name}> decode(Bytes bytes) {{\n"
+        f"        rpc::Reader in{{bytes}};\n        {name} value;\n{gets}"
         f"        if (!in.ok()) return fail(Err::malformed);\n        return value;\n    }}\n"
     )
 
@@ -77,11 +83,9 @@ constexpr std::array<std::string_view, {len(interface.messages)}> message_names 
 
 def parameters(arguments):
     """As a C++ parameter list: small things by value."""
-    return ", ".join(f"const {a.cpp}& {a.name}" if a.by_reference else f"{a.cpp} {a.name}" for a in arguments)
-
-
-def initialiser(m):
-    return f"{m.type_name}Arguments{{{', '.join(a.name for a in m.arguments)}}}"
+    return ", ".join(
+        f"const {a.cpp}& {a.name}" if a.by_reference else f"{a.cpp} {a.name}" for a in arguments
+    )
 
 
 def result_type(m):

@@ -143,7 +143,8 @@ def parse(text, where="interface"):
     doc = _doc(children)
     tokens = [c for c in children if isinstance(c, lark.Token) and c.type != "DOC"]
     name, title, version = str(tokens[0]), str(tokens[1])[1:-1], int(tokens[2])
-    transport = next((str(c.children[0]) for c in children if getattr(c, "data", "") == "transport"), "channel")
+    named = [str(c.children[0]) for c in children if getattr(c, "data", "") == "transport"]
+    transport = named[0] if named else "channel"
     if transport not in ("channel", "local"):
         raise Error(f"there is no transport {transport}; local or channel")
     local = transport == "local"
@@ -171,6 +172,8 @@ def _add_item(interface, tree, doc, local):
         if not re.fullmatch(r"[a-z][a-z_0-9]*", name):
             raise Error(f"{name}: names of messages are lower case")
         arguments = _arguments(tree.children[1], interface.enums, name, local)
-        results = _arguments(tree.children[2], interface.enums, name, local) if tree.data == "call" else []
+        results = []
+        if tree.data == "call":
+            results = _arguments(tree.children[2], interface.enums, name, local)
         number = len(interface.messages) + 1
         interface.messages.append(Message(str(tree.data), name, number, doc, arguments, results))

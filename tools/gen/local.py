@@ -16,7 +16,8 @@ def _client_call(m):
     text += f"    Result<{cpp.result_type(m)}> {m.name}({cpp.parameters(m.arguments)}) {{\n"
     text += f"        rpc::LocalMessage message;\n        message.words[0] = {m.number};\n"
     if m.arguments:
-        text += f"        const {cpp.initialiser(m)[:cpp.initialiser(m).index('{')]} arguments{{{', '.join(a.name for a in m.arguments)}}};\n"
+        names = ", ".join(a.name for a in m.arguments)
+        text += f"        const {m.type_name}Arguments arguments{{{names}}};\n"
         text += "        rpc::Writer out{message.arguments()};\n        arguments.encode(out);\n"
         if _cap(m.arguments):
             text += f"        message.cap = arguments.{_cap(m.arguments)};\n"
@@ -44,14 +45,17 @@ def _serve(m):
         text += "        if (in.cap != abi::null_slot) server.discard(in.cap);\n"
     if m.arguments:
         text += f"        auto arguments = {m.type_name}Arguments::decode(in.arguments());\n"
-        discard = "{\n            if (in.cap != abi::null_slot) server.discard(in.cap);\n            return rpc::refusal(arguments.error());\n        }" if cap else "return rpc::refusal(arguments.error());"
-        text += f"        if (!arguments) {discard}\n"
+        text += "        if (!arguments) {\n"
+        if cap:
+            text += "            if (in.cap != abi::null_slot) server.discard(in.cap);\n"
+        text += "            return rpc::refusal(arguments.error());\n        }\n"
         argument = ", *arguments"
     if cap:
         text += "        if (in.cap == abi::null_slot) return rpc::refusal(Err::cap_empty);\n"
         text += f"        arguments->{cap} = in.cap;\n"
     text += f"        const auto result = server.{m.name}(badge{argument});\n"
-    text += "        if (!result) return rpc::refusal(result.error());\n        rpc::LocalMessage reply;\n"
+    text += "        if (!result) return rpc::refusal(result.error());\n"
+    text += "        rpc::LocalMessage reply;\n"
     if m.results:
         text += "        rpc::Writer out{reply.arguments()};\n        result->encode(out);\n"
     if _cap(m.results):
@@ -63,7 +67,8 @@ def sides(interface):
     calls = "\n".join(_client_call(m) for m in interface.messages)
     requirements = "".join(_requirement(m) for m in interface.messages)
     cases = "".join(_serve(m) for m in interface.messages)
-    return f"""/// The asking side. Capabilities in arguments are copied; what comes back is the caller's.
+    return f"""\
+/// The asking side. Capabilities in arguments are copied; what comes back is the caller's.
 class Client {{
   public:
     explicit Client(rpc::LocalEndpoint& endpoint) : endpoint_{{endpoint}} {{}}
@@ -73,8 +78,9 @@ class Client {{
     rpc::LocalEndpoint& endpoint_;
 }};
 
-/// The answering side. A capability in the arguments is the server's to keep or delete, also when it
-/// answers with an error; one in a result is given away. `discard` deletes what nobody asked for.
+/// The answering side. A capability in the arguments is the server's to keep or delete, also when
+/// it answers with an error; one in a result is given away. `discard` deletes what nobody asked
+/// for.
 template <class S>
 concept Server = requires(S& s, uint64_t badge, abi::CapSlot slot) {{
 {requirements}    s.discard(slot);

@@ -8,8 +8,10 @@ def _list(arguments):
 def document(interface):
     """Markdown text."""
     kind = "local calls" if interface.local else "a channel"
-    lines = [f"# {interface.name}: {interface.title}", "", f"Version {interface.version}, over {kind}. {interface.doc}".rstrip(), ""]
-    lines += ["```mermaid", "sequenceDiagram", "  participant C as client", f"  participant S as {interface.name}"]
+    about = f"Version {interface.version}, over {kind}. {interface.doc}".rstrip()
+    lines = [f"# {interface.name}: {interface.title}", "", about, "", "```mermaid"]
+    lines += ["sequenceDiagram", "  participant C as client"]
+    lines += [f"  participant S as {interface.name}"]
     for m in interface.messages:
         arrow = "S-->>C" if m.kind == "event" else "C->>S"
         lines.append(f"  {arrow}: {m.name}({', '.join(a.name for a in m.arguments)})")
@@ -19,9 +21,12 @@ def document(interface):
     for name, value, doc in interface.constants:
         lines += [f"- `{name}` = {value}. {doc}".rstrip()]
     for name, (words, doc) in interface.enums.items():
-        lines += [f"- `{name}`: {', '.join(f'`{w}` {i}' for i, w in enumerate(words))}. {doc}".rstrip()]
-    lines += ["", "| number | kind | name | takes | gives | |", "| --- | --- | --- | --- | --- | --- |"]
+        numbered = ", ".join(f"`{w}` {i}" for i, w in enumerate(words))
+        lines += [f"- `{name}`: {numbered}. {doc}".rstrip()]
+    lines += ["", "| number | kind | name | takes | gives | |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
     for m in interface.messages:
         gives = _list(m.results) if m.kind == "call" else ""
-        lines.append(f"| {m.number} | {m.kind} | `{m.name}` | {_list(m.arguments)} | {gives} | {m.doc} |")
+        about = f"{m.number} | {m.kind} | `{m.name}` | {_list(m.arguments)} | {gives}"
+        lines.append(f"| {about} | {m.doc} |")
     return "\n".join(lines) + "\n"
