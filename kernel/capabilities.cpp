@@ -45,16 +45,6 @@ Result<> check_sizes(const Slot& source, Kind kind, uint64_t offset, uint64_t by
 
 } // namespace
 
-Result<Slot*> Core::find(const Dispatcher& d, uint64_t slot) const {
-    const uint64_t leaf = slot / abi::cnode_slots;
-    if (leaf >= abi::cnode_slots) return fail(Err::cap_invalid);
-    const Slot& in_root = d.cspace->slot[leaf];
-    if (in_root.kind != Kind::cnode) return fail(Err::cap_invalid);
-    Slot& found = cnode(in_root).slot[slot % abi::cnode_slots];
-    if (found.empty() || slot == abi::null_slot.raw) return fail(Err::cap_empty);
-    return &found;
-}
-
 Result<Slot*> Core::find_changeable(const Dispatcher& d, uint64_t slot) const {
     Slot* const found = TRY(find(d, slot));
     if (!d.cspace->slot[slot / abi::cnode_slots].rights.has(abi::write)) {
@@ -70,14 +60,6 @@ Result<Slot*> Core::place(Slot& cnode_capability, uint64_t index) const {
     Slot& slot = cnode(cnode_capability).slot[index];
     if (!slot.empty()) return fail(Err::slot_occupied);
     return &slot;
-}
-
-CNode& Core::cnode(const Slot& capability) const {
-    return *at<CNode>(capability.base);
-}
-
-Dispatcher& Core::dispatcher(const Slot& capability) const {
-    return *at<Dispatcher>(capability.base);
 }
 
 Result<> Core::insert_root(Slot& into, const Root& root) {

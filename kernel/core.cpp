@@ -11,15 +11,6 @@ Core::Core(Machine& machine, const Config& config)
     : machine_{machine}, config_{config}, window_{std::bit_cast<uintptr_t>(config.window)},
       switched_at_{machine.now()} {}
 
-Dispatcher* Core::schedule() {
-    Dispatcher* const next = scheduler_.top();
-    if (next == current_ && next != nullptr) [[likely]] {
-        return next;
-    }
-    switch_to(next);
-    return next;
-}
-
 void Core::switch_to(Dispatcher* next) {
     const Instant now = machine_.now();
     const Duration passed = now - switched_at_;

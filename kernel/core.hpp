@@ -82,8 +82,15 @@ class Core {
     void on_device_or_ipi_vector(uint8_t vector);
     /// Of the current dispatcher in ring 3. `address` is CR2 for a page fault.
     void on_fault(uint64_t vector, uint64_t code, uint64_t address);
+
     /// Who runs now; it becomes current(). nullptr: nobody, halt.
-    Dispatcher* schedule();
+    Dispatcher* schedule() {
+        Dispatcher* const next = scheduler_.top();
+        if (next != current_ || next == nullptr) [[unlikely]]
+            switch_to(next);
+        return next;
+    }
+
     /// When on_timer() must be called at the latest.
     std::optional<Instant> next_deadline() const;
 
@@ -92,8 +99,12 @@ class Core {
     CNode& boot_cnode() { return boot_; }
 
     /// The slots of a CNode capability.
-    CNode& cnode(const Slot& capability) const;
-    Dispatcher& dispatcher(const Slot& capability) const;
+    CNode& cnode(const Slot& capability) const { return *at<CNode>(capability.base); }
+
+    Dispatcher& dispatcher(const Slot& capability) const {
+        return *at<Dispatcher>(capability.base);
+    }
+
     Result<> insert_root(Slot& into, const Root& root);
     /// `into`: one slot for each new object, all empty.
     Result<> retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span<Slot> into);
@@ -139,7 +150,16 @@ class Core {
     }
 
     // capability space (capabilities.cpp)
-    Result<Slot*> find(const Dispatcher& d, uint64_t slot) const;
+    Result<Slot*> find(const Dispatcher& d, uint64_t slot) const {
+        const uint64_t leaf = slot / abi::cnode_slots;
+        if (leaf >= abi::cnode_slots) return fail(Err::cap_invalid);
+        const Slot& in_root = d.cspace->slot[leaf];
+        if (in_root.kind != Kind::cnode) return fail(Err::cap_invalid);
+        Slot& found = cnode(in_root).slot[slot % abi::cnode_slots];
+        if (found.empty() || slot == abi::null_slot.raw) return fail(Err::cap_empty);
+        return &found;
+    }
+
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
     Result<Slot*> place(Slot& cnode_capability, uint64_t index) const;
     Result<> check_copy(const Slot& source, const Slot& into, Rights rights) const;

@@ -61,16 +61,18 @@ class Scheduler {
         d.deadline = deadline;
         d.deadline_set = true;
         later_.insert(d, [&](const Dispatcher& there) { return deadline < there.deadline; });
+        if (earliest_ == nullptr || deadline < earliest_->deadline) earliest_ = &d;
     }
 
     void forget_deadline(Dispatcher& d) {
         if (!d.deadline_set) return;
+        if (earliest_ == &d) earliest_ = Tree<Dispatcher, LaterLinks>::next(d);
         later_.erase(d);
         d.deadline_set = false;
     }
 
     /// Who has the earliest deadline, or nullptr.
-    Dispatcher* earliest() const { return later_.first(); }
+    Dispatcher* earliest() const { return earliest_; }
 
   private:
     using Ready = List<Dispatcher, &Dispatcher::ready_hook>;
@@ -82,6 +84,7 @@ class Scheduler {
     std::array<Ready, priorities> ready_;
     uint32_t bitmap_{};
     Tree<Dispatcher, LaterLinks> later_;
+    Dispatcher* earliest_{}; // its first
 };
 
 } // namespace kernel
