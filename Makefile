@@ -18,7 +18,7 @@ image: configure
 	@$(NINJA) image
 
 run: configure
-	@$(NINJA) --quiet image
+	@$(NINJA) image
 	@exec $(PYTHON) tools/run.py
 
 test: setup

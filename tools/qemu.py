@@ -60,7 +60,7 @@ def network(run, tap):
     return ["-netdev", backend, "-device", f"{run.nic},netdev=net0,mac={MAC},romfile="]
 
 
-def serial(run, rundir):
+def serial(run, rundir, stdout):
     """A terminal with Ctrl-A X, or a socket that may be connected to while a file gets all."""
     if not run.headless:
         log = f",logfile={comma(run.values['SERIAL'])}" if run.values["SERIAL"] else ""
@@ -70,7 +70,7 @@ def serial(run, rundir):
         ]  # fmt: skip
     log = f"logfile={comma(run.values['SERIAL'])}"
     if not run.values["SERIAL"]:
-        log = "logfile=/dev/stdout,logappend=on"
+        log = f"logfile={stdout},logappend=on"
     path = comma(os.path.join(rundir, "serial"))
     return [
         "-chardev", f"socket,id=serial0,path={path},server=on,wait=off,{log}",
@@ -83,7 +83,7 @@ def comma(text):
     return text.replace(",", ",,")
 
 
-def command(run, iso, rundir, khz, tap="", control=None):
+def command(run, iso, rundir, khz, tap="", control=None, stdout="/dev/stdout"):
     """The whole argument list; `control` is an open file descriptor for our own QMP."""
     extra = shlex.split(run.values["QEMU_ARGS"])
     words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
@@ -97,7 +97,7 @@ def command(run, iso, rundir, khz, tap="", control=None):
     words += ["-cdrom", iso, "-boot", "d"]
     line = guest_line(run, khz)
     words += ["-fw_cfg", f"name=opt/skerry/cmdline,string={comma(line)}"]
-    words += serial(run, rundir)
+    words += serial(run, rundir, stdout)
     words += ["-qmp", f"unix:{comma(os.path.join(rundir, 'qmp'))},server=on,wait=off"]
     if control is not None:
         words += ["-S", "-chardev", f"socket,id=control,fd={control}"]

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -161,6 +162,19 @@ def make_rundir(run, janitor):
     return rundir
 
 
+def openable_stdout():
+    """A path under which QEMU can open our standard output, and the descriptor it needs for that.
+
+    A socket cannot be opened by name; `cat` then carries the bytes over.
+    """
+    if not stat.S_ISSOCK(os.fstat(1).st_mode):
+        return "/dev/stdout", []
+    carrier = subprocess.Popen(
+        ["cat"], stdin=subprocess.PIPE, preexec_fn=lambda: die_with_parent(signal.SIGKILL)
+    )
+    return f"/dev/fd/{carrier.stdin.fileno()}", [carrier.stdin.fileno()]
+
+
 def supervise(run, iso, build):
     janitor = Janitor()
     atexit.register(janitor.finish)
@@ -168,11 +182,12 @@ def supervise(run, iso, build):
     rundir = make_rundir(run, janitor)
     tap, prefix = prepare_network(run, janitor)
     ours, theirs = socket.socketpair()
-    words = qemu.command(run, iso, rundir, qemu.tsc_khz(build), tap, theirs.fileno())
+    stdout, more = openable_stdout()
+    words = qemu.command(run, iso, rundir, qemu.tsc_khz(build), tap, theirs.fileno(), stdout)
     keep_terminal()
     process = subprocess.Popen(
         prefix + words,
-        pass_fds=[theirs.fileno()],
+        pass_fds=[theirs.fileno(), *more],
         stdin=subprocess.DEVNULL if run.headless else None,
         preexec_fn=lambda: die_with_parent(signal.SIGKILL),
     )

@@ -2,6 +2,7 @@
 import os
 import select
 import signal
+import socket
 import subprocess
 import urllib.parse
 
@@ -80,6 +81,27 @@ def test_end_of_input_is_no_end(stub_iso):
         guest.expect(HELLO)
         guest.send("still here", end="")
         guest.expect("still here")
+
+
+@pytest.mark.parametrize("kind", ["file", "socket"])
+def test_serial_goes_wherever_standard_output_goes(stub_iso, tmp_path, kind):
+    near, far = socket.socketpair()
+    with open(tmp_path / "out.txt", "w") as out:
+        process = subprocess.Popen(
+            [RUN, f"ISO={stub_iso}", "HEADLESS=1", "CORES=1", f"RUNDIR={tmp_path}/run"],
+            stdout=out if kind == "file" else far, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        far.close()
+        text = ""
+        while HELLO not in text:
+            if kind == "socket":
+                text += near.recv(4096).decode()
+            else:
+                text = (tmp_path / "out.txt").read_text()
+                assert process.poll() is None
+        process.terminate()
+        process.wait(20)
+    assert text.startswith("http://127.0.0.1:")
 
 
 def test_control_a_x_leaves(stub_iso):
