@@ -41,8 +41,9 @@ struct WindowPart {
 /// Where the driver's registers lie in [begin, end), the physical addresses we may give away.
 ///   errors   not_found (the function has no such memory window), range_bounds (it lies
 ///            elsewhere), misaligned (it shares a page with something else)
-constexpr Result<WindowPart>
-registers_of(const hw::PciFunction& function, const DriverEntry& driver, uint64_t begin, uint64_t end) {
+constexpr Result<WindowPart> registers_of(
+    const hw::PciFunction& function, const DriverEntry& driver, uint64_t begin, uint64_t end
+) {
     const hw::PciBar& bar = function.bars[driver.window];
     if (!bar.is_memory() || bar.bytes == 0) return fail(Err::not_found);
     if (bar.base < begin || bar.base > end || bar.bytes > end - bar.base)

@@ -32,6 +32,9 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell {
 
     rpc::Channel& channel() { return *channel_; }
 
+    /// What rings the peer, for whoever routes an interrupt straight to it.
+    CapSlot bell() const { return bell_.slot(); }
+
     /// Memory that both sides see; data goes there and its place by message.
     MutableBytes bulk() const { return view_.span().subspan(bulk_offset); }
 

@@ -43,17 +43,15 @@ class TextTable {
 
     size_t rows() const { return cells_ / columns_; }
 
-    /// Calls `line(text)` for each line, the heading first.
-    template <class Line>
-    void print(Line&& line) const {
-        std::array<char, 240> out;
-        for (size_t row = 0; row < rows(); ++row) {
-            TextWriter writer{out};
-            for (size_t column = 0; column < columns_; ++column)
-                put(writer, row, column);
-            line(writer.text());
-        }
-        if (full_) line("(there is more than this table can hold)");
+    /// Lines to show: the heading, the rows, and one more if not everything fitted.
+    size_t lines() const { return rows() + (full_ ? 1 : 0); }
+
+    std::string_view line(size_t index, std::span<char> out) const {
+        if (index >= rows()) return "(there is more than this table can hold)";
+        TextWriter writer{out};
+        for (size_t column = 0; column < columns_; ++column)
+            put(writer, index, column);
+        return writer.text();
     }
 
   private:

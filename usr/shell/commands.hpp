@@ -1,0 +1,65 @@
+// What each command does: it asks services and prints what they say. Every command is a task, so
+// Ctrl-C ends it wherever it waits.
+#pragma once
+
+#include <array>
+
+#include "interfaces/monitor.hpp"
+#include "interfaces/netctl.hpp"
+#include "interfaces/spawn.hpp"
+#include "lib/os/local.hpp"
+#include "usr/shell/command.hpp"
+#include "usr/shell/table.hpp"
+#include "usr/shell/terminal.hpp"
+
+namespace shell {
+
+class Commands {
+  public:
+    Commands(os::Domain& self, Terminal& terminal)
+        : self_{self}, terminal_{terminal}, monitor_{abi::slot_at(0, abi::slot::monitor)},
+          netctl_{self} {}
+
+    /// Errors that end a command are the caller's to show.
+    async::Task<> run(Command command);
+
+  private:
+    template <class... Args>
+    async::Task<> say(Format<Args...> text, const Args&... args) {
+        // Formatted before the task starts: arguments need not live as long as it.
+        return terminal_.say(format_to(line_, text, args...));
+    }
+
+    async::Task<> help();
+    async::Task<> ps();
+    async::Task<> cores();
+    async::Task<> names();
+    async::Task<> ifconfig();
+    async::Task<> netstat();
+    async::Task<> connections(interfaces::netctl::Client& net);
+    async::Task<> neighbours(interfaces::netctl::Client& net);
+    async::Task<> counters(interfaces::netctl::Client& net);
+    async::Task<> ping(Ping target);
+    async::Task<> log();
+    async::Task<> halt();
+    async::Task<> spawn(Spawn what);
+    async::Task<> kill(KillById target);
+    async::Task<> kill_by_name(std::string_view name);
+
+    async::Task<> print_table();
+    async::Task<> add_domains(uint32_t core, interfaces::spawn::Client& spawner);
+    async::Task<interfaces::spawn::Client> spawner_of(uint32_t core);
+    async::Task<interfaces::netctl::Client> net();
+    bool is_up(uint32_t core);
+
+    os::Domain& self_;
+    Terminal& terminal_;
+    os::LocalClient<interfaces::monitor::Client> monitor_;
+    os::Binding netctl_;
+    // Bindings stay: memory that was lent to another core does not come back.
+    std::array<os::Binding*, 256> spawners_{};
+    std::optional<TextTable> table_;
+    std::array<char, 240> line_{};
+};
+
+} // namespace shell
