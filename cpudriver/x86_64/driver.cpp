@@ -54,11 +54,16 @@ constinit ExtendedState extended;
 constinit bool has_fsgsbase = false;
 constinit kernel::Dispatcher* loaded = nullptr; // whose registers are in the CPU
 
+constinit bool bases_live = false; // and whose FS and GS bases may be newer there
+
 /// FS and GS bases are the program's own to change where the CPU lets it; else only `resume` does.
-void save_bases(abi::SaveArea& into) {
+/// They are fetched when somebody may look at them: not at every system call.
+void fetch_bases() {
+    if (!bases_live) return;
+    bases_live = false;
     if (!has_fsgsbase) return;
-    into.fs_base = read_fs_base();
-    into.gs_base = read_gs_base();
+    loaded->registers.fs_base = read_fs_base();
+    loaded->registers.gs_base = read_gs_base();
 }
 
 void load_bases(const abi::SaveArea& from) {
@@ -74,6 +79,7 @@ void load_bases(const abi::SaveArea& from) {
 
 /// `loaded` may have been deleted in this very call; its memory is not anything else yet.
 void change_to(kernel::Dispatcher& next) {
+    fetch_bases();
     if (loaded != nullptr) extended.save(loaded->extended());
     if (next.extended_fresh) {
         extended.make_fresh(next.extended());
@@ -84,11 +90,6 @@ void change_to(kernel::Dispatcher& next) {
     loaded = &next;
     cpu_current_registers = &next.registers;
 }
-
-/// Bases that the kernel may have changed (`resume`), as they were when it was entered.
-struct Bases {
-    uint64_t fs, gs;
-};
 
 #ifdef PLANTED_SHARED_COUNTER
 // What `make check-isolation` must catch: a word in low memory that every CPU driver writes.
@@ -108,28 +109,14 @@ void plant() {}
 void count() {}
 #endif
 
-abi::SaveArea* leave(Bases entered) {
+abi::SaveArea* leave() {
     kernel::Dispatcher* const next = core->schedule();
     alarm->set(core->next_deadline());
     if (next == nullptr) return nullptr;
-    abi::SaveArea& registers = next->registers;
-    if (next != loaded) {
-        change_to(*next);
-        load_bases(registers);
-    } else if (registers.fs_base != entered.fs || registers.gs_base != entered.gs) {
-        load_bases(registers);
-    }
-    return &registers;
-}
-
-Bases enter() {
-    save_bases(loaded->registers);
-    return {loaded->registers.fs_base, loaded->registers.gs_base};
-}
-
-Bases idle_bases() {
-    return loaded != nullptr ? Bases{loaded->registers.fs_base, loaded->registers.gs_base}
-                             : Bases{};
+    if (next != loaded) change_to(*next);
+    if (!bases_live) load_bases(next->registers);
+    bases_live = true;
+    return &next->registers;
 }
 
 void handle_vector(uint64_t vector) {
@@ -228,27 +215,27 @@ using namespace cpu;
 
 abi::SaveArea* cpu_start(uint64_t boot_info) {
     start(phys(boot_info));
-    return leave({});
+    return leave();
 }
 
 abi::SaveArea* cpu_handle_system_call() {
     count();
-    const Bases entered = enter();
+    if (loaded->registers.rax == std::to_underlying(abi::Op::resume)) fetch_bases();
     core->invoke();
-    return leave(entered);
+    return leave();
 }
 
 abi::SaveArea* cpu_handle_interrupt(uint64_t vector, uint64_t code) {
-    const Bases entered = enter();
+    fetch_bases();
     if (is_fault(vector))
         core->on_fault(vector, code, vector == 14 ? read_cr2() : 0);
     else
         handle_vector(vector);
-    return leave(entered);
+    return leave();
 }
 
 abi::SaveArea* cpu_handle_idle_interrupt(uint64_t vector) {
     if (is_fault(vector)) panic("exception {} while idle", vector);
     handle_vector(vector);
-    return leave(idle_bases());
+    return leave();
 }

@@ -109,7 +109,7 @@ void Paging::map_window(const abi::BootInfo& info) {
 }
 
 Paging::Table& Paging::window_directory(uint64_t at) {
-    INVARIANT(at >> 39 == 0, "RAM above 512 GiB is left out by the boot program");
+    INVARIANT(at >> 38 == 0, "RAM above 256 GiB is left out by the boot program");
     return next(*window_pointers_, index_of(at, 3));
 }
 

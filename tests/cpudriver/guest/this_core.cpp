@@ -89,6 +89,18 @@ void test_faults() {
     expect_fault([&] { return guest_try_break(); }, 3, nullptr, "breakpoint");
 }
 
+bool has_fsgsbase() {
+    uint32_t a = 7, b, c = 0, d;
+    asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return (b & 1) != 0;
+}
+
+uint64_t exchange_fs_base(uint64_t value) {
+    uint64_t old;
+    asm volatile("rdfsbase %0\n\twrfsbase %1" : "=&r"(old) : "r"(value));
+    return old;
+}
+
 [[noreturn]] void echo_server(uint64_t) {
     const os::Dispatcher me{{{static_cast<uint32_t>(counter)}}};
     constexpr os::Place nowhere{{{abi::slot::leaf}}, abi::slot::receive};
@@ -101,11 +113,28 @@ void test_faults() {
                          "movdqa %%xmm0, %%xmm7\n\tmovdqa %%xmm0, %%xmm15" ::
                              : "xmm0", "xmm1", "xmm7", "xmm15");
             words.word[0] = arrival->words[0] + 1;
+            if (has_fsgsbase()) words.word[1] = exchange_fs_base(arrival->words[1]);
             words.word[5] = arrival->badge;
         }
         counter = counter + 1;
         arrival = me.reply_wait(words);
     }
+}
+
+/// Ours stays ours, and the server finds its own again.
+void test_fs_base(os::Endpoint server) {
+    if (!has_fsgsbase()) return;
+    bool kept = true;
+    uint64_t before = 0;
+    for (uint64_t i = 1; i < 10; ++i) {
+        (void)exchange_fs_base(i);
+        const auto answer = server.call({.word = {0, 100 + i, 0, 0, 0, 0}});
+        kept = kept && answer && answer->word[1] == before && exchange_fs_base(i) == i;
+        (void)sleep_until(now() + microseconds(50));
+        kept = kept && exchange_fs_base(i) == i;
+        before = 100 + i;
+    }
+    check(kept, "FS base over calls and sleep");
 }
 
 void test_two_dispatchers() {
@@ -120,6 +149,7 @@ void test_two_dispatchers() {
     for (uint64_t seed = 1; seed < 100; ++seed)
         kept = kept && guest_call_keeps_sse(seed * 0x1'0000'0001, endpoint.raw);
     check(kept, "SSE registers over calls");
+    test_fs_base({{endpoint}});
     constexpr uint64_t times = 1000;
     const uint64_t begin = os::read_tsc();
     for (uint64_t i = 0; i < times; ++i)
