@@ -87,6 +87,22 @@ class FramePool {
     size_t used_{};
 };
 
+/// The number that follows a request from domain to domain, so that a trace shows causes; a task
+/// has that of the task (or message) that made it. 0: none.
+inline constinit uint16_t current_flow = 0;
+
+class UseFlow {
+  public:
+    explicit UseFlow(uint16_t flow) : before_{current_flow} { current_flow = flow; }
+
+    UseFlow(const UseFlow&) = delete;
+
+    ~UseFlow() { current_flow = before_; }
+
+  private:
+    uint16_t before_;
+};
+
 /// Tasks that are made while this lives take their frames from `pool`.
 class UsePool {
   public:

@@ -72,6 +72,7 @@ class Promise {
     Link* link{};
     std::coroutine_handle<> self{};
     FramePool* pool{FramePool::current};
+    uint16_t flow{current_flow};
 
     /// Null is an answer: see get_return_object_on_allocation_failure.
     static void* operator new(size_t bytes) noexcept {
@@ -281,6 +282,7 @@ class Job : private ResultLink<void> {
         waiter = std::noop_coroutine();
         task_.promise().link = this;
         const UsePool scope{task_.promise().pool};
+        const UseFlow flow{task_.promise().flow};
         task_.resume();
         return {};
     }

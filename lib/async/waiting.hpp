@@ -43,6 +43,7 @@ class Waiting : public Timer {
 
     void run() {
         const UsePool scope{promise_->pool};
+        const UseFlow flow{promise_->flow};
         if (error_ && propagates_)
             promise_->unwind(*error_).resume();
         else

@@ -68,6 +68,7 @@ void Channel::greet(const ump::Message& message) {
 void Channel::take_line(const ump::Message& message) {
     const uint16_t tag = message.tag & static_cast<uint16_t>(~more_follows);
     const bool more = (message.tag & more_follows) != 0;
+    const async::UseFlow flow{message.flow};
     const Bytes line = std::as_bytes(std::span{message.body});
     if (assembled_ == 0 && !more) return dispatch(tag, line);
     // The lines of a message follow each other: the sender has one message under way at a time.
@@ -176,7 +177,7 @@ bool Channel::send_line(const Outgoing& out, bool blank) {
     }
     const bool more = out.lines_sent_ + 1 < lines;
     const auto tag = static_cast<uint16_t>(out.tag_ | (more ? more_follows : 0));
-    return endpoint_.try_send(tag, 0, body).has_value();
+    return endpoint_.try_send(tag, out.flow_, body).has_value();
 }
 
 /// False when credit ran out first.

@@ -76,6 +76,7 @@ class Outgoing {
 
     Channel* channel_;
     uint16_t tag_;
+    uint16_t flow_{async::current_flow};
     Bytes bytes_;
     uint32_t lines_sent_{};
     bool waits_for_answer_{};

@@ -18,6 +18,11 @@ struct MemoryServer {
         return memory::AllocateResult{abi::CapSlot{{77}}};
     }
 
+    Result<memory::AllocateDirtyResult>
+    allocate_dirty(uint64_t, const memory::AllocateDirtyArguments&) {
+        return fail(Err::no_memory);
+    }
+
     Result<> release(uint64_t, const memory::ReleaseArguments& a) {
         released.push_back(a.ram.raw);
         return {};
@@ -81,7 +86,7 @@ TEST_F(LocalCall, RefusesACallWithoutItsCapability) {
 
 TEST_F(LocalCall, DiscardsACapabilityNobodyAskedFor) {
     rpc::LocalMessage message;
-    message.words[0] = 3; // state
+    message.words[0] = uint64_t(memory::Number::state);
     message.cap = abi::CapSlot{{40}};
     EXPECT_EQ(memory::serve(server, 1, message).words[0], 0u);
     message.words[0] = 99;

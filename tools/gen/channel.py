@@ -137,7 +137,8 @@ class {name} final : public rpc::Handler {{
 CLIENT = "The asking side: `co_await client.x(...)`, `co_await result_of(client.x(...))`."
 SERVER = """\
 The answering side. Calls are tasks, several at a time; what only arrives is told at once, in
-/// order. `closed(rpc::Channel&, Err)`, if there is one, is told last; it may destroy the channel."""
+/// order. `closed(rpc::Channel&, Err)`, if there is one, is told last; it may destroy the
+/// channel."""
 SERVER_SIDE = "Takes requests off a channel to a server."
 EVENTS = "What the server says unasked."
 LISTENER = "Who hears the server's events; also `closed`, as in Server."
