@@ -292,8 +292,8 @@ Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes opti
     wire::Tcp tcp{
         .source = header.from.port.number(),
         .destination = header.to.port.number(),
-        .sequence = header.sequence.value(),
-        .acknowledgement = header.acknowledgement.value(),
+        .sequence = header.sequence.number(),
+        .acknowledgement = header.acknowledgement.number(),
         .offset = uint8_t((sizeof(wire::Tcp) + options.size()) / 4 << 4),
         .flags = header.flags,
         .window = header.window,

@@ -11,7 +11,7 @@ class SeqNumber {
 
     constexpr explicit SeqNumber(uint32_t value) : value_{value} {}
 
-    constexpr uint32_t value() const { return value_; }
+    constexpr uint32_t number() const { return value_; }
 
     friend constexpr SeqNumber operator+(SeqNumber a, uint32_t bytes) {
         return SeqNumber{a.value_ + bytes};

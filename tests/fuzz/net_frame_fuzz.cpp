@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <source_location>
 #include <vector>
 
 #include "net/checksum.hpp"
