@@ -107,6 +107,22 @@ TEST(RpcChannel, SeveralCallsAreOutstandingAndEndInAnyOrder) {
     EXPECT_EQ(log, (std::vector<std::string>{"2", "3", "1"}));
 }
 
+TEST(RpcChannel, AFlowFollowsItsRequestAlsoAfterWaiting) {
+    SamplePair t;
+    std::vector<std::string> log;
+    for (uint16_t id : {uint16_t{1}, uint16_t{2}}) {
+        const async::UseFlow flow{uint16_t(100 + id)};
+        t.spawn(hold(t, id, log));
+    }
+    t.loop.run();
+    t.server.release({2});
+    t.loop.run();
+    t.server.release({1});
+    t.loop.run();
+    EXPECT_EQ(t.server.flows, (std::vector<unsigned>{101, 102, 102, 101}));
+    EXPECT_EQ(async::current_flow, 0);
+}
+
 TEST(RpcChannel, MoreCallsThanIdsQueue) {
     SamplePair t{{.lines = 64, .calls_at_a_time = 1000}};
     std::vector<std::string> log;

@@ -44,10 +44,12 @@ class SampleServer {
     }
 
     async::Task<> hold(sample::HoldArguments a) {
+        flows.push_back(async::current_flow);
         const Inside scope{*this};
         held.push_back(a.id);
         while (!released_[a.id])
             co_await changed_.wait();
+        flows.push_back(async::current_flow);
         co_return {};
     }
 
@@ -65,6 +67,7 @@ class SampleServer {
     void closed(rpc::Channel&, Err reason) { ended = reason; }
 
     std::vector<uint32_t> held;
+    std::vector<unsigned> flows;
     std::vector<Blob<900>> bulks;
     int pokes{}, inside{};
     Err ended{Err::none};
