@@ -294,6 +294,30 @@ TEST_F(TcpSend, AFullLinkHoldsSegmentsBack) {
     EXPECT_EQ(details().retransmitted_segments, 0u);
 }
 
+TEST_F(TcpSend, EveryConnectionThatWasHeldGoesOn) {
+    listen();
+    std::vector<SocketId> sockets;
+    for (int i = 0; i < 4; ++i, ++peer_port) {
+        receives("S 0:0(0)");
+        sends("S. 0:0(0) ack 1");
+        receives(". 1:1(0) ack 1");
+        accept();
+        sockets.push_back(socket);
+    }
+    host.wire.room = 0;
+    for (const SocketId id : sockets) {
+        ASSERT_TRUE(host.stack->tcp_send(id, view(pattern_octets(1, 10)), host.now));
+    }
+    ASSERT_TRUE(host.stack->tcp_abort(sockets[1], host.now));
+    EXPECT_EQ(host.drops(Drop::link_full), 1u) << "its reset";
+    host.wire.room = 100;
+    host.stack->link_ready(host.now);
+    std::vector<uint32_t> ports;
+    for (const Octets& frame : host.wire.sent)
+        ports.push_back(get16(frame, 36));
+    EXPECT_EQ(ports, (std::vector<uint32_t>{4000, 4002, 4003})) << "the oldest first";
+}
+
 TEST_F(TcpSend, AnAckThatFindsNoRoomIsSentLater) {
     establish();
     host.wire.room = 0;
