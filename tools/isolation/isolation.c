@@ -77,6 +77,9 @@ static bool find_line(uint32_t info, uint64_t address, uint64_t *index) {
 static void on_access(unsigned vcpu, uint32_t info, uint64_t address, void *data) {
     uint64_t index, pc = (uint64_t)(uintptr_t)data;
     bool store = qemu_plugin_mem_is_store(info);
+    /* A CPU driver reaches memory at kernel addresses only. QEMU 7.2 goes on reporting SYSRET or
+     * IRET for the first accesses of the program behind it when these are made by a helper. */
+    if (address < kernel_from) return;
     if (!find_line(info, address, &index)) return;
     if (store)
         vcpus[vcpu].stores++;
