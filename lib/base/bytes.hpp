@@ -19,7 +19,9 @@ template <std::unsigned_integral T>
 class Be {
   public:
     constexpr Be() = default;
+
     constexpr Be(T v) : bytes_{std::bit_cast<Raw>(std::byteswap(v))} {}
+
     constexpr operator T() const { return std::byteswap(std::bit_cast<T>(bytes_)); }
 
   private:
@@ -37,7 +39,8 @@ template <class H>
 constexpr Result<H> peel(Bytes& bytes) {
     if (bytes.size() < sizeof(H)) return fail(Err::truncated);
     std::array<std::byte, sizeof(H)> raw;
-    for (size_t i = 0; i < sizeof(H); ++i) raw[i] = bytes[i];
+    for (size_t i = 0; i < sizeof(H); ++i)
+        raw[i] = bytes[i];
     bytes = bytes.subspan(sizeof(H));
     return std::bit_cast<H>(raw);
 }

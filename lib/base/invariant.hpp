@@ -5,9 +5,8 @@
 
 /// Ends the program that broke its own promise: panics the core, ends the domain, fails the test.
 /// Each program (CPU driver, domain, host test) defines it once.
-[[noreturn]] void invariant_broken(
-    const char* condition, const char* why, const std::source_location& where
-);
+[[noreturn]] void
+invariant_broken(const char* condition, const char* why, const std::source_location& where);
 
 #define INVARIANT(cond, why)                                                                       \
     do {                                                                                           \
