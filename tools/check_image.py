@@ -35,22 +35,54 @@ def vector_instructions(text):
             yield line.strip()
 
 
-def loops_without_pause(text):
-    """Backward jumps within a function of the disassembly that jump over no PAUSE."""
-    body = []  # (address, mnemonic) since the function's label
+def functions(text):
+    """The functions of a disassembly, each a list of (address, mnemonic, jump target, line)."""
+    found = []
     for line in text.splitlines():
         if re.match(r"^[0-9a-f]+ <.*>:$", line):
-            body = []
-        match = INSTRUCTION.match(line)
-        if not match:
-            continue
-        address, name = int(match[1], 16), match[2]
-        body.append((address, name))
-        jump = re.match(r"0x([0-9a-f]+)", match[3]) if name.startswith("j") else None
-        if jump and body[0][0] <= int(jump[1], 16) <= address:
-            turn = [n for a, n in body if a >= int(jump[1], 16)]
-            if "pause" not in turn:
-                yield line.strip()
+            found.append([])
+        elif match := INSTRUCTION.match(line):
+            name = match[2]
+            jump = re.match(r"0x([0-9a-f]+)", match[3]) if name.startswith("j") else None
+            target = int(jump[1], 16) if jump else None
+            found[-1].append((int(match[1], 16), name, target, line.strip()))
+    return [body for body in found if body]
+
+
+def successors(body):
+    """By place in the function: where execution may go on."""
+    place = {address: i for i, (address, *_) in enumerate(body)}
+    for i, (_, name, target, _) in enumerate(body):
+        ends = name.startswith(("jmp", "ret", "ud2", "hlt", "iret"))
+        following = [] if ends or i + 1 == len(body) else [i + 1]
+        yield following + ([place[target]] if target in place else [])
+
+
+def reachable(edges, start):
+    seen, todo = set(), list(edges[start])
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            todo += edges[node]
+    return seen
+
+
+def loops_without_pause(text):
+    """First lines of the outermost loops in a disassembly that have no PAUSE.
+
+    A loop is a set of instructions that can all reach each other; one inside another (over the
+    channels of one turn) needs no PAUSE of its own.
+    """
+    for body in functions(text):
+        edges = list(successors(body))
+        reach = [reachable(edges, i) for i in range(len(body))]
+        told = set()
+        for i in range(len(body)):
+            loop = frozenset(j for j in reach[i] if i in reach[j])
+            if loop and loop not in told and not any(body[j][1] == "pause" for j in loop):
+                told.add(loop)
+                yield body[min(loop)][3]
 
 
 def writable_objects(path):

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from glob import glob
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -21,6 +22,7 @@ import count_output  # noqa: E402
 from guest import BUILD, ROOT, GuestError, Skerry, wait_readable  # noqa: E402
 
 WARM, OPERATIONS = 50, 200
+SAMPLES, SAMPLE_BEGIN, SAMPLE_END = 100, 16, 17
 FOLDER = os.path.join(BUILD, "counts")
 NO_VALUE = None
 
@@ -30,29 +32,41 @@ def load_figures(path=os.path.join(ROOT, "tools/targets.toml")):
         return tomllib.load(f)["figure"]
 
 
-def direct_counts(serial):
-    """{id: value} of the lines `count ID VALUE` that the guest printed."""
-    found = re.findall(r"\bcount ([a-z0-9_]+) (\d+)\s*$", serial, re.M)
-    return {name: int(value) for name, value in found}
+@dataclass
+class Sampled:
+    """One figure as the guest saw it by its clock: `count ID SAMPLES MEDIAN MEAN WORST`."""
+
+    id: str
+    samples: int
+    median: int
+    mean: int
+    worst: int
 
 
-def windows(serial):
-    """{id: (marker, operations)} of the lines `window ID MARKER OPERATIONS`.
+def sampled(serial):
+    found = re.findall(r"\bcount ([a-z0-9_]+) (\d+) (\d+) (\d+) (\d+)\s*$", serial, re.M)
+    return [Sampled(name, *map(int, numbers)) for name, *numbers in found]
 
-    The operations were done between marker MARKER and marker MARKER + 1.
+
+def complaints(serial):
+    return re.findall(r"\bbench\] (.* could not be measured: .*|bench cannot .*)$", serial, re.M)
+
+
+def bench_counts(serial, output):
+    """{id: instructions of one operation on all cores}, the median of its samples.
+
+    Each sample stands between markers 16 and 17, and figures come in the order in which the guest
+    lists them. The guest's own clock would count idle time and miss nothing else.
     """
-    found = re.findall(r"\bwindow ([a-z0-9_]+) (\d+) (\d+)\s*$", serial, re.M)
-    return {name: (int(marker), int(operations)) for name, marker, operations in found}
-
-
-def window_counts(serial, output):
-    """{id: instructions an operation}, of the last time each window was passed."""
-    counts = {}
-    for name, (marker, operations) in windows(serial).items():
-        passed = output.between(marker, marker + 1)
-        if passed and operations:
-            # One of the two markers lies inside the window.
-            counts[name] = round((passed[-1].instructions - 1) / operations)
+    figures, passed = sampled(serial), output.between(SAMPLE_BEGIN, SAMPLE_END)
+    if sum(f.samples for f in figures) != len(passed):
+        raise GuestError(f"counts: {len(passed)} samples seen, but the guest lists "
+                         f"{sum(f.samples for f in figures)}")  # fmt: skip
+    counts, start = {}, 0
+    for figure in figures:
+        mine = sorted(c.instructions for c in passed[start : start + figure.samples])
+        start += figure.samples
+        counts[figure.id] = mine[len(mine) // 2] - 1  # the marker that begins a sample is in it
     return counts
 
 
@@ -79,17 +93,18 @@ def plugin_arguments(out):
 
 
 def run_bench():
-    """Everything that usr/bench measures; nothing comes in from the host but its start."""
+    """Everything that usr/bench measures. Nothing comes in from the host while it runs."""
     out = os.path.join(FOLDER, "bench.txt")
-    arguments = f"-icount shift=0,sleep=off {plugin_arguments(out)}"
-    with Skerry("counts-bench", CORES=4, NIC="none", POLL=0, TEST=1, QEMU_ARGS=arguments) as guest:
-        guest.expect(r"^skerry> ?", 600)
-        guest.send("spawn bench on 3")
-        guest.wait_for(r"\bbench done\b", 1200)
+    settings = {"CORES": 4, "NIC": "none", "POLL": 0, "COUNT": f"bench:10:{SAMPLES}"}
+    settings["QEMU_ARGS"] = f"-icount shift=0,sleep=off {plugin_arguments(out)}"
+    with Skerry("counts-bench", **settings) as guest:
+        guest.wait_for(r"\bbench (done|cannot)\b", 1800)
         guest.qmp("quit")
         guest.wait()
         serial = guest.text
-    return {**direct_counts(serial), **window_counts(serial, count_output.read(out))}
+    for complaint in complaints(serial):
+        print(complaint, file=sys.stderr)
+    return bench_counts(serial, count_output.read(out))
 
 
 def drive_udp_echo(guest, operations):
@@ -144,7 +159,10 @@ def measure(figures):
     """{id: value} of the figures; what cannot be measured yet is left out, and said."""
     values = {}
     if any(f["how"] == "bench" for f in figures) and os.path.exists(f"{BUILD}/image/bench.elf"):
-        values.update(run_bench())
+        try:
+            values.update(run_bench())
+        except GuestError as e:
+            print(str(e).splitlines()[0], file=sys.stderr)
     for figure in figures:
         if figure["how"] == "image":
             values[figure["id"]] = check_image.image_bytes(BUILD)
@@ -194,6 +212,9 @@ def main(ids):
     figures = [f for f in figures if not ids or f["id"] in ids]
     write_symbols(FOLDER)
     runs = [measure(figures) for _ in range(int(os.environ.get("REPEAT") or 1))]
+    known = {f["id"] for f in figures}
+    others = sorted({name for run in runs for name in run} - known) if not ids else []
+    figures += [{"id": name, "title": f"({name})", "how": "bench"} for name in others]
     print("\n".join(table(figures, runs)))
     print("Instructions on all cores; each turn of a REP counts; polling budget 0.")
 

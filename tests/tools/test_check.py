@@ -147,6 +147,16 @@ def test_a_polling_loop_with_pause_passes(tmp_path):
     assert "pause" in text and not list(check_image.loops_without_pause(text))
 
 
+def test_a_walk_within_one_turn_of_a_polling_loop_passes(tmp_path):
+    text = "struct N { N* next; volatile int* line; };"
+    text += 'extern "C" [[gnu::section(".text.poll")]] bool wait(N* first, int turns) {'
+    text += "for (; turns; --turns, __builtin_ia32_pause())"
+    text += "for (N* n = first; n; n = n->next) if (*n->line) return true; return false; }"
+    text = check_image.disassemble(compile(tmp_path, text), ".text.poll")
+    assert not list(check_image.loops_without_pause(text))
+    assert len(list(check_image.loops_without_pause(text.replace("pause", "nop")))) == 1
+
+
 @pytest.mark.parametrize(
     "text, count",
     [

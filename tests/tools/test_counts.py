@@ -1,29 +1,40 @@
 """`make counts`: what it reads from a run, and what it says of it."""
 import count_output
 import counts
+import pytest
+from skerry import GuestError
 
 SERIAL = """\
-[3 0.500000 bench] count null_call 75
-count local_call 345
-[3 0.600000 bench] window spawn 16 4
-[3 0.600000 bench] window never 40 4
-[3 0.700000 bench] bench counts nothing 12 apples
-[3 0.700000 bench] bench done
+[0 0.500000 bench] protect could not be measured: no memory
+[0 0.500000 bench] count null_call 3 75 76 80
+[0 0.500000 bench] count local_call 2 345 345 346
+[0 0.600000 bench] bench counts nothing 12 apples
+[0 0.700000 bench] bench done
 """
 
 
-def output(*events):
-    lines = [f"E {marker} 0 {n} 0 0 {n} 0 0" for marker, n in events]
+def output(*samples):
+    lines, now = [], 1000
+    for sample in samples:
+        for marker, n in ((16, now), (17, now + sample)):
+            lines.append(f"E {marker} 0 0 0 0 {n} 0 0")
+        now += 10 * sample
     return count_output.parse(lines)
 
 
-def test_the_guests_own_counts_are_read():
-    assert counts.direct_counts(SERIAL) == {"null_call": 75, "local_call": 345}
+def test_samples_go_to_figures_in_order():
+    found = counts.bench_counts(SERIAL, output(76, 500, 75, 346, 347))
+    assert found == {"null_call": 75, "local_call": 346}
 
 
-def test_windows_are_divided_by_their_operations():
-    passed = output((16, 100), (17, 301), (16, 1000), (17, 1401), (2, 5000))
-    assert counts.window_counts(SERIAL, passed) == {"spawn": 100}
+def test_samples_that_do_not_add_up_are_refused():
+    with pytest.raises(GuestError, match="4 samples seen, but the guest lists 5"):
+        counts.bench_counts(SERIAL, output(1, 2, 3, 4))
+
+
+def test_the_guests_clock_and_complaints_are_read():
+    assert counts.sampled(SERIAL)[0] == counts.Sampled("null_call", 3, 75, 76, 80)
+    assert counts.complaints(SERIAL) == ["protect could not be measured: no memory"]
 
 
 def test_every_figure_is_complete():

@@ -112,7 +112,7 @@ def _side(name, concept, doc, calls, one_way):
 template <{concept} T>
 class {name} final : public rpc::Handler {{
   public:
-    explicit {name}(T& who) : who_{{who}} {{}}
+    constexpr explicit {name}(T& who) : who_{{who}} {{}}
 
     async::Task<> request(
         rpc::Channel& channel, uint16_t id, {number}, {arguments}
