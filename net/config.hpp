@@ -27,7 +27,7 @@ struct Config {
     uint16_t held_packets = 16; // waiting for ARP, all neighbours together
     uint16_t routes = 16;
     uint16_t reassemblies = 8;      // incomplete datagrams, 64 KiB each
-    uint16_t loopback_packets = 16; // sent to ourselves, not yet received
+    uint16_t loopback_packets = 64; // sent to ourselves, not yet received
 
     Duration minimum_rto = milliseconds(200); // RFC 6298 2.4 says 1 s; Linux's practice
     Duration delayed_ack = milliseconds(40);  // RFC 9293 3.8.6.3: below 500 ms

@@ -120,10 +120,7 @@ Result<> Ip::output(
     if (packet.size() + sizeof(wire::Ipv4) <= interface_.mtu_bytes()) {
         return output_one(packet, addresses, 0, now);
     }
-    if (packet.size() + sizeof(wire::Ipv4) > 0xffff) {
-        drops_.count(Drop::ip_too_long);
-        return fail(Err::message_too_long);
-    }
+    INVARIANT(packet.size() + sizeof(wire::Ipv4) <= 0xffff, "each protocol knows its limit");
     return output_fragments(packet, addresses, now);
 }
 

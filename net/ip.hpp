@@ -50,7 +50,7 @@ class Ip {
     /// Puts the IPv4 header in front, cuts what is longer than the link takes, and sends.
     ///   source   any only before we have an address (RFC 1122 3.2.1.3)
     ///   errors   network_unreachable, host_unreachable, no_space (link full: nothing or only a
-    ///            part was sent), message_too_long
+    ///            part was sent)
     Result<> output(
         OutPacket& packet,
         Ipv4Address source,

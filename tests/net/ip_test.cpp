@@ -377,6 +377,23 @@ TEST_F(IpTest, PingHearsOfErrors) {
     EXPECT_EQ(far->from, address(peer_ip));
 }
 
+TEST_F(IpTest, RepliesThatNobodyTakesAreBounded) {
+    const SocketId ping = *host.stack->ping_open(5);
+    for (uint16_t i = 0; i < 17; ++i) {
+        ASSERT_TRUE(host.stack->ping_send(ping, address(0x7f000001), i, 8, host.now));
+    }
+    EXPECT_EQ(host.drops(Drop::ping_queue_full), 1u);
+    for (uint16_t i = 0; i < 16; ++i)
+        EXPECT_EQ(host.stack->ping_receive(ping)->sequence, i);
+    EXPECT_FALSE(host.stack->ping_receive(ping));
+}
+
+TEST_F(IpTest, TheLargestDatagramFitsThroughOurselves) {
+    const Octets payload = pattern_octets(1, 65507);
+    ASSERT_TRUE(host.stack->udp_send_to(echo, {address(our_ip), Port{7}}, view(payload), host.now));
+    EXPECT_EQ(received(), payload);
+}
+
 TEST_F(IpTest, WeCanTalkToOurselves) {
     const SocketId ping = *host.stack->ping_open(5);
     ASSERT_TRUE(host.stack->ping_send(ping, address(0x7f000001), 1, 8, host.now));

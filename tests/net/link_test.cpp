@@ -163,6 +163,17 @@ TEST_F(LinkTest, TheCacheIsBoundedAndTheLeastUsedGoes) {
     }
 }
 
+TEST_F(LinkTest, NeighboursBeingAskedForAreNotDrivenOut) {
+    const SocketId socket = udp_socket();
+    for (uint32_t i = 0; i < 4; ++i)
+        EXPECT_TRUE(send_one(socket, peer_ip + 10 + i));
+    EXPECT_EQ(send_one(socket, peer_ip + 20).error(), Err::host_unreachable);
+    EXPECT_EQ(host.drops(Drop::arp_cache_full), 1u);
+    host.pass(seconds(8));
+    EXPECT_EQ(host.stack->take_error(socket), Err::host_unreachable);
+    EXPECT_TRUE(send_one(socket, peer_ip + 20)) << "they gave way in time";
+}
+
 TEST_F(LinkTest, ARoutedPacketGoesToTheGatewaysMac) {
     host.meet_peer();
     const SocketId socket = udp_socket();

@@ -162,6 +162,16 @@ TEST_F(TcpReset, AHardErrorEndsOnlyAnAttempt) {
     EXPECT_EQ(host.stack->take_error(socket), Err::connection_refused);
 }
 
+TEST_F(TcpReset, ALostRouteIsLikeALostSegment) {
+    establish();
+    ASSERT_TRUE(host.stack->remove_route({address(our_ip), 24}));
+    EXPECT_EQ(*write(10), 10u);
+    EXPECT_EQ(host.drops(Drop::ip_no_route), 1u);
+    ASSERT_TRUE(host.stack->add_route({address(our_ip), 24}, ipv4_any));
+    at(220);
+    sends("P. 1:11(10) ack 1");
+}
+
 TEST_F(TcpReset, AnEstablishedConnectionSurvivesErrorsAndRemembersThem) {
     establish();
     EXPECT_EQ(*write(10), 10u);
