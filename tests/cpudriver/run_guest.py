@@ -2,10 +2,10 @@
 """Boots the guest of this folder in place of init, on the real boot program and CPU driver, and
 reads what it says; then boots with damaged input and reads the sentences.
 
-    tests/cpudriver/run_guest.py [-k PART_OF_A_NAME]      uses BUILD (default build), where `make` built
+    tests/cpudriver/run_guest.py [-k PART_OF_A_NAME]    uses BUILD (default build)
 
-Each case is one QEMU run with a time-out; the serial line is kept as BUILD/guest/NAME.log. Ends with
-`N passed, N failed`.
+Each case is one QEMU run with a time-out; the serial line is kept as BUILD/guest/NAME.log. Ends
+with `N passed, N failed`.
 """
 import os
 import re
