@@ -52,17 +52,20 @@ constexpr std::unexpected<Fault> fail(Err e) { return std::unexpected<Fault>{Fau
 constexpr std::unexpected<Fault> fail(Fault f) { return std::unexpected<Fault>{f}; }
 
 /// Evaluates to the value, or leaves the function with the error. Not for coroutines: there a
-/// plain `co_await` does the same (lib/async/task.hpp).
-#define TRY(expr)                                                                                  \
+/// plain `co_await` does the same (lib/async/task.hpp). May nest: each has a name of its own.
+#define TRY(expr) TRY_NAMED(expr, TRY_NAME(__COUNTER__))
+#define TRY_NAMED(expr, name)                                                                      \
     ({                                                                                             \
-        auto try_result_ = (expr);                                                                 \
-        if (!try_result_) return std::unexpected<Fault>{try_result_.error()};                      \
-        std::move(*try_result_);                                                                   \
+        auto name = (expr);                                                                        \
+        if (!name) return std::unexpected<Fault>{name.error()};                                    \
+        std::move(*name);                                                                          \
     })
+#define TRY_NAME(number) TRY_JOIN(try_result_, number)
+#define TRY_JOIN(a, b) a##b
 
 /// The same for Result<> (there is no value to evaluate to).
-#define TRY_VOID(expr)                                                                             \
+#define TRY_VOID(expr) TRY_VOID_NAMED(expr, TRY_NAME(__COUNTER__))
+#define TRY_VOID_NAMED(expr, name)                                                                 \
     do {                                                                                           \
-        if (auto try_result_ = (expr); !try_result_)                                               \
-            return std::unexpected<Fault>{try_result_.error()};                                    \
+        if (auto name = (expr); !name) return std::unexpected<Fault>{name.error()};                \
     } while (0)

@@ -133,6 +133,7 @@ struct Words {
     bool came_with_cap{};
 
     constexpr uint64_t capability() const {
+        if (give == abi::null_slot) return 0;
         return give.raw | (move_it ? abi::give_capability : 0);
     }
 };

@@ -42,7 +42,8 @@ void Domain::answer_calls(LocalServer& server) {
 
 /// Whoever knows a monitor can reach the console; the console itself needs nobody.
 bool Domain::can_reach_console() const {
-    return name_ != "console" && describe(abi::slot_at(0, abi::slot::monitor)).has_value();
+    const auto monitor = describe(abi::slot_at(0, abi::slot::monitor));
+    return name_ != "console" && monitor && monitor->kind == Kind::endpoint;
 }
 
 int Domain::serve() {

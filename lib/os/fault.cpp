@@ -23,6 +23,8 @@ namespace {
 constexpr size_t most_frames = 32, frames_a_call = 4;
 constexpr uint64_t code_not_present_mask = 1; // SDM vol. 3A 4.7: 0 = the page was not present
 
+constinit Pager the_pager = nullptr;
+
 using Parent = LocalClient<interfaces::parent::Client>;
 
 Parent parent() {
@@ -72,7 +74,15 @@ void report_backtrace(uint64_t frame) {
     exit(-1);
 }
 
+bool page_in(VirtAddr at) {
+    return (the_pager != nullptr && the_pager(at)) || bury(at);
+}
+
 } // namespace
+
+void set_pager(Pager pager) {
+    the_pager = pager;
+}
 
 void last_words(std::string_view text) {
     constexpr size_t a_call = decltype(interfaces::parent::LastWordsArguments::text)::capacity;
@@ -98,7 +108,7 @@ void exit(int64_t code) {
 
 void os_on_page_fault(abi::DispatcherPage* page) {
     const bool absent = (page->fault_code & os::code_not_present_mask) == 0;
-    if (absent && os::bury(virt(page->fault_address))) return;
+    if (absent && os::page_in(virt(page->fault_address))) return;
     os::die(*page);
 }
 

@@ -14,6 +14,11 @@ abi::DispatcherPage& page();
 /// Maps the reserved page over a channel's page that lost its memory. False: no channel is there.
 bool bury(VirtAddr at);
 
+/// Called for a fault on a page that is not there, on the upcall stack and disabled: it may not
+/// wait or fault. True: the page is there now.
+using Pager = bool (*)(VirtAddr at);
+void set_pager(Pager pager);
+
 /// Says a last line to whoever started this domain. Cut at 160 characters.
 void last_words(std::string_view text);
 

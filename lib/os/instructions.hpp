@@ -13,6 +13,24 @@ inline uint64_t read_tsc() {
     return uint64_t{high} << 32 | low;
 }
 
+/// Random bits of the processor; false when it had none ready (SDM vol. 1, 7.3.17). Only where
+/// CPUID says so.
+inline bool read_random(uint64_t& value) {
+    bool there;
+    asm volatile("rdrand %0" : "=r"(value), "=@ccc"(there));
+    return there;
+}
+
+struct CpuidLeaf {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+inline CpuidLeaf cpuid(uint32_t leaf) {
+    CpuidLeaf r{leaf, 0, 0, 0};
+    asm volatile("cpuid" : "+a"(r.eax), "=b"(r.ebx), "+c"(r.ecx), "=d"(r.edx));
+    return r;
+}
+
 /// Forwards, byte for byte.
 inline void copy_bytes(void* to, const void* from, size_t bytes) {
     asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");

@@ -274,13 +274,10 @@ Result<> Child::give(std::string_view name, CapSlot what) {
     abi::ArgumentPage& page_ = *TRY(page());
     const abi::Name label = TRY(name_of(name));
     if (page_.given_count == page_.given.size()) return fail(Err::no_slots);
-    const bool is_memory = name == "memory"; // has a slot of its own
-    const auto index = is_memory ? abi::slot::memory
-                                 : static_cast<uint32_t>(abi::slot::given + page_.given_count);
+    const auto index = static_cast<uint32_t>(abi::slot::given + page_.given_count);
     const CNode leaf{{leaf_.slot()}};
     const bool copied = TRY(describe(what)).rights.has(abi::copy);
     TRY_VOID(copied ? leaf.copy(index, what) : leaf.move(index, what));
-    if (is_memory) return {};
     page_.given[page_.given_count++] = {label, abi::slot_at(0, index).raw, 0};
     return {};
 }

@@ -29,6 +29,10 @@ Result<std::string_view> name(std::string_view word) {
 
 } // namespace
 
+bool is_local_label(std::string_view label) {
+    return label == "launch" || label == "memory" || label == "bundle" || label == "boot.info";
+}
+
 std::string_view take_word(std::string_view& line) {
     while (!line.empty() && is_blank(line.front()))
         line.remove_prefix(1);
@@ -86,7 +90,7 @@ Result<> Manifest::take_domain(std::string_view rest) {
     entry.quota = std::bit_ceil(quota * kib);
     for (std::string_view word = take_word(rest); !word.empty(); word = take_word(rest)) {
         if (entry.label_count == DomainEntry::max_labels) return fail(Err::no_space);
-        if (device(word) == nullptr) return fail(Err::not_found);
+        if (!is_local_label(word) && device(word) == nullptr) return fail(Err::not_found);
         entry.label[entry.label_count++] = word;
     }
     domains_[domain_count_++] = entry;

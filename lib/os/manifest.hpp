@@ -4,6 +4,7 @@
 //   device LABEL ports FIRST COUNT | irq ISA_NUMBER | lines FIRST COUNT | window
 //   domain NAME PLACE PRIORITY QUOTA_KIB LABEL...
 //
+// A LABEL of a domain is a device's, or what every core has its own of (is_local_label).
 // `#` begins a comment. The order of domains is the order of starting. The same file tells a spawner
 // the quota and priority of what it is asked to start by name.
 #pragma once
@@ -80,6 +81,9 @@ class Manifest {
     std::array<DomainEntry, max_domains> domains_{};
     size_t domain_count_{};
 };
+
+/// `launch` and `memory`: endpoints of the core's spawner and memory server; `bundle`, `boot.info`.
+bool is_local_label(std::string_view label);
 
 /// The next word of a line, empty at its end.
 std::string_view take_word(std::string_view& line);

@@ -49,6 +49,13 @@ int memcmp(const void* a, const void* b, size_t bytes) {
     return 0;
 }
 
+const void* memchr(const void* where, int what, size_t bytes) {
+    const auto* const at = static_cast<const unsigned char*>(where);
+    for (size_t i = 0; i < bytes; ++i)
+        if (at[i] == static_cast<unsigned char>(what)) return at + i;
+    return nullptr;
+}
+
 size_t strlen(const char* text) {
     size_t n = 0;
     while (text[n] != '\0')
@@ -91,3 +98,8 @@ void __glibcxx_assert_fail(
 }
 
 } // namespace std
+
+/// A virtual function of an object whose constructor or destructor is still running.
+extern "C" [[noreturn]] void __cxa_pure_virtual() {
+    os::end_with("a pure virtual function was called");
+}

@@ -18,9 +18,8 @@ Result<os::OwnedCap> FirstDomains::endpoint(Which which, uint64_t badge) {
     return made;
 }
 
-Result<> FirstDomains::build(
-    Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSlot memory
-) {
+Result<>
+FirstDomains::build(Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSlot memory) {
     const bundle::File file = TRY(files_.find(names[which]));
     const os::CapSlot slot = TRY(os::slots().take());
     const os::OwnedCap parent{slot};
@@ -90,8 +89,9 @@ Result<> FirstDomains::start_monitor() {
         TRY_VOID(give(monitor_child, "joint.bell"));
     }
     TRY_VOID(children_[monitor_child].start());
-    monitor_ = TRY(endpoint(monitor_child, monitor_badge_init));
-    return {};
+    // Where lib/os looks for it: from now on init can bind like everybody.
+    const os::Place at = os::place_of(monitor());
+    return children_[monitor_child].dispatcher().make_endpoint(at, monitor_badge_init);
 }
 
 Result<> FirstDomains::start_spawn() {
@@ -99,6 +99,12 @@ Result<> FirstDomains::start_spawn() {
     const os::CapSlot ram = TRY(allocate(spawn_quota));
     TRY_VOID(build(spawn_child, ram, monitor.slot(), memory_.slot()));
     TRY_VOID(give(spawn_child, "bundle"));
+    TRY_VOID(give(spawn_child, "boot.info"));
+    // What the console itself dies of must be said without a console.
+    if (self_.find_given("ports")) TRY_VOID(give(spawn_child, "ports"));
+    TRY_VOID(give(spawn_child, "boot.info"));
+    // What the console itself dies of must be said without a console.
+    if (self_.find_given("ports")) TRY_VOID(give(spawn_child, "ports"));
     TRY_VOID(children_[spawn_child].start());
     launch_ = TRY(endpoint(spawn_child, launcher_badge));
     return {};
@@ -108,15 +114,22 @@ Result<> FirstDomains::start_spawn() {
 
 Result<> FirstDomains::exited(uint64_t badge, const interfaces::parent::ExitedArguments& a) {
     if (badge >= count) return fail(Err::bad_argument);
-    log::error("{} has ended with code {}: core {} is without it", names[badge], a.code,
-               self_.core().raw);
+    log::error(
+        "{} has ended with code {}: core {} is without it", names[badge], a.code, self_.core().raw
+    );
     return {};
 }
 
 Result<> FirstDomains::faulted(uint64_t badge, const interfaces::parent::FaultedArguments& a) {
     if (badge >= count) return fail(Err::bad_argument);
-    log::error("{} faulted: vector {}, code {:x}, address {:016x}, at {:08x}", names[badge],
-               a.vector, a.code, a.address, a.rip);
+    log::error(
+        "{} faulted: vector {}, code {:x}, address {:016x}, at {:08x}",
+        names[badge],
+        a.vector,
+        a.code,
+        a.address,
+        a.rip
+    );
     return {};
 }
 

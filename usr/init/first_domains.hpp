@@ -1,4 +1,5 @@
-// The three domains that every core has besides init, which is their parent: memory, monitor, spawn.
+// The three domains that every core has besides init, which is their parent: memory, monitor,
+// spawn.
 #pragma once
 
 #include <array>
@@ -32,7 +33,7 @@ class FirstDomains final : public os::LocalServer {
     // Endpoints, once the domain behind each is started.
     os::CapSlot memory() const { return memory_.slot(); }
 
-    os::CapSlot monitor() const { return monitor_.slot(); }
+    os::CapSlot monitor() const { return abi::slot_at(0, abi::slot::monitor); }
 
     os::CapSlot launch() const { return launch_.slot(); }
 
@@ -65,7 +66,7 @@ class FirstDomains final : public os::LocalServer {
     const bundle::Bundle& files_;
     uint64_t unix_time_{};
     std::array<os::Child, count> children_;
-    os::OwnedCap memory_, monitor_, launch_;
+    os::OwnedCap memory_, launch_;
 };
 
 } // namespace init

@@ -3,16 +3,18 @@
 #include "drivers/rtc/rtc.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/immortal.hpp"
-#include "lib/os/manifest.hpp"
-#include "usr/init/early_serial.hpp"
-#include "usr/init/first_domains.hpp"
+#include "lib/os/logging.hpp"
+#include "lib/os/early_serial.hpp"
+#include "usr/init/services.hpp"
 
 namespace {
 
 using namespace init;
 
-constinit os::Immortal<EarlySerial> serial;
+constinit os::Immortal<os::EarlySerial> serial;
 constinit os::Immortal<FirstDomains> first;
+constinit os::Immortal<os::Manifest> manifest;
+constinit os::Immortal<Services> services;
 
 struct Files {
     os::View view;
@@ -61,6 +63,37 @@ bool stage(std::string_view name, Result<> done) {
     return done.has_value();
 }
 
+os::Manifest read_manifest(const bundle::Bundle& files) {
+    const auto file = files.find("manifest");
+    if (!file) {
+        log::error("manifest is not in the bundle: no service starts");
+        return {};
+    }
+    const void* const text = file->data.data();
+    return os::Manifest::parse(
+        {static_cast<const char*>(text), file->data.size()},
+        [](std::string_view line) { log::error("manifest line is left out: {}", line); }
+    );
+}
+
+/// From here on lines go to the console, as everybody's.
+void hand_over_serial() {
+    os::begin_logging(os::domain());
+}
+
+Result<> start_services(
+    os::Domain& self, const FirstDomains& domains, const bundle::Bundle& files
+) {
+    manifest.make(read_manifest(files));
+    Services& all = services.make(self, domains, *manifest);
+    TRY_VOID(all.begin());
+    os::when_console_is_there(hand_over_serial);
+    stage("coreboot", all.start_core_boot());
+    all.start_local();
+    all.start_remote();
+    return {};
+}
+
 Result<> run(os::Domain& self) {
     begin_serial(self);
     log::info("init runs");
@@ -76,6 +109,7 @@ Result<> run(os::Domain& self) {
     if (!stage("monitor", domains.start_monitor())) return {};
     log::info("spawn starts");
     if (!stage("spawn", domains.start_spawn())) return {};
+    if (self.core().raw == 0) return start_services(self, domains, files.bundle);
     return {};
 }
 

@@ -38,9 +38,8 @@ Result<Block> Buddy::allocate(uint64_t bytes) {
         if (!best || b.bytes < blocks_[*best].bytes) best = i;
     }
     if (!best) return fail(Err::no_memory);
-    const auto steps = static_cast<size_t>(
-        std::countr_zero(blocks_[*best].bytes) - std::countr_zero(bytes)
-    );
+    const auto steps =
+        static_cast<size_t>(std::countr_zero(blocks_[*best].bytes) - std::countr_zero(bytes));
     if (steps > max_blocks - count_) return fail(Err::no_memory);
     while (blocks_[*best].bytes > bytes)
         split(*best);
@@ -130,8 +129,8 @@ std::optional<size_t> Buddy::merge(size_t at) {
     const size_t other = index_of(base);
     if (other == count_) return std::nullopt;
     const Block& buddy = blocks_[other];
-    const bool joins = buddy.base == base && buddy.bytes == block.bytes &&
-                       buddy.use == Use::free && buddy.root == block.root;
+    const bool joins = buddy.base == base && buddy.bytes == block.bytes && buddy.use == Use::free &&
+                       buddy.root == block.root;
     if (!joins) return std::nullopt;
     const size_t lower = std::min(at, other);
     blocks_[lower].bytes *= 2;

@@ -19,9 +19,8 @@ Result<abi::CapSlot> Server::carve(const Block& block) const {
     const Region& region = regions_[block.root];
     const abi::CapSlot slot = TRY(os::slots().take());
     const os::Place at = os::place_of(slot);
-    const auto made = os::CNode{{at.cnode}}.retype(
-        at.index, region.ram, os::Kind::ram, block.base - region.base, block.bytes
-    );
+    const auto made = os::CNode{{at.cnode}
+    }.retype(at.index, region.ram, os::Kind::ram, block.base - region.base, block.bytes);
     if (!made) {
         os::slots().release(slot);
         return fail(made.error());

@@ -16,12 +16,10 @@ class Server final : public os::LocalServer {
     }
 
     // interfaces::memory::Server
-    Result<interfaces::memory::AllocateResult> allocate(
-        uint64_t badge, const interfaces::memory::AllocateArguments& arguments
-    );
-    Result<interfaces::memory::AllocateDirtyResult> allocate_dirty(
-        uint64_t badge, const interfaces::memory::AllocateDirtyArguments& arguments
-    );
+    Result<interfaces::memory::AllocateResult>
+    allocate(uint64_t badge, const interfaces::memory::AllocateArguments& arguments);
+    Result<interfaces::memory::AllocateDirtyResult>
+    allocate_dirty(uint64_t badge, const interfaces::memory::AllocateDirtyArguments& arguments);
     Result<> release(uint64_t badge, const interfaces::memory::ReleaseArguments& arguments);
     Result<interfaces::memory::StateResult> state(uint64_t badge);
     Result<> add(uint64_t badge, const interfaces::memory::AddArguments& arguments);

@@ -1,17 +1,22 @@
-// The spawner of a core: domains from images, by local call for init and PCI, by channel for anybody.
+// The spawner of a core: domains from images, by local call for init and PCI, by channel for
+// anybody.
+#include "lib/os/early_serial.hpp"
 #include "lib/os/immortal.hpp"
-#include "usr/spawn/spawner.hpp"
+#include "lib/os/logging.hpp"
+#include "usr/spawn/session.hpp"
 
 #include "lib/async/loop.hpp"
 #include "lib/base/log.hpp"
 
 namespace {
 
+constinit os::Immortal<os::EarlySerial> serial;
 constinit os::Immortal<os::View> bundle_view;
 constinit os::Immortal<bundle::Bundle> files;
 constinit os::Immortal<os::Manifest> manifest;
 constinit os::Immortal<spawn::Spawner> spawner;
 constinit os::Immortal<async::Event> child_fault;
+constinit os::Immortal<spawn::SpawnService> service;
 
 Result<> open_bundle(const os::Domain& self) {
     const os::CapSlot frame = TRY(self.find_given("bundle"));
@@ -38,7 +43,16 @@ async::Task<> watch_children() {
     }
 }
 
+/// Only core 0 has the ports of the machine; elsewhere lines wait for the console.
+void begin_serial(const os::Domain& self) {
+    const auto ports = self.find_given("ports");
+    if (!ports) return;
+    log::set_sink(&serial.make(*ports));
+    os::when_console_is_there([] { os::begin_logging(os::domain()); });
+}
+
 Result<> run(os::Domain& self) {
+    begin_serial(self);
     TRY_VOID(open_bundle(self));
     manifest.make(read_manifest());
     spawner.make(self, *files, *manifest);
@@ -46,7 +60,10 @@ Result<> run(os::Domain& self) {
     self.loop().bind(spawn::fault_event, *child_fault);
     TRY_VOID(spawner->begin());
     self.answer_calls(*spawner);
-    return self.loop().spawn("watch over children", watch_children());
+    TRY_VOID(self.loop().spawn("watch over children", watch_children()));
+    std::array<char, 16> name;
+    const std::string_view text = format_to(name, "spawn.{}", self.core());
+    return os::offer(self, service.make(text, interfaces::spawn::contract, *spawner));
 }
 
 } // namespace

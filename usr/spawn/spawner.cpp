@@ -29,6 +29,17 @@ Result<Child*> Spawner::free_entry() {
     return best;
 }
 
+/// On a small machine a domain gets less than it would like, down to an eighth: `quota` then says
+/// how much. Errors: no_memory.
+Result<CapSlot> Spawner::allocate_quota(uint64_t& quota) {
+    const uint64_t least = std::max(quota / 8, os::smallest_quota);
+    for (;; quota /= 2) {
+        const auto got = memory_client_.allocate(quota);
+        if (got) return got->ram;
+        if (got.error() != Err::no_memory || quota / 2 < least) return fail(got.error());
+    }
+}
+
 Result<uint32_t> Spawner::prepare(std::string_view name, uint64_t quota, uint32_t priority) {
     const bundle::File file = TRY(files_.find(name));
     if (file.kind != bundle::Kind::domain) return fail(Err::not_found);
@@ -39,7 +50,7 @@ Result<uint32_t> Spawner::prepare(std::string_view name, uint64_t quota, uint32_
     Child& child = *TRY(free_entry());
     child.name = TRY(DomainName::from(name));
     child.quota = std::bit_ceil(std::max(quota, os::smallest_quota));
-    child.ram = os::OwnedCap{TRY(memory_client_.allocate(child.quota)).ram};
+    child.ram = os::OwnedCap{TRY(allocate_quota(child.quota))};
     child.id = next_id_++;
     if (const auto built = build(child, file.data, priority); !built) {
         end(child, State::killed, 0);
@@ -73,6 +84,19 @@ Result<Child*> Spawner::find(uint32_t id) {
     for (Child& child : children_)
         if (child.id == id && id != 0) return &child;
     return fail(Err::not_found);
+}
+
+Result<os::OwnedCap> Spawner::local(std::string_view label) {
+    if (label != "launch") {
+        const bool is_memory = label == "memory";
+        const abi::CapSlot kept = is_memory ? abi::slot_at(0, abi::slot::memory)
+                                            : TRY(self_.find_given(label));
+        return os::OwnedCap{TRY(os::slots().copy(kept))};
+    }
+    const abi::CapSlot slot = TRY(os::slots().take());
+    os::OwnedCap made{slot};
+    TRY_VOID(os::self().make_endpoint(os::place_of(slot), launcher_badge));
+    return made;
 }
 
 Result<const Child*> Spawner::child_at(uint32_t index) const {
@@ -120,8 +144,12 @@ void Spawner::release_ram(Child& child) {
     const auto released = memory_client_.release(child.ram.slot());
     if (!released) {
         child.parked = child.quota;
-        log::warn("memory {} KiB of {} is parked: {}", child.quota / 1024, child.name.view(),
-                  released.error());
+        log::warn(
+            "memory {} KiB of {} is parked: {}",
+            child.quota / 1024,
+            child.name.view(),
+            released.error()
+        );
     }
     child.ram.reset();
 }
@@ -137,8 +165,7 @@ void Spawner::discard(abi::CapSlot slot) {
 
 // -- launch.if --
 
-Result<PrepareResult>
-Spawner::prepare(uint64_t, const interfaces::launch::PrepareArguments& a) {
+Result<PrepareResult> Spawner::prepare(uint64_t, const interfaces::launch::PrepareArguments& a) {
     return PrepareResult{TRY(prepare(a.name.view(), a.quota, a.priority))};
 }
 
@@ -174,9 +201,7 @@ Result<> Spawner::exited(uint64_t badge, const interfaces::parent::ExitedArgumen
     return {};
 }
 
-void Spawner::print_address(
-    const Child& child, std::string_view what, uint64_t address
-) const {
+void Spawner::print_address(const Child& child, std::string_view what, uint64_t address) const {
     const auto file = files_.find(child.name.view());
     const auto image = file ? elf::Image::parse(file->data, os::image_limits)
                             : Result<elf::Image>{fail(file.error())};
@@ -225,8 +250,11 @@ void Spawner::look_for_faults() {
         const auto state = child.domain.dispatcher().state();
         if (!state || state->state != faulted_state) continue;
         log::error(
-            "domain {} on core {} faulted while disabled: {}, address {:016x}", child.name.view(),
-            self_.core().raw, name_of_trap(static_cast<unsigned>(state->vector)), state->address
+            "domain {} on core {} faulted while disabled: {}, address {:016x}",
+            child.name.view(),
+            self_.core().raw,
+            name_of_trap(static_cast<unsigned>(state->vector)),
+            state->address
         );
         print_address(child, "in", state->rip);
         end(child, State::faulted, -1);

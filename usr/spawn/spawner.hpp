@@ -53,11 +53,16 @@ class Spawner final : public os::LocalServer {
 
     /// Quota 0: the manifest's or the default.
     Result<uint32_t> prepare(std::string_view name, uint64_t quota, uint32_t priority);
+    Result<CapSlot> allocate_quota(uint64_t& quota);
     Result<Child*> find(uint32_t id);
     Result<> add_argument(uint32_t id, std::string_view text);
     Result<> give(uint32_t id, std::string_view name, abi::CapSlot what);
     Result<> start(uint32_t id);
     Result<> kill(uint32_t id);
+
+    /// What a label means that every core has its own of (os::is_local_label).
+    Result<os::OwnedCap> local(std::string_view label);
+    /// The core's hand-over page, for whoever needs to know the board.
 
     /// Every child that was made and whose entry was not needed again.
     Result<const Child*> child_at(uint32_t index) const;
@@ -103,6 +108,24 @@ class Spawner final : public os::LocalServer {
     os::OwnedCap fault_bell_;
     std::array<Child, 64> children_;
     uint32_t next_id_{first_id};
+};
+
+/// A domain that was prepared is ended again unless it gets as far as being started.
+class Unstarted {
+  public:
+    Unstarted(Spawner& spawner, uint32_t id) : spawner_{spawner}, id_{id} {}
+
+    Unstarted(const Unstarted&) = delete;
+
+    ~Unstarted() {
+        if (id_ != 0) (void)spawner_.kill(id_);
+    }
+
+    void started() { id_ = 0; }
+
+  private:
+    Spawner& spawner_;
+    uint32_t id_;
 };
 
 } // namespace spawn

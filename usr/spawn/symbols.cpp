@@ -69,7 +69,8 @@ std::string_view readable(std::span<char> out, std::string_view symbol) {
         return text.text();
     }
     const bool nested = skip(rest, "N");
-    while (nested && (skip(rest, "K") || skip(rest, "V") || skip(rest, "R") || skip(rest, "O"))) {}
+    while (nested && (skip(rest, "K") || skip(rest, "V") || skip(rest, "R") || skip(rest, "O"))) {
+    }
     std::string_view last;
     do {
         const std::string_view part = take_part(rest, last);
@@ -84,11 +85,28 @@ std::string_view readable(std::span<char> out, std::string_view symbol) {
 
 std::string_view name_of_trap(unsigned vector) {
     constexpr std::array<std::string_view, 22> names{
-        "divide error", "debug", "non-maskable interrupt", "breakpoint", "overflow",
-        "bound range", "invalid opcode", "no FPU", "double fault", "coprocessor overrun",
-        "invalid TSS", "segment not present", "stack fault", "general protection", "page fault",
-        "trap 15", "x87 error", "alignment check", "machine check", "SIMD error",
-        "virtualization", "control protection",
+        "divide error",
+        "debug",
+        "non-maskable interrupt",
+        "breakpoint",
+        "overflow",
+        "bound range",
+        "invalid opcode",
+        "no FPU",
+        "double fault",
+        "coprocessor overrun",
+        "invalid TSS",
+        "segment not present",
+        "stack fault",
+        "general protection",
+        "page fault",
+        "trap 15",
+        "x87 error",
+        "alignment check",
+        "machine check",
+        "SIMD error",
+        "virtualization",
+        "control protection",
     };
     return vector < names.size() ? names[vector] : "trap";
 }

@@ -1,21 +1,21 @@
-// The serial line before there is a console: polled, so that every stage of the start is on the wire
-// when it is reached, and a hang has a last line. The CPU driver has set the line up.
+// The serial line before there is a console, for init and spawn: polled, so that every stage of the start is on the
+// wire when it is reached, and a hang has a last line. The CPU driver has set the line up.
 #pragma once
 
 #include "lib/base/log.hpp"
 #include "lib/os/device.hpp"
 #include "lib/os/domain.hpp"
 
-namespace init {
+namespace os {
 
 class EarlySerial final : public LogSink {
   public:
-    explicit EarlySerial(os::CapSlot ports) : ports_{ports} {}
+    explicit EarlySerial(CapSlot ports) : ports_{ports} {}
 
     void line(LogLevel, std::string_view text) override {
         std::array<char, log::line_bytes> buffer;
-        const os::Domain& self = os::domain();
-        write(render_log_line(buffer, self.core(), os::now(), self.name(), text));
+        const Domain& self = domain();
+        write(render_log_line(buffer, self.core(), now(), self.name(), text));
         write("\r\n");
     }
 
@@ -36,7 +36,7 @@ class EarlySerial final : public LogSink {
         ports_.out8(data, static_cast<uint8_t>(c));
     }
 
-    os::Ports ports_;
+    Ports ports_;
 };
 
-} // namespace init
+} // namespace os

@@ -1,0 +1,205 @@
+#include "usr/init/services.hpp"
+
+#include "interfaces/spawn.hpp"
+#include "lib/base/log.hpp"
+
+namespace init {
+namespace {
+
+constexpr unsigned nowhere = ~0u; // where no core is
+
+constexpr Duration look_again = milliseconds(5);
+constexpr Duration patience = seconds(20);
+constexpr uint32_t state_up = 2, state_failed = 3; // monitor.if, core_at
+
+/// The labels as spawn_with takes them.
+std::string_view join(std::span<char> out, std::span<const std::string_view> words) {
+    TextWriter text{out};
+    for (std::string_view word : words) {
+        if (!text.text().empty()) text.put(' ');
+        text.put(word);
+    }
+    return text.text();
+}
+
+} // namespace
+
+Result<> Services::begin() {
+    const os::CapSlot frame = TRY(self_.find_given("boot.info"));
+    const os::View view = TRY(os::View::make(frame, 0, page_bytes, abi::read));
+    const auto& info = *view.as<const abi::BootInfo>();
+    if (info.magic != abi::boot_info_magic) return fail(Err::malformed);
+    isa_lines_ = info.irq_gsi;
+    core_count_ = info.core_count;
+    return {};
+}
+
+Result<> Services::give(uint32_t id, std::string_view name, os::CapSlot what) {
+    return launch_->give(id, TRY(Text<16>::from(name)), what);
+}
+
+Result<> Services::start_core_boot() {
+    if (core_count_ < 2) return {};
+    const Entry* const entry = manifest_.domain("coreboot");
+    const uint64_t quota = entry != nullptr ? entry->quota : 0;
+    constexpr uint32_t priority = 22;
+    const uint32_t id = TRY(launch_->prepare(Text<16>::cut("coreboot"), quota, priority)).id;
+    TRY_VOID(give(id, "memory", domains_.memory()));
+    for (std::string_view name : {"boot.info", "image.file", "start.page"}) {
+        const os::CapSlot what = TRY(self_.find_given(name));
+        TRY_VOID(give(id, name, what));
+    }
+    const os::CapSlot first = TRY(self_.find_given("cores"));
+    for (uint32_t core = 1; core < core_count_; ++core) {
+        std::array<char, 16> name;
+        const os::CapSlot slot{{first.raw + core - 1}};
+        TRY_VOID(give(id, format_to(name, "core.{}", core), slot));
+    }
+    TRY_VOID(launch_->start(id));
+    cores_start_ = true;
+    return {};
+}
+
+/// `count=bench...` measures the machine by itself: what is not needed for that is not started.
+bool Services::is_wanted(const Entry& entry) const {
+    const bool measures = self_.settings().count.starts_with("bench");
+    if (entry.name == "bench") return measures;
+    return !measures || entry.name == "console";
+}
+
+unsigned Services::place_of(const Entry& entry) const {
+    if (!is_wanted(entry)) return nowhere;
+    const auto wanted = self_.settings().core_for(entry.name);
+    const unsigned core = wanted ? wanted->raw : entry.place;
+    return core % static_cast<unsigned>(core_count_);
+}
+
+void Services::start_here(const Entry& entry) {
+    log::info("{} starts", entry.name);
+    const auto started = launch(entry);
+    if (started) return;
+    if (started.error().top() == Err::not_found)
+        log::error("{} is not in the bundle: the system goes on without it", entry.name);
+    else
+        log::error("{} cannot start: {}", entry.name, started.error());
+}
+
+Result<> Services::launch(const Entry& entry) {
+    const auto name = TRY(Text<16>::from(entry.name));
+    const uint32_t id = TRY(launch_->prepare(name, entry.quota, entry.priority)).id;
+    for (std::string_view label : entry.labels()) {
+        const auto what = label == "launch"      ? domains_.launch()
+                        : label == "boot.info" ? self_.find_given(label)
+                                               : device(label);
+        const auto given = what ? give(id, label, *what) : fail(what.error());
+        if (!given) log::warn("{} is without {}: {}", entry.name, label, given.error());
+    }
+    return launch_->start(id);
+}
+
+void Services::start_local() {
+    for (const Entry& entry : manifest_.domains())
+        if (place_of(entry) == 0) start_here(entry);
+}
+
+void Services::start_remote() {
+    for (unsigned core = 1; core < core_count_; ++core) {
+        const bool used = std::ranges::any_of(manifest_.domains(), [&](const Entry& entry) {
+            return place_of(entry) == core;
+        });
+        if (!used) continue;
+        const auto spawned = self_.loop().spawn("start of services", start_on(core));
+        if (!spawned) log::error("core {} gets no services: {}", core, spawned.error());
+    }
+}
+
+async::Task<bool> Services::comes_up(unsigned core) {
+    for (const Instant end = os::now() + patience; cores_start_ && os::now() < end;) {
+        const auto state = monitor_->core_at(core);
+        if (state && state->state == state_up) co_return true;
+        if (state && state->state == state_failed) break;
+        co_await self_.loop().sleep_for(look_again);
+    }
+    co_return false;
+}
+
+async::Task<> Services::start_on(unsigned core) {
+    if (co_await comes_up(core)) {
+        os::Binding link{self_};
+        const auto done = co_await async::result_of(start_there(core, link));
+        if (!done) log::error("core {} has no spawner to ask: {}", core, done.error());
+        co_return {};
+    }
+    for (const Entry& entry : manifest_.domains()) {
+        if (place_of(entry) != core) continue;
+        log::warn("{} is started on core 0, as core {} is not there", entry.name, core);
+        start_here(entry);
+    }
+    co_return {};
+}
+
+async::Task<> Services::start_there(unsigned core, os::Binding& link) {
+    namespace api = interfaces::spawn;
+    std::array<char, 16> service;
+    const std::string_view name = format_to(service, "spawn.{}", core);
+    const os::Binding::Request spawner{.name = name, .contract = api::contract};
+    co_await link.open(spawner);
+    api::Client client{link.channel()};
+    for (const Entry& entry : manifest_.domains()) {
+        if (place_of(entry) != core) continue;
+        log::info("{} starts on core {}", entry.name, core);
+        if (const auto handed = hand(core, entry); !handed)
+            log::warn("{} is without a device: {}", entry.name, handed.error());
+        std::array<char, 128> text;
+        const auto labels = Text<128>::cut(join(text, entry.labels()));
+        const auto image = Text<16>::cut(entry.name);
+        const auto id = co_await async::result_of(
+            client.spawn_with(image, Text<128>{}, entry.quota, entry.priority, labels)
+        );
+        if (id) continue;
+        if (id.error().top() == Err::not_found)
+            log::error("{} is not in the bundle: the system goes on without it", entry.name);
+        else
+            log::error("{} cannot start on core {}: {}", entry.name, core, id.error());
+    }
+    co_return {};
+}
+
+Result<> Services::hand(unsigned core, const Entry& entry) {
+    for (std::string_view label : entry.labels()) {
+        if (label == "launch" || label == "boot.info") continue; // the spawner there has its own
+        const os::CapSlot what = TRY(device(label));
+        const CoreId to{{static_cast<uint8_t>(core)}};
+        const auto name = TRY(Text<16>::from(label));
+        TRY_VOID(monitor_->hand(to, name, what));
+    }
+    return {};
+}
+
+/// Each device is made once: what is handed to another core is gone here.
+Result<os::CapSlot> Services::device(std::string_view label) {
+    if (label == "launch") return domains_.launch();
+    if (label == "memory") return domains_.memory();
+    if (label == "memory") return domains_.memory();
+    if (os::is_local_label(label)) return self_.find_given(label);
+    const os::DeviceEntry* const entry = manifest_.device(label);
+    if (entry == nullptr) return fail(Err::not_found);
+    const auto index = static_cast<size_t>(entry - manifest_.devices().data());
+    if (devices_[index] == abi::null_slot) devices_[index] = TRY(make_device(*entry));
+    return devices_[index];
+}
+
+Result<os::CapSlot> Services::make_device(const os::DeviceEntry& entry) {
+    using os::DeviceKind;
+    if (entry.kind == DeviceKind::window) return self_.find_given("device.pci");
+    const bool ports = entry.kind == DeviceKind::ports;
+    const os::CapSlot all = TRY(self_.find_given(ports ? "ports" : "interrupts"));
+    const uint32_t first = entry.kind == DeviceKind::irq ? isa_lines_[entry.first] : entry.first;
+    os::OwnedCap part{TRY(os::slots().take())};
+    const os::Place at = os::place_of(part.slot());
+    const os::Kind kind = ports ? os::Kind::io_port : os::Kind::interrupt;
+    TRY_VOID((os::CNode{{at.cnode}}.retype(at.index, all, kind, first, entry.count)));
+    return part.release();
+}
+
+} // namespace init

@@ -1,0 +1,97 @@
+#include "usr/spawn/session.hpp"
+
+namespace spawn {
+namespace {
+
+// What was handed to this core overtakes the request to use it, or the other way round.
+constexpr Duration look_again = milliseconds(1), patience = seconds(5);
+
+} // namespace
+
+async::Task<api::SpawnResult> SpawnSession::spawn(api::SpawnArguments a) {
+    const uint32_t id = co_await spawner_.prepare(a.name.view(), a.quota, 0);
+    Unstarted guard{spawner_, id};
+    co_await spawner_.add_argument(id, a.arguments.view());
+    co_await spawner_.start(id);
+    guard.started();
+    co_return api::SpawnResult{id};
+}
+
+async::Task<api::SpawnWithResult> SpawnSession::spawn_with(api::SpawnWithArguments a) {
+    const uint32_t id = co_await spawner_.prepare(a.name.view(), a.quota, a.priority);
+    Unstarted guard{spawner_, id};
+    co_await spawner_.add_argument(id, a.arguments.view());
+    co_await give_all(id, a.labels.view());
+    co_await spawner_.start(id);
+    guard.started();
+    co_return api::SpawnWithResult{id};
+}
+
+/// `labels` lives in the frame of the task that waits for this one.
+async::Task<> SpawnSession::give_all(uint32_t id, std::string_view labels) {
+    for (auto label = os::take_word(labels); !label.empty(); label = os::take_word(labels)) {
+        const os::OwnedCap what = co_await find(label);
+        co_await spawner_.give(id, label, what.slot());
+    }
+    co_return {};
+}
+
+/// What every core has its own of the spawner has; anything else was handed to the monitor.
+async::Task<os::OwnedCap> SpawnSession::find(std::string_view label) {
+    if (os::is_local_label(label)) co_return spawner_.local(label);
+    co_return co_await fetch(label);
+}
+
+async::Task<os::OwnedCap> SpawnSession::fetch(std::string_view label) {
+    const auto name = co_await Text<16>::from(label);
+    async::Loop& loop = session_.channel().loop();
+    for (const Instant end = loop.now() + patience;;) {
+        const auto fetched = spawner_.monitor().fetch(name);
+        if (fetched) co_return os::OwnedCap{fetched->what};
+        if (fetched.error().top() != Err::not_found || loop.now() >= end)
+            co_await fail(fetched.error());
+        co_await loop.sleep_for(look_again);
+    }
+}
+
+async::Task<> SpawnSession::kill(api::KillArguments a) {
+    co_return spawner_.kill(a.id);
+}
+
+async::Task<api::DescribeResult> SpawnSession::describe(api::DescribeArguments a) {
+    const Child& child = *co_await spawner_.child_at(a.index);
+    api::DescribeResult result{
+        .id = child.id,
+        .name = child.name,
+        .state = std::to_underlying(child.state),
+        .code = child.code,
+        .quota = child.quota,
+        .parked = child.parked,
+    };
+    const auto state = child.domain.dispatcher().state();
+    if (!child.ended && state) {
+        result.busy_ns = state->busy_ns;
+        result.dispatches = state->dispatches;
+    }
+    co_return result;
+}
+
+async::Task<api::MemoryResult> SpawnSession::memory() {
+    const auto state = co_await spawner_.memory().state();
+    co_return api::MemoryResult{state.total, state.free, state.parked, state.largest};
+}
+
+async::Task<api::FiguresResult> SpawnSession::figures() {
+    const auto number = [](abi::CoreInfo page) { return static_cast<uint32_t>(page); };
+    const auto idle = co_await spawner_.monitor().core_info(number(abi::CoreInfo::idle), 0);
+    const auto traffic = co_await spawner_.monitor().core_info(number(abi::CoreInfo::traffic), 0);
+    co_return api::FiguresResult{
+        .halts = idle.value0,
+        .idle_ns = idle.value1,
+        .up_ns = idle.value2,
+        .system_calls = traffic.value0,
+        .interrupts = traffic.value1,
+    };
+}
+
+} // namespace spawn
