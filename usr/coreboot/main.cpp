@@ -9,6 +9,7 @@
 #include "lib/os/fault.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/local.hpp"
+#include "lib/os/logging.hpp"
 #include "lib/os/memory.hpp"
 #include "usr/coreboot/plan.hpp"
 
@@ -90,6 +91,7 @@ class CoreBoot {
             info_.core_count,
             (os::now() - started_at_).ms()
         );
+        os::tell_parent_of_log(); // the console may not be there yet
         self_.stop(0);
         co_return {};
     }
