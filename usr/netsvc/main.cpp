@@ -1,0 +1,74 @@
+// usr/netsvc/main.cpp — the network test services as a domain.
+#include <array>
+#include <optional>
+
+#include "interfaces/socket.hpp"
+#include "lib/base/log.hpp"
+#include "lib/os/channel.hpp"
+#include "lib/os/domain.hpp"
+#include "lib/os/immortal.hpp"
+#include "lib/os/socket.hpp"
+#include "usr/netsvc/services.hpp"
+
+namespace netsvc {
+namespace {
+
+// A whole UDP datagram must fit in a chunk.
+constexpr uint32_t chunk_bytes = 65536;
+constexpr size_t chunks = 32;
+
+struct Netsvc {
+    explicit Netsvc(os::Domain& in) : self{in}, binding{in} {}
+
+    os::Domain& self;
+    os::Binding binding;
+    std::optional<interfaces::socket::Client> client;
+    std::optional<os::Network> network;
+    std::optional<Services> services;
+};
+
+os::Immortal<Netsvc> netsvc;
+
+OperationMarks marks_of(std::string_view setting) {
+    if (setting.empty()) return {};
+    const auto marks = OperationMarks::parse(setting);
+    if (marks) return *marks;
+    log::warn("count={} is not SERVICE:WARM:N", setting);
+    return {};
+}
+
+async::Task<> run() {
+    Netsvc& all = *netsvc;
+    co_await all.binding.open(
+        {.name = "net", .contract = interfaces::socket::contract, .bulk_bytes = chunks * chunk_bytes
+        }
+    );
+    async::Loop& loop = all.self.loop();
+    all.client.emplace(all.binding.channel());
+    all.network.emplace(loop, *all.client, all.binding.bulk(), chunk_bytes);
+    Services& services = all.services.emplace(*all.network, marks_of(all.self.settings().count));
+    co_await loop.spawn("TCP echo", services.tcp_echo());
+    co_await loop.spawn("TCP discard", services.tcp_discard());
+    co_await loop.spawn("TCP line", services.tcp_line());
+    co_await loop.spawn("TCP pattern", services.tcp_pattern());
+    co_await loop.spawn("TCP checksum", services.tcp_checksum());
+    co_await loop.spawn("UDP echo", services.udp_echo());
+    co_await loop.spawn("UDP discard", services.udp_discard());
+    co_await all.binding.closed_signal().wait();
+    log::error("the network stack has gone");
+    all.self.stop(1);
+    co_return {};
+}
+
+} // namespace
+} // namespace netsvc
+
+int domain_main(os::Domain& self) {
+    self.set_task_bytes(256 * 1024);
+    netsvc::netsvc.make(self);
+    if (const auto started = self.loop().spawn("netsvc", netsvc::run()); !started) {
+        log::error("netsvc cannot start: {}", started.error());
+        return 1;
+    }
+    return self.serve();
+}

@@ -1,0 +1,190 @@
+#include "usr/netsvc/services.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+#include "lib/base/cmdline.hpp"
+#include "lib/base/crc32.hpp"
+#include "lib/base/format.hpp"
+#include "lib/base/log.hpp"
+#include "lib/base/mark.hpp"
+#include "lib/base/pattern.hpp"
+
+namespace netsvc {
+
+namespace {
+
+constexpr uint32_t backlog = 64;
+
+/// Accepts for ever and serves each connection as a task of its own. A connection that cannot get
+/// a task is closed, which the client sees at once.
+template <class Serve>
+async::Task<> serve_streams(os::Network& network, uint16_t port, Serve serve) {
+    os::Listener listener = co_await os::Listener::open(network, {{}, port}, backlog);
+    for (;;) {
+        os::Stream stream = co_await listener.accept();
+        if (!network.loop().spawn("connection", serve(network, std::move(stream))))
+            log::warn("port {} connection refused: no memory for its task", port);
+    }
+}
+
+uint32_t put_text(const os::Network::Chunk& chunk, std::string_view text) {
+    std::ranges::copy(std::as_bytes(std::span{text}), chunk.bytes().begin());
+    return static_cast<uint32_t>(text.size());
+}
+
+async::Task<> discard(os::Network& network, os::Stream stream) {
+    const auto chunk = co_await network.chunk();
+    while (co_await stream.receive(chunk) != 0) {
+    }
+    co_return {};
+}
+
+async::Task<> send_line(os::Network& network, os::Stream stream) {
+    const auto chunk = co_await network.chunk();
+    co_await stream.send(chunk, put_text(chunk, "Skerry network test service\r\n"));
+    co_return {};
+}
+
+/// Ends the sender by closing under it: its pending send then fails.
+async::Task<> watch_for_end(os::Network& network, uint32_t handle, bool& ended) {
+    const auto chunk = co_await network.chunk();
+    for (;;) {
+        const auto got =
+            co_await async::result_of(network.client().receive(handle, chunk.offset(), chunk.size())
+            );
+        if (!got || got->received == 0) break;
+    }
+    ended = true;
+    co_await async::result_of(network.client().abort(handle));
+    co_return {};
+}
+
+async::Task<> send_pattern(os::Network& network, os::Stream stream) {
+    const auto chunk = co_await network.chunk();
+    // Shared with the watcher, which may outlive this task by the time of one message.
+    bool ended = false;
+
+    class Watch : public async::Job {};
+
+    Watch watch;
+    co_await watch.start(watch_for_end(network, stream.handle(), ended));
+    for (uint64_t at = 0; !ended;) {
+        // Multiples of four, so that each piece starts at a whole word of the pattern.
+        fill_pattern(chunk.bytes(), at);
+        const auto sent = co_await async::result_of(stream.send(chunk, chunk.size()));
+        if (!sent) break;
+        at += chunk.size();
+    }
+    co_return {};
+}
+
+async::Task<> count_and_check(os::Network& network, os::Stream stream) {
+    const auto chunk = co_await network.chunk();
+    uint64_t total = 0;
+    uint32_t crc = 0;
+    while (const uint32_t got = co_await stream.receive(chunk)) {
+        crc = crc32(chunk.bytes().first(got), crc);
+        total += got;
+    }
+    std::array<char, 40> line;
+    const auto text = format_to(line, "{} {:08x}\n", total, crc);
+    co_await stream.send(chunk, put_text(chunk, text));
+    co_return {};
+}
+
+} // namespace
+
+Result<OperationMarks> OperationMarks::parse(std::string_view setting) {
+    OperationMarks marks;
+    marks.service_ = take_until(setting, ':');
+    const auto warm = parse_number(take_until(setting, ':'));
+    const auto measured = parse_number(setting);
+    if (!warm || !measured) return fail(Err::bad_argument);
+    marks.warm_ = *warm;
+    marks.measured_ = *measured;
+    return marks;
+}
+
+void OperationMarks::before_receive() const {
+    if (counting()) mark<10>();
+}
+
+void OperationMarks::after_receive() const {
+    if (counting()) mark<11>();
+}
+
+void OperationMarks::after_send() {
+    if (measured_ == 0) return;
+    if (counting()) mark<12>();
+    ++done_;
+    if (done_ == warm_) mark<1>();
+    if (done_ == warm_ + measured_) mark<2>();
+}
+
+async::Task<> Services::tcp_echo() {
+    os::Listener listener = co_await os::Listener::open(network, {{}, 7}, backlog);
+    for (;;) {
+        os::Stream stream = co_await listener.accept();
+        if (!network.loop().spawn("echo", echo(std::move(stream))))
+            log::warn("port 7 connection refused: no memory for its task");
+    }
+}
+
+async::Task<> Services::echo(os::Stream stream) {
+    const auto chunk = co_await network.chunk();
+    co_await stream.set_no_delay(true);
+    const bool marked = marks.concerns("tcp-echo");
+    for (;;) {
+        if (marked) marks.before_receive();
+        const uint32_t got = co_await stream.receive(chunk);
+        if (got == 0) break;
+        if (marked) marks.after_receive();
+        co_await stream.send(chunk, got);
+        if (marked) marks.after_send();
+    }
+    co_return {};
+}
+
+async::Task<> Services::tcp_discard() {
+    return serve_streams(network, 9, discard);
+}
+
+async::Task<> Services::tcp_line() {
+    return serve_streams(network, 13, send_line);
+}
+
+async::Task<> Services::tcp_pattern() {
+    return serve_streams(network, 19, send_pattern);
+}
+
+async::Task<> Services::tcp_checksum() {
+    return serve_streams(network, 5001, count_and_check);
+}
+
+async::Task<> Services::udp_echo() {
+    os::Datagrams socket = co_await os::Datagrams::open(network, {{}, 7});
+    const auto chunk = co_await network.chunk();
+    const bool marked = marks.concerns("udp-echo");
+    for (;;) {
+        if (marked) marks.before_receive();
+        // An ICMP error about an earlier answer is no reason to stop answering.
+        const auto got = co_await async::result_of(socket.receive(chunk));
+        if (!got && got.error() == Err::channel_closed) co_await fail(got.error());
+        if (!got) continue;
+        if (marked) marks.after_receive();
+        co_await async::result_of(socket.send(chunk, got->bytes, got->from));
+        if (marked) marks.after_send();
+    }
+}
+
+async::Task<> Services::udp_discard() {
+    os::Datagrams socket = co_await os::Datagrams::open(network, {{}, 9});
+    const auto chunk = co_await network.chunk();
+    for (;;) {
+        const auto got = co_await async::result_of(socket.receive(chunk));
+        if (!got && got.error() == Err::channel_closed) co_await fail(got.error());
+    }
+}
+
+} // namespace netsvc
