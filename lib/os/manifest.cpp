@@ -49,7 +49,9 @@ Result<> Manifest::take_line(std::string_view line) {
     const std::string_view verb = take_word(rest);
     if (verb.empty()) return {};
     if (verb == "device") return take_device(rest);
-    if (verb == "domain") return take_domain(rest);
+    if (verb == "domain") return take_domain(rest, Start::with_machine);
+    if (verb == "counted") return take_domain(rest, Start::when_counted);
+    if (verb == "image") return take_domain(rest, Start::by_others);
     return fail(Err::malformed);
 }
 
@@ -79,11 +81,12 @@ Result<> Manifest::take_device(std::string_view rest) {
     return {};
 }
 
-Result<> Manifest::take_domain(std::string_view rest) {
+Result<> Manifest::take_domain(std::string_view rest, Start start) {
     if (domain_count_ == max_domains) return fail(Err::no_space);
     DomainEntry entry{.name = TRY(name(take_word(rest)))};
     if (domain(entry.name) != nullptr) return fail(Err::exists);
-    entry.place = static_cast<uint8_t>(TRY(number(take_word(rest), 254)));
+    entry.start = start;
+    if (start != Start::by_others) entry.place = static_cast<uint8_t>(TRY(number(take_word(rest), 254)));
     entry.priority = static_cast<uint8_t>(TRY(number(take_word(rest), 31)));
     const uint64_t quota = TRY(number(take_word(rest), most_quota_kib));
     if (quota < least_quota_kib) return fail(Err::malformed);

@@ -3,6 +3,8 @@
 //
 //   device LABEL ports FIRST COUNT | irq ISA_NUMBER | lines FIRST COUNT | window
 //   domain NAME PLACE PRIORITY QUOTA_KIB LABEL...
+//   counted NAME PLACE PRIORITY QUOTA_KIB LABEL...    (only by the setting count=NAME:...)
+//   image NAME PRIORITY QUOTA_KIB          (not started by itself)
 //
 // A LABEL of a domain is a device's, or what every core has its own of (is_local_label).
 // `#` begins a comment. The order of domains is the order of starting. The same file tells a spawner
@@ -27,10 +29,13 @@ struct DeviceEntry {
     uint32_t first{}, count{};
 };
 
+enum class Start : uint8_t { with_machine, when_counted, by_others };
+
 struct DomainEntry {
     static constexpr size_t max_labels = 8;
 
     std::string_view name;
+    Start start{};
     uint8_t place{}; // core, modulo the number of cores
     uint8_t priority{};
     uint64_t quota{}; // bytes, a power of two
@@ -74,7 +79,7 @@ class Manifest {
   private:
     Result<> take_line(std::string_view line);
     Result<> take_device(std::string_view rest);
-    Result<> take_domain(std::string_view rest);
+    Result<> take_domain(std::string_view rest, Start start);
 
     std::array<DeviceEntry, max_devices> devices_{};
     size_t device_count_{};

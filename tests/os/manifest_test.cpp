@@ -32,13 +32,19 @@ TEST(Manifest, ReadsDevicesAndDomains) {
         "\n"
         "domain console 0 18 256 com1.ports com1.irq\n"
         "\tdomain netd 2 22 3000\n"
+        "counted bench 0 5 1024\n"
+        "image e1000 24 1024\n"
     );
     EXPECT_TRUE(bad.empty()) << bad.front();
     ASSERT_EQ(m.devices().size(), 4u);
     EXPECT_EQ(m.device("com1.ports")->first, 0x3f8u);
     EXPECT_EQ(m.device("com1.ports")->count, 8u);
     EXPECT_EQ(m.device("pci.window")->kind, DeviceKind::window);
-    ASSERT_EQ(m.domains().size(), 2u);
+    ASSERT_EQ(m.domains().size(), 4u);
+    EXPECT_EQ(m.domain("netd")->start, os::Start::with_machine);
+    EXPECT_EQ(m.domain("bench")->start, os::Start::when_counted);
+    EXPECT_EQ(m.domain("e1000")->start, os::Start::by_others);
+    EXPECT_EQ(m.domain("e1000")->priority, 24);
     const os::DomainEntry& console = m.domains()[0];
     EXPECT_EQ(console.name, "console");
     EXPECT_EQ(console.priority, 18);

@@ -53,7 +53,8 @@ class FirstDomains final : public os::LocalServer {
     enum Which : size_t { memory_child, monitor_child, spawn_child, count };
 
     static constexpr std::array<std::string_view, count> names{"memory", "monitor", "spawn"};
-    static constexpr std::array<unsigned, count> priorities{26, 26, 20};
+    // Nobody gives a child a priority above its own: spawn is above all services.
+    static constexpr std::array<unsigned, count> priorities{27, 26, 28};
 
     Result<> build(Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSlot memory);
     Result<os::CapSlot> own_ram(uint64_t bytes);

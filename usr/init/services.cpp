@@ -10,6 +10,7 @@ constexpr unsigned nowhere = ~0u; // where no core is
 
 constexpr Duration look_again = milliseconds(5);
 constexpr Duration patience = seconds(20);
+constexpr uint64_t least_quota = 1024 * 1024;
 constexpr uint32_t state_up = 2, state_failed = 3; // monitor.if, core_at
 
 /// The labels as spawn_with takes them.
@@ -67,6 +68,12 @@ bool Services::is_wanted(const Entry& entry) const {
     return !measures || entry.name == "console";
 }
 
+bool Services::starts(const Entry& entry) const {
+    std::string_view counted = self_.settings().count;
+    if (entry.start != os::Start::when_counted) return entry.start == os::Start::with_machine;
+    return take_until(counted, ':') == entry.name;
+}
+
 unsigned Services::place_of(const Entry& entry) const {
     if (!is_wanted(entry)) return nowhere;
     const auto wanted = self_.settings().core_for(entry.name);
@@ -86,7 +93,15 @@ void Services::start_here(const Entry& entry) {
 
 Result<> Services::launch(const Entry& entry) {
     const auto name = TRY(Text<16>::from(entry.name));
-    const uint32_t id = TRY(launch_->prepare(name, entry.quota, entry.priority)).id;
+    uint64_t quota = entry.quota;
+    auto prepared = launch_->prepare(name, quota, entry.priority);
+    // On a small machine a service makes do with less.
+    while (!prepared && prepared.error().top() == Err::no_memory && quota > least_quota) {
+        quota /= 2;
+        prepared = launch_->prepare(name, quota, entry.priority);
+    }
+    if (!prepared) return fail(prepared.error());
+    const uint32_t id = prepared->id;
     for (std::string_view label : entry.labels()) {
         const auto what = label == "launch"      ? domains_.launch()
                         : label == "boot.info" ? self_.find_given(label)
@@ -99,13 +114,13 @@ Result<> Services::launch(const Entry& entry) {
 
 void Services::start_local() {
     for (const Entry& entry : manifest_.domains())
-        if (place_of(entry) == 0) start_here(entry);
+        if (starts(entry) && place_of(entry) == 0) start_here(entry);
 }
 
 void Services::start_remote() {
     for (unsigned core = 1; core < core_count_; ++core) {
         const bool used = std::ranges::any_of(manifest_.domains(), [&](const Entry& entry) {
-            return place_of(entry) == core;
+            return starts(entry) && place_of(entry) == core;
         });
         if (!used) continue;
         const auto spawned = self_.loop().spawn("start of services", start_on(core));
@@ -131,7 +146,7 @@ async::Task<> Services::start_on(unsigned core) {
         co_return {};
     }
     for (const Entry& entry : manifest_.domains()) {
-        if (place_of(entry) != core) continue;
+        if (!starts(entry) || place_of(entry) != core) continue;
         log::warn("{} is started on core 0, as core {} is not there", entry.name, core);
         start_here(entry);
     }
@@ -146,16 +161,23 @@ async::Task<> Services::start_there(unsigned core, os::Binding& link) {
     co_await link.open(spawner);
     api::Client client{link.channel()};
     for (const Entry& entry : manifest_.domains()) {
-        if (place_of(entry) != core) continue;
+        if (!starts(entry) || place_of(entry) != core) continue;
         log::info("{} starts on core {}", entry.name, core);
         if (const auto handed = hand(core, entry); !handed)
             log::warn("{} is without a device: {}", entry.name, handed.error());
         std::array<char, 128> text;
         const auto labels = Text<128>::cut(join(text, entry.labels()));
         const auto image = Text<16>::cut(entry.name);
-        const auto id = co_await async::result_of(
-            client.spawn_with(image, Text<128>{}, entry.quota, entry.priority, labels)
+        uint64_t quota = entry.quota;
+        auto id = co_await async::result_of(
+            client.spawn_with(image, {}, quota, entry.priority, labels)
         );
+        while (!id && id.error().top() == Err::no_memory && quota > least_quota) {
+            quota /= 2;
+            id = co_await async::result_of(
+                client.spawn_with(image, {}, quota, entry.priority, labels)
+            );
+        }
         if (id) continue;
         if (id.error().top() == Err::not_found)
             log::error("{} is not in the bundle: the system goes on without it", entry.name);

@@ -36,6 +36,7 @@ class Services {
     using Entry = os::DomainEntry;
 
     bool is_wanted(const Entry& entry) const;
+    bool starts(const Entry& entry) const;
     unsigned place_of(const Entry& entry) const;
     void start_here(const Entry& entry);
     Result<> launch(const Entry& entry);
