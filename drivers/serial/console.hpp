@@ -113,20 +113,26 @@ class Console {
     const History<32 * 1024>& history() const { return history_; }
 
   private:
-    void emit(char c) {
+    void send(char c) {
         if (c == '\n') wire_.put('\r');
         wire_.put(c);
-        history_.put(c);
     }
 
-    void emit(std::string_view text) {
+    void send(std::string_view text) {
         for (char c : text)
-            emit(c);
+            send(c);
+    }
+
+    void remember(std::string_view text) {
+        for (char c : text)
+            history_.put(c);
+        history_.put('\n');
     }
 
     void show(Writer& writer, char c) {
-        emit(c);
+        send(c);
         if (c == '\n') {
+            remember(writer.view());
             writer.clear();
             shown_ = nullptr;
             return;
@@ -152,16 +158,25 @@ class Console {
     }
 
     void finish_shown() {
-        emit('\n');
+        send('\n');
+        remember(shown_->view());
         shown_->clear();
         shown_ = nullptr;
     }
 
+    /// What is shown of the unfinished line is wiped, and shown again below.
     void emit_line(const Writer& writer) {
-        if (shown_ != nullptr) emit('\n');
-        emit(writer.view());
-        emit('\n');
-        if (shown_ != nullptr) emit(shown_->view());
+        const size_t wiped = shown_ != nullptr ? shown_->view().size() : 0;
+        if (wiped > 0) {
+            wire_.put('\r');
+            for (size_t i = 0; i < wiped; ++i)
+                wire_.put(' ');
+            wire_.put('\r');
+        }
+        send(writer.view());
+        send('\n');
+        remember(writer.view());
+        if (wiped > 0) send(shown_->view());
     }
 
     WireQueue<16 * 1024> wire_;

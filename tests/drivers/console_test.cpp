@@ -36,11 +36,20 @@ TEST_F(ConsoleLines, PromptIsShownAtOnceAndAgainAfterOthersLines) {
     console.write(shell, "x\b \bs", true);
     (void)taken();
     console.write(a, "hello\nworld\n", false);
-    EXPECT_EQ(taken(), "\r\nhello\r\nskerry> ps\r\nworld\r\nskerry> ps");
+    EXPECT_EQ(taken(), "\r          \rhello\r\nskerry> ps\r          \rworld\r\nskerry> ps");
     console.write(shell, "\nanswer\n", true);
     EXPECT_EQ(taken(), "\r\nanswer\r\n");
     console.write(a, "later\n", false);
     EXPECT_EQ(taken(), "later\r\n");
+}
+
+TEST_F(ConsoleLines, AreRememberedOnceAndAsTheyEnded) {
+    console.write(shell, "skerry> px", true);
+    console.write(a, "hello\n", false);
+    console.write(shell, "\b \bs\n", true);
+    std::array<char, 64> out;
+    const size_t size = console.history().read(0, out);
+    EXPECT_EQ((std::string_view{out.data(), size}), "hello\nskerry> ps\n");
 }
 
 TEST_F(ConsoleLines, ThatNeverEndAreCut) {
