@@ -91,12 +91,22 @@ class CoreBoot {
             info_.core_count,
             (os::now() - started_at_).ms()
         );
-        os::tell_parent_of_log(); // the console may not be there yet
+        co_await let_the_log_go();
         self_.stop(0);
         co_return {};
     }
 
-    uint64_t cores() const { return info_.core_count; }
+    /// Lines end with the domain: the console takes them first, or else the parent, piece by piece.
+    async::Task<> let_the_log_go() {
+        constexpr Duration console_takes = milliseconds(20);
+        for (const Instant end = os::now() + seconds(1); os::now() < end;) {
+            co_await self_.loop().sleep_for(console_takes);
+            if (os::log_ring().empty()) break;
+        }
+        os::tell_parent_of_log();
+        co_await self_.loop().sleep_for(console_takes);
+        co_return {};
+    }
 
   private:
     uint32_t apic_of(uint32_t core) const { return info_.cores[core].apic_id; }
