@@ -35,7 +35,6 @@ MAY_INCLUDE = {
     "net": ["lib/base"],
     "net/netd": ["net", "lib/"],
     "usr/*": ["lib/"],
-    "usr/init": ["lib/", "drivers/rtc"],
     "tests": [""],
 }
 FREESTANDING = set(

@@ -44,3 +44,8 @@ constexpr Result<H> peel(Bytes& bytes) {
     bytes = bytes.subspan(sizeof(H));
     return std::bit_cast<H>(raw);
 }
+
+/// The same bytes to be filled with text. Characters may alias anything.
+inline std::span<char> text_room(MutableBytes bytes) {
+    return {static_cast<char*>(static_cast<void*>(bytes.data())), bytes.size()};
+}

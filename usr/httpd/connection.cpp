@@ -18,8 +18,7 @@ class Answer {
     void wrote(size_t bytes) { used_ += static_cast<uint32_t>(bytes); }
 
     void head(const Head& head) {
-        const auto out = room();
-        wrote(write_head(head, {reinterpret_cast<char*>(out.data()), out.size()}).size());
+        wrote(write_head(head, text_room(room())).size());
     }
 
     async::Task<> flush() {
@@ -73,9 +72,7 @@ async::Task<> answer_overview(
     Answer& answer, Content& content, bool keep_alive, bool with_body, os::Network& network
 ) {
     const auto page = co_await network.chunk();
-    const auto room = page.bytes();
-    const std::string_view text =
-        co_await content.overview({reinterpret_cast<char*>(room.data()), room.size()});
+    const std::string_view text = co_await content.overview(text_room(page.bytes()));
     answer.head({200, "text/html; charset=utf-8", text.size(), keep_alive});
     if (with_body) co_await answer.body(std::as_bytes(std::span{text}));
     co_return {};

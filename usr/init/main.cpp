@@ -1,6 +1,6 @@
 // The first domain of a core: it gets every capability there is and hands each to whom it belongs.
 // Each stage says so before it begins, so that a hang has a last line.
-#include "drivers/rtc/rtc.hpp"
+#include "lib/hw/rtc.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/logging.hpp"

@@ -1,4 +1,4 @@
-#include "drivers/rtc/rtc.hpp"
+#include "lib/hw/rtc.hpp"
 
 #include <gtest/gtest.h>
 
