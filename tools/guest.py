@@ -48,7 +48,6 @@ class Skerry:
         )  # fmt: skip
         self.text, self.position, self.ended = "", 0, False
         self.news = threading.Condition()
-        self.console = None
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         try:
@@ -123,21 +122,18 @@ class Skerry:
         assert not re.search(pattern, self.text, re.M), f"guest said /{pattern}/\n{self.tail()}"
 
     def send(self, line, end="\r"):
-        """Types a line at the serial console."""
-        if self.console is None:
-            self.console = socket.socket(socket.AF_UNIX)
-            self.console.connect(os.path.join(self.rundir, "serial"))
-            threading.Thread(target=self._drain, args=(self.console,), daemon=True).start()
-        self.console.sendall((line + end).encode())
+        """Types a line at the serial console.
 
-    @staticmethod
-    def _drain(console):
-        """The same bytes come by the pipe; but a full socket would block the guest."""
-        try:
-            while console.recv(65536):
+        Connected only while it types: QEMU writes a byte that a full socket refuses into the log
+        and again when it succeeds, so whoever stays connected and reads slowly sees bytes twice.
+        """
+        with socket.socket(socket.AF_UNIX) as console:
+            console.settimeout(60 * PATIENCE)
+            console.connect(os.path.join(self.rundir, "serial"))
+            console.sendall((line + end).encode())
+            console.shutdown(socket.SHUT_WR)
+            while console.recv(65536):  # the same bytes come by the pipe; the end: all was read
                 pass
-        except OSError:
-            pass
 
     def command(self, line, prompt=r"^skerry> ?", timeout=60):
         """Types a shell command and returns what it printed."""
@@ -179,8 +175,6 @@ class Skerry:
         return code
 
     def stop(self):
-        if self.console:
-            self.console.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
