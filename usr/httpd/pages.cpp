@@ -16,8 +16,9 @@ main{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:
 section{background:#f4f1ea;color:#1b2b33;border-radius:.6rem;padding:.8rem 1rem;
 border-bottom:.4rem solid #5c8a6b}h2{margin:0 0 .4rem;font-size:1.1rem}
 table{width:100%;border-collapse:collapse;font-size:.9rem}td{padding:.1rem 0}
-td+td{text-align:right;font-variant-numeric:tabular-nums;color:#5a6b73}
-th{text-align:left;font-weight:500;color:#5a6b73}th+th{text-align:right}a{color:#8fd0e8}
+td+td{text-align:right;white-space:nowrap;padding-left:.8rem;font-variant-numeric:tabular-nums;color:#5a6b73}
+th{text-align:left;font-weight:500;color:#5a6b73}th+th{text-align:right;padding-left:.8rem}a{color:#8fd0e8}
+section p{font-size:.85rem;color:#5a6b73;margin:.5rem 0 0}
 </style>
 )";
 
@@ -59,7 +60,9 @@ void put_core(TextWriter& out, const Overview& overview, uint32_t core) {
     out.put("<tr><th>domain</th><th>busy</th><th>runs</th></tr>\n");
     for (const DomainRow& row : overview.domains)
         if (row.core == core) put_domain(out, row);
-    out.put("</table></section>\n");
+    out.put("</table>");
+    // These four are no children of the spawner; one that answers has them beside it.
+    out.put("<p>beside its CPU driver, init, memory, monitor, spawn</p></section>\n");
 }
 
 } // namespace
