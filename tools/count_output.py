@@ -42,6 +42,11 @@ class Output:
                 start = None
         return found
 
+    def each(self, marker):
+        """Counts on all vCPUs from each event `marker` to the next."""
+        times = [event.all for event in self.events if event.marker == marker]
+        return [later - earlier for earlier, later in zip(times, times[1:])]
+
 
 def parse(lines):
     output = Output()

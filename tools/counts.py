@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """`make counts`: what each operation costs, beside its target and other systems' figures.
 
-Rows come from tools/targets.toml. The guest's own benchmarks (usr/bench) run without any input
-from outside under `-icount shift=0`, so their figures are the same in every run; the network's are
-driven from the host through user networking, one operation at a time. REPEAT=2 measures twice and
-shows a range where runs differ. Ids on the command line choose rows.
+Rows come from tools/targets.toml; docs/counts.md says how each is measured. The guest's own
+benchmarks (usr/bench) run without any input from outside under `-icount shift=0`, so their figures
+are the same in every run; the network's are driven from the host, one operation at a time, and are
+medians. REPEAT=2 measures twice and shows a range where runs differ. Ids on the command line choose
+rows; `counts.py profile ID` shows in which functions one of them spends its instructions.
 """
 import http.client
 import os
@@ -12,6 +13,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import dataclass
 from glob import glob
@@ -23,6 +25,10 @@ from guest import BUILD, ROOT, GuestError, Skerry, wait_readable  # noqa: E402
 
 WARM, OPERATIONS = 50, 200
 SAMPLES, SAMPLE_BEGIN, SAMPLE_END = 100, 16, 17
+SENT = 12  # marker of a service: one more operation is complete
+PROMPT = r"^skerry> ?"
+CLOCK_SLACK = 4
+HARNESS = "empty"  # the figure of nothing
 FOLDER = os.path.join(BUILD, "counts")
 NO_VALUE = None
 
@@ -52,22 +58,65 @@ def complaints(serial):
     return re.findall(r"\bbench\] (.* could not be measured: .*|bench cannot .*)$", serial, re.M)
 
 
+@dataclass
+class Figure:
+    """Instructions of one operation on all cores, as the plugin counted them."""
+
+    median: int
+    mean: int = NO_VALUE
+    worst: int = NO_VALUE
+    repeats: int = 0  # turns of REP in the median
+
+
+def figure_of(samples, harness=0):
+    """The median of all samples, with the turns of REP that it contains."""
+    samples = sorted(samples, key=lambda c: c.instructions)
+    middle, all_of = samples[len(samples) // 2], [c.instructions - harness for c in samples]
+    return Figure(middle.instructions - harness, round(sum(all_of) / len(all_of)), all_of[-1],
+                  middle.repeats)  # fmt: skip
+
+
 def bench_counts(serial, output):
-    """{id: instructions of one operation on all cores}, the median of its samples.
+    """{id: Figure} of what usr/bench has measured.
 
     Each sample stands between markers 16 and 17, and figures come in the order in which the guest
-    lists them. The guest's own clock would count idle time and miss nothing else.
+    lists them. The first is `empty`, the harness's own part. The guest's clock would count idle
+    time as well.
     """
     figures, passed = sampled(serial), output.between(SAMPLE_BEGIN, SAMPLE_END)
     if sum(f.samples for f in figures) != len(passed):
         raise GuestError(f"counts: {len(passed)} samples seen, but the guest lists "
                          f"{sum(f.samples for f in figures)}")  # fmt: skip
-    counts, start = {}, 0
+    counts, start, harness = {}, 0, 0
     for figure in figures:
-        mine = sorted(c.instructions for c in passed[start : start + figure.samples])
+        counts[figure.id] = figure_of(passed[start : start + figure.samples], harness)
         start += figure.samples
-        counts[figure.id] = mine[len(mine) // 2] - 1  # the marker that begins a sample is in it
+        if figure.id == HARNESS:
+            harness = counts.pop(HARNESS).median
     return counts
+
+
+def derive(counts):
+    """Adds figures that are differences of others (docs/counts.md)."""
+
+    def difference(name, minuend, subtrahend, halve_first):
+        if minuend in counts and subtrahend in counts:
+            a, b = counts[minuend].median, counts[subtrahend].median
+            counts[name] = Figure(a // 2 - b if halve_first else (a - b) // 2)
+
+    difference("space_switch", "yield_pair", "yield_alone", True)
+    difference("wake_other_core", "channel_call_remote", "stub_call", False)
+
+
+def disagreements(serial, counts):
+    """Sentences on figures for which the guest's clock and the plugin say different things.
+
+    On one core where nothing sleeps both count the same instructions, but for the few that move
+    across the reading of the clock.
+    """
+    pairs = [(f.id, f.median, counts[f.id].median) for f in sampled(serial) if f.id != HARNESS]
+    return [f"{name}: {clock} by the clock, {plugin} by the plugin"
+            for name, clock, plugin in pairs if abs(clock - plugin) > CLOCK_SLACK]  # fmt: skip
 
 
 def write_symbols(folder):
@@ -92,19 +141,56 @@ def plugin_arguments(out):
     return f"-plugin {library},{options}"
 
 
-def run_bench():
-    """Everything that usr/bench measures. Nothing comes in from the host while it runs."""
-    out = os.path.join(FOLDER, "bench.txt")
-    settings = {"CORES": 4, "NIC": "none", "POLL": 0, "COUNT": f"bench:10:{SAMPLES}"}
-    settings["QEMU_ARGS"] = f"-icount shift=0,sleep=off {plugin_arguments(out)}"
-    with Skerry("counts-bench", **settings) as guest:
-        guest.wait_for(r"\bbench (done|cannot)\b", 1800)
+def boot_bench(name, order, cores=1, options=""):
+    """The serial line and the plugin's output of a guest that measures itself, as ordered."""
+    out = os.path.join(FOLDER, f"{name}.txt")
+    os.makedirs(FOLDER, exist_ok=True)
+    if os.path.exists(out):
+        os.remove(out)
+    settings = {"CORES": cores, "NIC": "none", "POLL": 0, "COUNT": order}
+    settings["QEMU_ARGS"] = f"-icount shift=0,sleep=off {plugin_arguments(out)}{options}"
+    with Skerry(f"counts-{name}", **settings) as guest:
+        # What is said in between is waited for by the last line alone.
+        guest.wait_for(r"\bbench (done|cannot)\b", 600)
         guest.qmp("quit")
         guest.wait()
-        serial = guest.text
+        return guest.text, count_output.read(out)
+
+
+def run_bench(samples=SAMPLES):
+    """Everything that usr/bench measures on one core."""
+    serial, output = boot_bench("bench", f"bench:10:{samples}")
+    counts = bench_counts(serial, output)
+    for complaint in complaints(serial) + disagreements(serial, counts):
+        print(complaint, file=sys.stderr)
+    return counts
+
+
+def run_remote():
+    """What takes two cores: the plugin adds up both."""
+    serial, output = boot_bench("remote", f"bench.channel_call_remote:10:{SAMPLES}", cores=2)
     for complaint in complaints(serial):
         print(complaint, file=sys.stderr)
-    return bench_counts(serial, count_output.read(out))
+    return bench_counts(serial, output)
+
+
+def profile(name, samples=SAMPLES):
+    """Prints where figure `name` spends its instructions, each with what prepares the next."""
+    write_symbols(FOLDER)
+    serial, output = boot_bench("profile", f"bench.{name}:10:{samples}")
+    found = {f.id: f for f in sampled(serial)}
+    if name not in found:
+        sys.exit(f"counts: usr/bench does not know {name}")
+    print(f"{name}: {bench_counts(serial, output)[name].median} instructions; one turn of it:")
+    for instructions, symbol in output.profile:
+        if instructions >= found[name].samples:
+            print(f"{instructions / found[name].samples:9.1f}  {demangled(symbol)}")
+
+
+def demangled(symbol):
+    return subprocess.run(
+        ["llvm-cxxfilt-19", "-p", symbol], capture_output=True, text=True
+    ).stdout.strip()
 
 
 def drive_udp_echo(guest, operations):
@@ -142,36 +228,61 @@ DRIVERS = {"udp-echo": drive_udp_echo, "http": drive_http, "tcp-echo": drive_tcp
 
 
 def run_host(service):
-    """Instructions an operation of a service, while the host asks for one at a time."""
+    """A service's operation, while the host asks for one at a time: from one end to the next."""
     out = os.path.join(FOLDER, f"{service}.txt")
     settings = {"CORES": 4, "POLL": 0, "FORWARD": "udp:7,tcp:7", "IP": "10.0.2.15/24"}
     settings["COUNT"] = f"{service}:{WARM}:{OPERATIONS}"
     settings["QEMU_ARGS"] = plugin_arguments(out)
     with Skerry(f"counts-{service}", **settings) as guest:
-        guest.wait_for(r"httpd", 300)
+        guest.wait_for(PROMPT, 300)
         DRIVERS[service](guest, WARM + OPERATIONS + 2)
         guest.qmp("quit")
         guest.wait()
-    return round(count_output.read(out).window.instructions / OPERATIONS)
+    samples = count_output.read(out).each(SENT)
+    if len(samples) < OPERATIONS - 1:
+        raise GuestError(f"{len(samples) + 1} operations were marked instead of {OPERATIONS}")
+    return figure_of(samples)
+
+
+def run_start():
+    """Milliseconds of the host's clock from QEMU's start to the prompt."""
+    with Skerry("counts-start", CORES=4) as guest:
+        guest.wait_for(PROMPT, 120)
+        return Figure(round((time.monotonic() - guest.started) * 1000))
+
+
+def measured(figures):
+    """Yields {id: Figure} from each run that these figures need."""
+    ids, how = {f["id"] for f in figures}, {f["how"] for f in figures}
+    if "bench" in how:
+        yield from attempt("bench", run_bench)
+    if "remote" in how:
+        yield from attempt("remote", run_remote)
+    for figure in figures:
+        if figure["how"] == "host":
+            name, service = figure["id"], figure["service"]
+            yield from attempt(name, lambda s=service, n=name: {n: run_host(s)})
+    if "image_bytes" in ids:
+        yield {"image_bytes": Figure(check_image.image_bytes(BUILD))}
+    if "start_ms" in ids:
+        yield from attempt("start_ms", lambda: {"start_ms": run_start()})
+
+
+def attempt(name, run):
+    """What cannot be measured is told, and the rest goes on."""
+    try:
+        yield run()
+    except (GuestError, OSError) as e:
+        print(f"{name}: {str(e).splitlines()[0]}", file=sys.stderr)
 
 
 def measure(figures):
-    """{id: value} of the figures; what cannot be measured yet is left out, and said."""
-    values = {}
-    if any(f["how"] == "bench" for f in figures) and os.path.exists(f"{BUILD}/image/bench.elf"):
-        try:
-            values.update(run_bench())
-        except GuestError as e:
-            print(str(e).splitlines()[0], file=sys.stderr)
-    for figure in figures:
-        if figure["how"] == "image":
-            values[figure["id"]] = check_image.image_bytes(BUILD)
-        elif figure["how"] == "host":
-            try:
-                values[figure["id"]] = run_host(figure["service"])
-            except (GuestError, OSError) as e:
-                print(f"{figure['id']}: {str(e).splitlines()[0]}", file=sys.stderr)
-    return values
+    """{id: Figure} of the figures; what cannot be measured is left out."""
+    found = {}
+    for more in measured(figures):
+        found.update(more)
+    derive(found)
+    return found
 
 
 def cell(values):
@@ -189,23 +300,33 @@ def verdict(values, target):
     return "met" if max(found) <= target else f"{max(found) / target:.1f} x"
 
 
+def row(figure, runs):
+    """One line of the table, as cells."""
+    values = [run[figure["id"]] for run in runs if figure["id"] in run]
+    # Zeroing is a figure of its own.
+    zeroing = figure.get("zeroed_bytes", 0) // 8
+    medians, target = [v.median - zeroing for v in values], figure.get("target")
+    mine = figure["when"] if "when" in figure else cell(medians)
+    worst = cell([v.worst - zeroing for v in values if v.worst is not NO_VALUE])
+    repeats = max([v.repeats for v in values], default=0) - zeroing
+    return (figure["title"], mine, f"<= {target:,}" if target else "", verdict(medians, target),
+            worst if worst != "-" else "", f"{repeats:,}" if repeats > 0 else "",
+            figure.get("linux", ""), figure.get("barrelfish", ""),
+            figure.get("published", ""))  # fmt: skip
+
+
 def table(figures, runs):
     """Lines of the table: operation, measured, target, verdict, the others' columns."""
-    head = ("operation", "Skerry", "target", "", "Linux 6.1", "Barrelfish", "published")
-    rows = [head]
-    for f in figures:
-        values = [run.get(f["id"], NO_VALUE) for run in runs]
-        target = f.get("target")
-        rows.append((f["title"], cell(values), f"<= {target:,}" if target else "",
-                     verdict(values, target), f.get("linux", ""), f.get("barrelfish", ""),
-                     f.get("published", "")))  # fmt: skip
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    for row in rows:
-        left, right = row[0].ljust(widths[0]), [row[i].rjust(widths[i]) for i in (1, 2, 3, 4, 5)]
-        yield "  ".join([left, *right, row[6]]).rstrip()
+    head = ("operation", "Skerry", "target", "", "worst", "in REP", "Linux 6.1", "Barrelfish",
+            "published")  # fmt: skip
+    rows = [head, *(row(f, runs) for f in figures)]
+    widths = [max(len(cells[i]) for cells in rows) for i in range(len(head))]
+    for cells in rows:
+        numbers = [cells[i].rjust(widths[i]) for i in range(1, len(head) - 1)]
+        yield "  ".join([cells[0].ljust(widths[0]), *numbers, cells[-1]]).rstrip()
 
 
-def main(ids):
+def show(ids):
     figures = load_figures()
     if unknown := set(ids) - {f["id"] for f in figures}:
         sys.exit(f"counts: no such figure: {', '.join(sorted(unknown))}")
@@ -214,9 +335,17 @@ def main(ids):
     runs = [measure(figures) for _ in range(int(os.environ.get("REPEAT") or 1))]
     known = {f["id"] for f in figures}
     others = sorted({name for run in runs for name in run} - known) if not ids else []
-    figures += [{"id": name, "title": f"({name})", "how": "bench"} for name in others]
+    figures += [{"id": name, "title": f"({name})"} for name in others]
     print("\n".join(table(figures, runs)))
-    print("Instructions on all cores; each turn of a REP counts; polling budget 0.")
+    print("Instructions on all cores, medians; each turn of a REP counts; polling budget 0.")
+    print("Figures driven by the host vary by a few; time to the prompt is this machine's.")
+
+
+def main(arguments):
+    if arguments[:1] == ["profile"] and len(arguments) == 2:
+        profile(arguments[1])
+    else:
+        show(arguments)
 
 
 if __name__ == "__main__":

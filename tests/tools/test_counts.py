@@ -24,7 +24,13 @@ def output(*samples):
 
 def test_samples_go_to_figures_in_order():
     found = counts.bench_counts(SERIAL, output(76, 500, 75, 346, 347))
-    assert found == {"null_call": 75, "local_call": 346}
+    assert {name: f.median for name, f in found.items()} == {"null_call": 76, "local_call": 347}
+    assert (found["null_call"].mean, found["null_call"].worst) == (217, 500)
+
+
+def test_the_harness_takes_itself_off():
+    serial = "count empty 1 13 13 13\ncount null_call 1 75 75 75\n"
+    assert counts.bench_counts(serial, output(5, 80)) == {"null_call": counts.Figure(75, 75, 75)}
 
 
 def test_samples_that_do_not_add_up_are_refused():
@@ -41,16 +47,43 @@ def test_every_figure_is_complete():
     figures = counts.load_figures()
     assert len({f["id"] for f in figures}) == len(figures)
     for figure in figures:
-        assert figure["how"] in ("bench", "host", "image") and figure["title"]
-        assert figure["target"] > 0
+        assert figure["how"] in ("bench", "remote", "host", "direct", "later") and figure["title"]
+        assert figure.get("target", 1) > 0
         assert figure["how"] != "host" or figure["service"] in counts.DRIVERS
+        assert (figure["how"] == "later") == ("when" in figure)
+
+
+def test_differences_are_taken_where_both_are_known():
+    found = {"yield_pair": counts.Figure(812), "yield_alone": counts.Figure(288)}
+    counts.derive(found)
+    assert found["space_switch"].median == 118 and "wake_other_core" not in found
+
+
+def test_the_clock_is_held_against_the_plugin():
+    known = {"null_call": counts.Figure(75), "local_call": counts.Figure(380)}
+    assert counts.disagreements(SERIAL, known) == [
+        "local_call: 345 by the clock, 380 by the plugin"
+    ]
 
 
 def test_the_table_shows_value_target_and_others():
     figure = {"id": "a", "title": "an operation", "target": 100, "linux": "1,000", "how": "bench"}
-    _, row = counts.table([figure], [{"a": 90}])
-    assert row.split() == ["an", "operation", "90", "<=", "100", "met", "1,000"]
-    _, row = counts.table([figure], [{"a": 90}, {"a": 250}])
-    assert row.split() == ["an", "operation", "90-250", "<=", "100", "2.5", "x", "1,000"]
+    low, high = counts.Figure(90, 91, 95), counts.Figure(250, 250, 260)
+    _, row = counts.table([figure], [{"a": low}])
+    assert row.split() == ["an", "operation", "90", "<=", "100", "met", "95", "1,000"]
+    _, row = counts.table([figure], [{"a": low}, {"a": high}])
+    assert row.split() == ["an", "operation", "90-250", "<=", "100", "2.5", "x", "95-260", "1,000"]
     _, row = counts.table([figure], [{}])
     assert row.split() == ["an", "operation", "-", "<=", "100", "1,000"]
+
+
+def test_zeroing_is_no_part_of_a_figure():
+    figure = {"id": "a", "title": "page", "target": 400, "zeroed_bytes": 4096, "how": "bench"}
+    _, row = counts.table([figure], [{"a": counts.Figure(900, 900, 912, 520)}])
+    assert row.split() == ["page", "388", "<=", "400", "met", "400", "8"]
+
+
+def test_what_comes_later_says_when():
+    figure = {"id": "a", "title": "threads", "target": 600, "how": "later", "when": "part 2"}
+    _, row = counts.table([figure], [{}])
+    assert row.split() == ["threads", "part", "2", "<=", "600"]

@@ -1,0 +1,67 @@
+// Counts instructions of everything a domain does, when the setting `count=bench...` asks for it,
+// and prints a line for each figure. tools/counts.py reads them. One image in several roles: the
+// argument names that of a peer.
+#include "lib/async/loop.hpp"
+#include "lib/base/log.hpp"
+#include "lib/os/immortal.hpp"
+#include "usr/bench/figures.hpp"
+
+namespace {
+
+using namespace bench;
+
+constinit os::Immortal<Harness> harness;
+constinit os::Immortal<Peers> peers;
+
+/// Before there is an event loop: nothing else of this domain runs.
+Result<> measure(os::Domain& self) {
+    const os::CapSlot memory = TRY(self.find_given("memory"));
+    peers.make(TRY(self.find_given("launch")));
+    TRY_VOID(peers->begin());
+    harness.make(TRY(Order::parse(self.settings().count)));
+    harness->calibrate();
+    measure_primitives(*harness);
+    measure_stubs(*harness);
+    measure_domains(*harness, *peers);
+    measure_servers(*harness, *peers, memory);
+    measure_capabilities(*harness, memory);
+    return {};
+}
+
+void print() {
+    for (const Harness::Failure& f : harness->failures())
+        log::warn("{} could not be measured: {}", f.id, f.why);
+    for (const Summary& s : harness->results())
+        log::info("count {} {} {} {} {}", s.id, s.samples, s.median, s.mean, s.worst);
+    log::info("bench done");
+}
+
+async::Task<> measure_the_rest(os::Domain& self) {
+    // Only one of them, as both peers offer the same name.
+    if (self.core_count() > 1)
+        tell(
+            *harness,
+            "channel_call_remote",
+            co_await async::result_of(measure_remote(self, *harness))
+        );
+    else if (harness->wants("channel_call"))
+        tell(
+            *harness,
+            "channel_call",
+            co_await async::result_of(measure_binding(self, *harness, *peers))
+        );
+    print();
+    co_return {};
+}
+
+} // namespace
+
+int domain_main(os::Domain& self) {
+    if (!self.arguments().empty()) return be_peer(self, self.arguments());
+    if (const auto done = measure(self); !done) {
+        log::error("bench cannot measure: {}", done.error());
+        return 1;
+    }
+    if (!self.loop().spawn("figures", measure_the_rest(self))) return 1;
+    return self.serve();
+}
