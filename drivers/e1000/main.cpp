@@ -7,6 +7,7 @@
 #include "drivers/e1000/pump.hpp"
 #include "drivers/e1000/rings.hpp"
 #include "interfaces/nic.hpp"
+#include "interfaces/pci.hpp"
 #include "lib/base/log.hpp"
 #include "lib/netq/layout.hpp"
 #include "lib/os/channel.hpp"
@@ -209,30 +210,75 @@ Result<> revive() {
     return {};
 }
 
+/// The card interrupts: what it says is read, which ends its request.
+Result<> take_interrupt() {
+    ++driver->interrupts;
+    const auto work = driver->card.acknowledge();
+    if (!work) {
+        log::error("card does not answer: {}", work.error());
+        TRY_VOID(revive());
+    }
+    if (work && work->link) report_link();
+    if (driver->traffic) driver->traffic->interrupted();
+    return {};
+}
+
 async::Task<> serve_interrupts() {
     for (;;) {
         co_await driver->irq.wait();
-        ++driver->interrupts;
-        const auto work = driver->card.acknowledge();
-        if (!work) {
-            log::error("card does not answer: {}", work.error());
-            co_await revive();
-        }
-        if (work && work->link) report_link();
-        if (driver->traffic) driver->traffic->interrupted();
+        co_await take_interrupt();
         co_await driver->irq.acknowledge();
     }
 }
 
-/// How the line signals, as the PCI service found it (docs/pci.md): "mode=N", an InterruptMode.
-Result<abi::InterruptMode> interrupt_mode(std::string_view arguments) {
-    constexpr std::string_view key = "mode=";
-    if (!arguments.starts_with(key)) return fail(Err::bad_argument);
+/// The line is bound where the PCI service runs, on another core: it comes as its event.
+class Forwarded {
+  public:
+    explicit Forwarded(async::Loop& loop) : event_{loop} {}
+
+    void interrupt(const interfaces::pci::InterruptArguments&) { event_.set(); }
+
+    async::Event& event() { return event_; }
+
+  private:
+    async::Event event_;
+};
+
+async::Task<> serve_forwarded(os::Domain& self, uint32_t address) {
+    namespace pci = interfaces::pci;
+    Forwarded forwarded{self.loop()};
+    pci::ClientSide<Forwarded> side{forwarded};
+    os::Binding link{self};
+    co_await link.open({.name = "pci", .contract = pci::contract, .events = &side});
+    pci::Client client{link.channel()};
+    co_await client.claim(address);
+    for (;;) {
+        co_await forwarded.event().wait();
+        co_await take_interrupt();
+        co_await client.interrupt_done(address);
+    }
+}
+
+/// The number after `key` in the domain's arguments.
+std::optional<uint64_t> argument(os::Domain& self, std::string_view key, uint64_t most) {
+    std::string_view arguments = self.arguments();
+    if (!arguments.starts_with(key)) return std::nullopt;
     arguments.remove_prefix(key.size());
-    const auto most = std::to_underlying(abi::InterruptMode::edge_low);
-    const auto number = parse_number(arguments, most);
-    if (!number) return fail(Err::bad_argument);
-    return abi::InterruptMode(*number);
+    return parse_number(arguments, most);
+}
+
+/// docs/pci.md: "mode=N" says how the line signals that was given to us, "pci=N" that the PCI
+/// service of another core has the line of this function.
+Result<> open_interrupt(os::Domain& self) {
+    if (const auto address = argument(self, "pci=", 0xffff))
+        return self.loop().spawn(
+            "interrupts", serve_forwarded(self, static_cast<uint32_t>(*address))
+        );
+    const auto mode = argument(self, "mode=", std::to_underlying(abi::InterruptMode::edge_low));
+    if (!mode) return fail(Err::bad_argument);
+    const CapSlot line = TRY(self.find_given("nic.interrupt"));
+    TRY_VOID(driver->irq.open(line, abi::InterruptMode(*mode)));
+    return self.loop().spawn("interrupts", serve_interrupts());
 }
 
 Result<> open(os::Domain& self) {
@@ -243,10 +289,7 @@ Result<> open(os::Domain& self) {
     d.rx_memory.emplace(TRY(os::Memory::make(ring_bytes)));
     d.tx_memory.emplace(TRY(os::Memory::make(ring_bytes)));
     TRY_VOID(d.make_rings());
-    const auto mode = TRY(interrupt_mode(self.arguments()));
-    const CapSlot line = TRY(self.find_given("nic.interrupt"));
-    TRY_VOID(d.irq.open(line, mode));
-    TRY_VOID(self.loop().spawn("interrupts", serve_interrupts()));
+    TRY_VOID(open_interrupt(self));
     NicService& nic = service.make("nic.0", nic::contract, d, os::Service::Limits{.sessions = 2});
     TRY_VOID(os::offer(self, nic));
     log::info(
