@@ -93,6 +93,7 @@ void last_words(std::string_view text) {
         if (!parent()->last_words(Text<a_call>::cut(part))) return;
         text.remove_prefix(part.size());
     }
+    (void)parent()->last_words(Text<a_call>::cut("\n"));
 }
 
 void exit(int64_t code) {

@@ -120,28 +120,28 @@ Result<> FirstDomains::exited(uint64_t badge, const interfaces::parent::ExitedAr
     return {};
 }
 
+os::FaultSubject FirstDomains::subject(uint64_t which) const {
+    const auto file = files_.find(names[which]);
+    return {names[which], self_.core(), file ? file->data : Bytes{}};
+}
+
 Result<> FirstDomains::faulted(uint64_t badge, const interfaces::parent::FaultedArguments& a) {
     if (badge >= count) return fail(Err::bad_argument);
-    log::error(
-        "{} faulted: vector {}, code {:x}, address {:016x}, at {:08x}",
-        names[badge],
-        a.vector,
-        a.code,
-        a.address,
-        a.rip
-    );
+    os::report_fault(subject(badge), a);
     return {};
 }
 
 Result<> FirstDomains::backtrace(uint64_t badge, const interfaces::parent::BacktraceArguments& a) {
     if (badge >= count) return fail(Err::bad_argument);
-    log::error("  from {:08x} {:08x} {:08x} {:08x}", a.pc0, a.pc1, a.pc2, a.pc3);
+    os::report_backtrace(subject(badge), a);
     return {};
 }
 
 Result<> FirstDomains::last_words(uint64_t badge, const interfaces::parent::LastWordsArguments& a) {
     if (badge >= count) return fail(Err::bad_argument);
-    log::error("{} says: {}", names[badge], a.text.view());
+    words_[badge].add(a.text.view(), [&](std::string_view line) {
+        log::error("{} says: {}", names[badge], line);
+    });
     return {};
 }
 

@@ -9,6 +9,8 @@
 #include "interfaces/parent.hpp"
 #include "lib/base/bundle.hpp"
 #include "lib/os/domain.hpp"
+#include "lib/os/fault_report.hpp"
+#include "lib/os/line_joiner.hpp"
 #include "lib/os/loader.hpp"
 
 namespace init {
@@ -61,12 +63,14 @@ class FirstDomains final : public os::LocalServer {
     Result<os::CapSlot> allocate(uint64_t bytes);
     Result<> give_all_ram();
     Result<> give(Which which, std::string_view name);
+    os::FaultSubject subject(uint64_t which) const;
     Result<os::OwnedCap> endpoint(Which which, uint64_t badge);
 
     const os::Domain& self_;
     const bundle::Bundle& files_;
     uint64_t unix_time_{};
     std::array<os::Child, count> children_;
+    std::array<os::LineJoiner, count> words_;
     os::OwnedCap memory_, launch_;
 };
 

@@ -10,7 +10,6 @@ constexpr unsigned nowhere = ~0u; // where no core is
 
 constexpr Duration look_again = milliseconds(5);
 constexpr Duration patience = seconds(20);
-constexpr uint64_t least_quota = 1024 * 1024;
 constexpr uint32_t state_up = 2, state_failed = 3; // monitor.if, core_at
 
 /// The labels as spawn_with takes them.
@@ -93,19 +92,9 @@ void Services::start_here(const Entry& entry) {
 
 Result<> Services::launch(const Entry& entry) {
     const auto name = TRY(Text<16>::from(entry.name));
-    uint64_t quota = entry.quota;
-    auto prepared = launch_->prepare(name, quota, entry.priority);
-    // On a small machine a service makes do with less.
-    while (!prepared && prepared.error().top() == Err::no_memory && quota > least_quota) {
-        quota /= 2;
-        prepared = launch_->prepare(name, quota, entry.priority);
-    }
-    if (!prepared) return fail(prepared.error());
-    const uint32_t id = prepared->id;
+    const uint32_t id = TRY(launch_->prepare(name, entry.quota, entry.priority)).id;
     for (std::string_view label : entry.labels()) {
-        const auto what = label == "launch"      ? domains_.launch()
-                        : label == "boot.info" ? self_.find_given(label)
-                                               : device(label);
+        const auto what = device(label);
         const auto given = what ? give(id, label, *what) : fail(what.error());
         if (!given) log::warn("{} is without {}: {}", entry.name, label, given.error());
     }
@@ -168,16 +157,9 @@ async::Task<> Services::start_there(unsigned core, os::Binding& link) {
         std::array<char, 128> text;
         const auto labels = Text<128>::cut(join(text, entry.labels()));
         const auto image = Text<16>::cut(entry.name);
-        uint64_t quota = entry.quota;
-        auto id = co_await async::result_of(
-            client.spawn_with(image, {}, quota, entry.priority, labels)
+        const auto id = co_await async::result_of(
+            client.spawn_with(image, {}, entry.quota, entry.priority, labels)
         );
-        while (!id && id.error().top() == Err::no_memory && quota > least_quota) {
-            quota /= 2;
-            id = co_await async::result_of(
-                client.spawn_with(image, {}, quota, entry.priority, labels)
-            );
-        }
         if (id) continue;
         if (id.error().top() == Err::not_found)
             log::error("{} is not in the bundle: the system goes on without it", entry.name);
@@ -189,7 +171,7 @@ async::Task<> Services::start_there(unsigned core, os::Binding& link) {
 
 Result<> Services::hand(unsigned core, const Entry& entry) {
     for (std::string_view label : entry.labels()) {
-        if (label == "launch" || label == "boot.info") continue; // the spawner there has its own
+        if (os::is_local_label(label)) continue; // the spawner there has its own
         const os::CapSlot what = TRY(device(label));
         const CoreId to{{static_cast<uint8_t>(core)}};
         const auto name = TRY(Text<16>::from(label));
@@ -201,7 +183,6 @@ Result<> Services::hand(unsigned core, const Entry& entry) {
 /// Each device is made once: what is handed to another core is gone here.
 Result<os::CapSlot> Services::device(std::string_view label) {
     if (label == "launch") return domains_.launch();
-    if (label == "memory") return domains_.memory();
     if (label == "memory") return domains_.memory();
     if (os::is_local_label(label)) return self_.find_given(label);
     const os::DeviceEntry* const entry = manifest_.device(label);

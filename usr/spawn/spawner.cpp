@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "lib/base/log.hpp"
-#include "usr/spawn/symbols.hpp"
+#include "lib/os/symbols.hpp"
 
 namespace spawn {
 
@@ -31,7 +31,7 @@ Result<Child*> Spawner::free_entry() {
 
 /// On a small machine a domain gets less than it would like, down to an eighth: `quota` then says
 /// how much. Errors: no_memory.
-Result<CapSlot> Spawner::allocate_quota(uint64_t& quota) {
+Result<abi::CapSlot> Spawner::allocate_quota(uint64_t& quota) {
     const uint64_t least = std::max(quota / 8, os::smallest_quota);
     for (;; quota /= 2) {
         const auto got = memory_client_.allocate(quota);
@@ -201,45 +201,28 @@ Result<> Spawner::exited(uint64_t badge, const interfaces::parent::ExitedArgumen
     return {};
 }
 
-void Spawner::print_address(const Child& child, std::string_view what, uint64_t address) const {
+os::FaultSubject Spawner::subject(const Child& child) const {
     const auto file = files_.find(child.name.view());
-    const auto image = file ? elf::Image::parse(file->data, os::image_limits)
-                            : Result<elf::Image>{fail(file.error())};
-    const auto symbol = image ? image->symbol(virt(address)) : std::nullopt;
-    std::array<char, 160> name;
-    const std::string_view text = symbol ? readable(name, symbol->name) : "?";
-    log::error("  {} {:08x} {}+{:x}", what, address, text, symbol ? symbol->offset : 0);
+    return {child.name.view(), self_.core(), file ? file->data : Bytes{}};
 }
 
 Result<> Spawner::faulted(uint64_t badge, const interfaces::parent::FaultedArguments& a) {
-    constexpr uint32_t page_fault = 14;
     Child& child = *TRY(find(static_cast<uint32_t>(badge)));
-    const std::string_view name = child.name.view();
-    const unsigned core = self_.core().raw;
-    if (a.vector == page_fault)
-        log::error(
-            "domain {} on core {} faulted: {} at {:016x}", name, core, access_of(a.code), a.address
-        );
-    else
-        log::error("domain {} on core {} faulted: {}", name, core, name_of_trap(a.vector));
-    print_address(child, "in", a.rip);
+    os::report_fault(subject(child), a);
     child.state = State::faulted;
     return {};
 }
 
 Result<> Spawner::backtrace(uint64_t badge, const interfaces::parent::BacktraceArguments& a) {
-    const Child& child = *TRY(find(static_cast<uint32_t>(badge)));
-    for (uint64_t pc : {a.pc0, a.pc1, a.pc2, a.pc3}) {
-        if (pc == 0) break;
-        // The call is before the return address, which may be the next function's first.
-        print_address(child, "from", pc - 1);
-    }
+    os::report_backtrace(subject(*TRY(find(static_cast<uint32_t>(badge)))), a);
     return {};
 }
 
 Result<> Spawner::last_words(uint64_t badge, const interfaces::parent::LastWordsArguments& a) {
-    const Child& child = *TRY(find(static_cast<uint32_t>(badge)));
-    log::error("domain {} says: {}", child.name.view(), a.text.view());
+    Child& child = *TRY(find(static_cast<uint32_t>(badge)));
+    child.words.add(a.text.view(), [&](std::string_view line) {
+        log::error("domain {} says: {}", child.name.view(), line);
+    });
     return {};
 }
 
@@ -253,10 +236,10 @@ void Spawner::look_for_faults() {
             "domain {} on core {} faulted while disabled: {}, address {:016x}",
             child.name.view(),
             self_.core().raw,
-            name_of_trap(static_cast<unsigned>(state->vector)),
+            os::name_of_trap(static_cast<unsigned>(state->vector)),
             state->address
         );
-        print_address(child, "in", state->rip);
+        os::report_address(subject(child), "in", state->rip);
         end(child, State::faulted, -1);
     }
 }

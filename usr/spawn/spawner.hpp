@@ -12,6 +12,8 @@
 #include "lib/base/bundle.hpp"
 #include "lib/base/text.hpp"
 #include "lib/os/domain.hpp"
+#include "lib/os/fault_report.hpp"
+#include "lib/os/line_joiner.hpp"
 #include "lib/os/loader.hpp"
 #include "lib/os/manifest.hpp"
 
@@ -37,6 +39,7 @@ struct Child {
     int64_t code{};
     uint64_t quota{}, parked{};
     bool ended{}; // nothing of it is left but this entry, which may be used again
+    os::LineJoiner words; // its last ones
     os::OwnedCap ram;
     os::Child domain;
 };
@@ -53,7 +56,7 @@ class Spawner final : public os::LocalServer {
 
     /// Quota 0: the manifest's or the default.
     Result<uint32_t> prepare(std::string_view name, uint64_t quota, uint32_t priority);
-    Result<CapSlot> allocate_quota(uint64_t& quota);
+    Result<abi::CapSlot> allocate_quota(uint64_t& quota);
     Result<Child*> find(uint32_t id);
     Result<> add_argument(uint32_t id, std::string_view text);
     Result<> give(uint32_t id, std::string_view name, abi::CapSlot what);
@@ -96,7 +99,7 @@ class Spawner final : public os::LocalServer {
     Result<> build(Child& child, Bytes image, uint32_t priority);
     void end(Child& child, State how, int64_t code);
     void release_ram(Child& child);
-    void print_address(const Child& child, std::string_view what, uint64_t address) const;
+    os::FaultSubject subject(const Child& child) const;
 
     const os::Domain& self_;
     const bundle::Bundle& files_;

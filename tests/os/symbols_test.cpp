@@ -1,4 +1,4 @@
-#include "usr/spawn/symbols.hpp"
+#include "lib/os/symbols.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@ namespace {
 
 std::string readable(std::string_view symbol) {
     std::array<char, 128> out;
-    return std::string{spawn::readable(out, symbol)};
+    return std::string{os::readable(out, symbol)};
 }
 
 TEST(Symbols, ReadsNestedAndPlainNames) {
@@ -40,15 +40,15 @@ TEST(Symbols, CopiesWhatItCannotRead) {
 
 TEST(Symbols, CutsWhatIsTooLong) {
     std::array<char, 4> out;
-    EXPECT_EQ(spawn::readable(out, "_ZN2os4LoopE"), "os::");
+    EXPECT_EQ(os::readable(out, "_ZN2os4LoopE"), "os::");
 }
 
 TEST(Symbols, NamesTraps) {
-    EXPECT_EQ(spawn::name_of_trap(13), "general protection");
-    EXPECT_EQ(spawn::name_of_trap(255), "trap");
-    EXPECT_EQ(spawn::access_of(0x16), "execute");
-    EXPECT_EQ(spawn::access_of(6), "write");
-    EXPECT_EQ(spawn::access_of(4), "read");
+    EXPECT_EQ(os::name_of_trap(13), "general protection");
+    EXPECT_EQ(os::name_of_trap(255), "trap");
+    EXPECT_EQ(os::access_of(0x16), "execute");
+    EXPECT_EQ(os::access_of(6), "write");
+    EXPECT_EQ(os::access_of(4), "read");
 }
 
 } // namespace

@@ -1,10 +1,10 @@
-#include "usr/spawn/symbols.hpp"
+#include "lib/os/symbols.hpp"
 
 #include <array>
 
 #include "lib/base/format.hpp"
 
-namespace spawn {
+namespace os {
 namespace {
 
 bool is_digit(char c) {
@@ -117,4 +117,4 @@ std::string_view access_of(unsigned code) {
     return (code & write) != 0 ? "write" : "read";
 }
 
-} // namespace spawn
+} // namespace os

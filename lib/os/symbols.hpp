@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-namespace spawn {
+namespace os {
 
 /// Writes `_ZN2os4Loop3runEv` as `os::Loop::run`; what it cannot read it copies as it is.
 std::string_view readable(std::span<char> out, std::string_view symbol);
@@ -16,4 +16,4 @@ std::string_view name_of_trap(unsigned vector);
 /// What a page fault's error code says was tried (SDM vol. 3A, 4.7).
 std::string_view access_of(unsigned code);
 
-} // namespace spawn
+} // namespace os
