@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "interfaces/parent.hpp"
 #include "lib/abi/startup.hpp"
@@ -94,6 +95,12 @@ void last_words(std::string_view text) {
         text.remove_prefix(part.size());
     }
     (void)parent()->last_words(Text<a_call>::cut("\n"));
+}
+
+void end_with(std::string_view text) {
+    last_words(text);
+    report_backtrace(std::bit_cast<uint64_t>(__builtin_frame_address(0)));
+    exit(-1);
 }
 
 void exit(int64_t code) {

@@ -22,6 +22,9 @@ void set_pager(Pager pager);
 /// Says a last line to whoever started this domain. Cut at 160 characters.
 void last_words(std::string_view text);
 
+/// The domain broke a promise of its own: says so, and by which calls it came there.
+[[noreturn]] void end_with(std::string_view text);
+
 /// Tells the parent, who then deletes this domain.
 [[noreturn]] void exit(int64_t code);
 

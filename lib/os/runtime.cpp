@@ -65,17 +65,6 @@ size_t strlen(const char* text) {
 
 } // extern "C"
 
-namespace os {
-namespace {
-
-[[noreturn]] void end_with(std::string_view text) {
-    last_words(text);
-    exit(-1);
-}
-
-} // namespace
-} // namespace os
-
 void invariant_broken(const char* condition, const char* why, const std::source_location& where) {
     std::array<char, 240> text;
     os::end_with(format_to(
