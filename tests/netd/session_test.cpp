@@ -1,0 +1,221 @@
+// An application's requests carried out on a real stack, talking to itself over loopback; and what
+// a hostile application can ask for.
+#include "net/netd/session.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "net/netd/control.hpp"
+#include "tests/async/fake_waiter.hpp"
+
+namespace {
+
+namespace api = interfaces::socket;
+using Octets = std::array<uint8_t, 4>;
+
+constexpr Octets own{10, 77, 0, 2};
+constexpr Octets any{};
+
+class NoLink final : public net::Link {
+  public:
+    Result<> transmit(std::span<const Bytes>) override { return fail(Err::link_down); }
+};
+
+/// Runs one request until it ends, or until nothing happens any more.
+template <class T>
+async::Task<> keep(async::Task<T> task, std::optional<Result<T>>& into) {
+    into.emplace(co_await async::result_of(std::move(task)));
+    co_return {};
+}
+
+class OwnSession final : public netd::Session {
+  public:
+    using Session::Session;
+};
+
+struct NetdSession : testing::Test {
+    NetdSession() {
+        net::Config config;
+        config.mac = net::MacAddress{{2, 0, 0, 0, 0, 1}};
+        config.connections = 16;
+        config.stream_buffers = 16;
+        config.stream_buffer_bytes = 4096;
+        config.datagram_sockets = 4;
+        config.datagram_buffer_bytes = 4096;
+        config.reassemblies = 1;
+        memory.resize(*net::Stack::memory_needed(config));
+        auto stack = net::Stack::create(memory, config, link, host, run.loop.now());
+        EXPECT_TRUE(stack);
+        host.set_stack(**stack);
+        EXPECT_TRUE(host.stack().set_address({net::Ipv4Address{10, 77, 0, 2}, 24}));
+        EXPECT_TRUE(timers.start(host.run_timers()));
+        EXPECT_TRUE(session->enter());
+    }
+
+    /// The result if the request ends before nothing can happen any more.
+    template <class T>
+    std::optional<Result<T>> after(async::Task<T> task) {
+        std::optional<Result<T>> result;
+
+        class Kept : public async::Job {};
+
+        Kept job;
+        EXPECT_TRUE(job.start(keep(std::move(task), result)));
+        run.loop.run();
+        return result;
+    }
+
+    uint32_t opened(api::Kind kind = api::Kind::stream) {
+        return (*after(session->open({kind})))->socket;
+    }
+
+    uint32_t listening(uint16_t port) {
+        const uint32_t socket = opened();
+        EXPECT_TRUE(*after(session->bind({socket, any, port})));
+        EXPECT_TRUE(*after(session->listen({socket, 4})));
+        return socket;
+    }
+
+    void put(size_t offset, std::string_view text) {
+        std::ranges::copy(std::as_bytes(std::span{text}), area.begin() + long(offset));
+    }
+
+    std::string_view text(size_t offset, size_t bytes) {
+        return {text_room(area).data() + offset, bytes};
+    }
+
+    TestLoop run{256 * 1024};
+    NoLink link;
+    netd::Host host{run.loop};
+    std::vector<std::byte> memory;
+    std::vector<std::byte> area{16384};
+    class Timers : public async::Job {};
+    Timers timers;
+    std::optional<OwnSession> session{std::in_place, host, area};
+};
+
+TEST_F(NetdSession, CarriesAStreamBothWays) {
+    const uint32_t listener = listening(80);
+    const uint32_t client = opened();
+    ASSERT_TRUE(*after(session->connect({client, own, 80})));
+    const auto accepted = after(session->accept({listener}));
+    ASSERT_TRUE(accepted && *accepted);
+    const uint32_t server = (*accepted)->connection;
+    put(0, "hello");
+    EXPECT_EQ((*after(session->send({client, 0, 5})))->sent, 5u);
+    EXPECT_EQ((*after(session->receive({server, 100, 50})))->received, 5u);
+    EXPECT_EQ(text(100, 5), "hello");
+    ASSERT_TRUE(*after(session->close({client})));
+    EXPECT_EQ((*after(session->receive({server, 0, 50})))->received, 0u) << "end of the stream";
+}
+
+TEST_F(NetdSession, AnswersAReceiveWhenDataCome) {
+    const uint32_t listener = listening(80);
+    const uint32_t client = opened();
+    ASSERT_TRUE(*after(session->connect({client, own, 80})));
+    const uint32_t server = (*after(session->accept({listener})))->connection;
+    std::optional<Result<api::ReceiveResult>> got;
+
+    class Kept : public async::Job {};
+
+    Kept job;
+    ASSERT_TRUE(job.start(keep(session->receive({server, 0, 10}), got)));
+    run.loop.run();
+    EXPECT_FALSE(got);
+    ASSERT_TRUE(*after(session->send({client, 0, 3})));
+    ASSERT_TRUE(got && *got);
+    EXPECT_EQ((*got)->received, 3u);
+}
+
+TEST_F(NetdSession, CarriesDatagrams) {
+    const uint32_t a = opened(api::Kind::datagram);
+    const uint32_t b = opened(api::Kind::datagram);
+    ASSERT_TRUE(*after(session->bind({a, any, 7})));
+    put(0, "datagram");
+    ASSERT_TRUE(*after(session->send_to({b, 0, 8, own, 7})));
+    const auto got = after(session->receive_from({a, 64, 4}));
+    ASSERT_TRUE(got && *got);
+    EXPECT_EQ((*got)->received, 4u);
+    EXPECT_EQ((*got)->length, 8u) << "it was cut";
+    EXPECT_EQ((*got)->address, own);
+    EXPECT_EQ(text(64, 4), "data");
+}
+
+TEST_F(NetdSession, EndsPendingRequestsAtClose) {
+    const uint32_t listener = listening(80);
+    std::optional<Result<api::AcceptResult>> got;
+
+    class Kept : public async::Job {};
+
+    Kept job;
+    ASSERT_TRUE(job.start(keep(session->accept({listener}), got)));
+    run.loop.run();
+    ASSERT_TRUE(*after(session->close({listener})));
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->error(), Err::cancelled);
+}
+
+TEST_F(NetdSession, FreesEverythingWhenTheApplicationGoes) {
+    listening(80);
+    session.reset();
+    session.emplace(host, area);
+    ASSERT_TRUE(session->enter());
+    listening(80); // asserts that the port is free again
+}
+
+TEST_F(NetdSession, RefusesMemoryOutsideTheArea) {
+    const uint32_t socket = opened();
+    EXPECT_EQ(after(session->send({socket, 16384, 1}))->error(), Err::range_bounds);
+    EXPECT_EQ(after(session->send({socket, 1, 16384}))->error(), Err::range_bounds);
+    EXPECT_EQ(after(session->receive({socket, ~0u, 2}))->error(), Err::range_bounds);
+    EXPECT_EQ(after(session->receive_from({socket, 2, ~0u}))->error(), Err::range_bounds);
+}
+
+TEST_F(NetdSession, RefusesHandlesThatAreNone) {
+    const uint32_t socket = opened();
+    ASSERT_TRUE(*after(session->close({socket})));
+    EXPECT_EQ(after(session->close({socket}))->error(), Err::not_found) << "stale";
+    EXPECT_EQ(after(session->close({0xffff}))->error(), Err::not_found);
+    EXPECT_EQ(after(session->listen({77}))->error(), Err::not_found);
+}
+
+TEST_F(NetdSession, RefusesWhatTheKindOfSocketCannot) {
+    const uint32_t datagrams = opened(api::Kind::datagram);
+    EXPECT_EQ(after(session->listen({datagrams, 1}))->error(), Err::bad_state);
+    EXPECT_EQ(after(session->connect({datagrams, own, 1}))->error(), Err::bad_state);
+    const uint32_t stream = opened();
+    EXPECT_EQ(after(session->send_to({stream, 0, 1, own, 1}))->error(), Err::bad_state);
+    EXPECT_EQ(after(session->send({stream, 0, 1}))->error(), Err::not_connected);
+    ASSERT_TRUE(*after(session->bind({datagrams, any, 9})));
+    EXPECT_EQ(after(session->send({datagrams, 0, 1}))->error(), Err::bad_state);
+    EXPECT_EQ(after(session->shutdown({datagrams, api::How::both}))->error(), Err::bad_state);
+}
+
+TEST_F(NetdSession, TellsARefusedConnection) {
+    const uint32_t client = opened();
+    const auto got = after(session->connect({client, own, 81}));
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->error(), Err::connection_refused);
+}
+
+TEST_F(NetdSession, RunsOutOfSocketsWithAnError) {
+    for (size_t i = 0; i < netd::Session::sockets_max; ++i)
+        ASSERT_TRUE(*after(session->open({api::Kind::stream})));
+    EXPECT_EQ(after(session->open({api::Kind::stream}))->error(), Err::no_slots);
+}
+
+TEST_F(NetdSession, PingsItself) {
+    const netd::InterfaceState state;
+    netd::control::Server control{host, state};
+    ASSERT_TRUE(control.enter());
+    const auto reply = after(control.ping({own, 5, 56, 1000}));
+    ASSERT_TRUE(reply && *reply);
+    const auto silence = after(control.ping({{10, 77, 0, 9}, 6, 56, 100}));
+    ASSERT_TRUE(silence);
+    EXPECT_FALSE(*silence);
+}
+
+} // namespace
