@@ -378,6 +378,31 @@ TEST_F(Binding, ServerIsToldToForgetWhatTheClientsCoreCouldNotAccept) {
     EXPECT_EQ(server.next().notice, Notice::peer_gone);
 }
 
+TEST_F(Binding, ThoseThatComeAndGoLeaveNothingBehind) {
+    World world{2, 1};
+    world.start_all();
+    Domain server{world, 1, 20};
+    Domain client{world, 0, 21};
+    ASSERT_TRUE(server.monitor().offer(20, "echo"));
+    world.settle();
+    for (uint32_t i = 0; i < 2 * Monitor::unanswered_max + 2; ++i) {
+        const auto left_early = client.bind("echo");
+        ASSERT_TRUE(left_early) << i;
+        world.settle();
+        ASSERT_TRUE(client.monitor().unbind(21, *left_early));
+        const auto answered = client.bind("echo");
+        ASSERT_TRUE(answered) << i;
+        world.settle();
+        ASSERT_TRUE(server.accept_one()) << "the one that left was never shown";
+        world.settle();
+        ASSERT_EQ(client.next().notice, Notice::established);
+        ASSERT_TRUE(client.monitor().unbind(21, *answered));
+        world.settle();
+        ASSERT_EQ(server.next().notice, Notice::peer_gone);
+    }
+    world.expect_no_bad_messages();
+}
+
 TEST(Hostile, DomainsReachNothingOfOthers) {
     World world{1, 1};
     Domain server{world, 0, 20};
