@@ -47,6 +47,7 @@ async::Task<> call_and_stop(Harness& harness, async::Loop& loop, rpc::Channel& c
 }
 
 Result<> run_stubs(Harness& harness) {
+    if (!harness.wants("stub_call")) return {};
     constexpr size_t lines = os::channel_lines;
     const auto memory = TRY(os::Memory::make(ump::Layout::bytes_for(lines)));
     const auto frames = TRY(os::Memory::make(64 * 1024));
