@@ -99,8 +99,15 @@ class Loop {
     /// Runs until stop().
     void run() {
         stopping_ = false;
-        while (!stopping_)
-            if (!turn()) sleep();
+        for (uint32_t busy = 0; !stopping_;) {
+            if (!turn()) {
+                sleep();
+                busy = 0;
+            } else if (++busy % turns_between_looks == 0) {
+                // Who is never idle must hear interrupts and local calls all the same.
+                deliver(waiter_.wait(waiter_.now()));
+            }
+        }
     }
 
     void stop() { stopping_ = true; }
@@ -180,6 +187,8 @@ class Loop {
     uint64_t sleeps() const { return sleeps_; }
 
   private:
+    static constexpr uint32_t turns_between_looks = 64;
+
     friend class Waiting;
 
     class Spawned final : public Job {

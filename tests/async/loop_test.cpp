@@ -185,6 +185,28 @@ TEST_F(LoopTest, ADoorbellsBitSetsItsEvent) {
     EXPECT_EQ(trace, "i");
 }
 
+TEST_F(LoopTest, HearsDoorbellsAlsoWhenItIsNeverIdle) {
+    async::Event irq{loop};
+    loop.bind(5, irq);
+    waiter.plan(start, uint64_t{1} << 5);
+    const auto wait = [](LoopTest& t, async::Event& e) -> Task<> {
+        co_await e.wait();
+        t.loop.stop();
+        co_return {};
+    };
+    const auto work = [](LoopTest& t) -> Task<> {
+        for (int turns = 0; turns < 10000; ++turns)
+            co_await t.loop.yield();
+        t.trace += "never";
+        t.loop.stop();
+        co_return {};
+    };
+    spawn(wait(*this, irq));
+    spawn(work(*this));
+    loop.run();
+    EXPECT_EQ(trace, "");
+}
+
 /// A mailbox that "another core" fills.
 struct FakeSource final : async::Source {
     explicit FakeSource(std::string& t) : trace{t} {}
