@@ -1,4 +1,6 @@
-"""Fixtures: `boot` starts guests and ends them, `namespace` is a network with a TAP."""
+"""Fixtures. `boot` starts guests and ends them, `namespace` is a network with a TAP. Booting costs, so
+`guest` (four cores, user networking) and `tapped` (the same on a TAP, with its namespace) are shared
+by all tests; after one has failed, the next gets a fresh one."""
 import os
 import re
 import sys
@@ -8,6 +10,34 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 from namespace import Namespace, missing  # noqa: E402
 from skerry import Skerry  # noqa: E402
+
+PORTS = "tcp:7,tcp:9,tcp:13,tcp:19,tcp:5001,udp:7,udp:9"
+READY = (r"httpd\] port 80 open", r"netd\] address [\d./]+ ", r"Type help")
+
+
+def wait_until_ready(guest):
+    """The shell has its prompt, the stack its address and the web server its port, in any order."""
+    for line in READY:
+        guest.wait_for(line, 180)
+    return guest
+
+
+class Shared:
+    """One guest for many tests; `fresh` makes the next user start another."""
+
+    def __init__(self, start):
+        self.start, self.guest = start, None
+
+    def get(self):
+        if self.guest is None or self.guest.process.poll() is not None:
+            self.drop()
+            self.guest = self.start()
+        return self.guest
+
+    def drop(self):
+        if self.guest:
+            self.guest.stop()
+        self.guest = None
 
 
 @pytest.fixture
@@ -34,13 +64,62 @@ def namespace():
     space.close()
 
 
+@pytest.fixture(scope="session")
+def shared_guest():
+    shared = Shared(lambda: wait_until_ready(Skerry("guest", CORES=4, FORWARD=PORTS)))
+    yield shared
+    shared.drop()
+
+
+@pytest.fixture
+def guest(shared_guest):
+    return shared_guest.get()
+
+
+@pytest.fixture(scope="session")
+def shared_tapped():
+    if why := missing():
+        pytest.skip(why)
+    space = Namespace(f"skshare{os.getpid()}")
+
+    def start():
+        started = wait_until_ready(Skerry("tapped", CORES=4, **space.settings()))
+        started.space = space
+        return started
+
+    shared = Shared(start)
+    yield shared
+    shared.drop()
+    space.close()
+
+
+@pytest.fixture
+def tapped(shared_tapped):
+    """A guest whose `space` is the namespace with its TAP."""
+    return shared_tapped.get()
+
+
+def guests_of(item):
+    """The guests that a test has used, and the shared ones among their keepers."""
+    arguments = getattr(item, "funcargs", {})
+    starter = arguments.get("boot")
+    guests = []
+    if starter:
+        lists = (c.cell_contents for c in starter.__closure__ if type(c.cell_contents) is list)
+        guests += next(lists)
+    keepers = [arguments[name] for name in ("shared_guest", "shared_tapped") if name in arguments]
+    return guests + [k.guest for k in keepers if k.guest], keepers
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows the end of every guest's serial line below a failure."""
     outcome = yield
     report = outcome.get_result()
-    starter = item.funcargs.get("boot") if hasattr(item, "funcargs") else None
-    if report.when == "call" and report.failed and starter:
-        guests = next(c.cell_contents for c in starter.__closure__ if type(c.cell_contents) is list)
-        for guest in guests:
-            report.sections.append((f"serial line, {guest.log_path}", guest.tail()))
+    if report.when == "teardown" or not report.failed:
+        return
+    guests, keepers = guests_of(item)
+    for guest in guests:
+        report.sections.append((f"serial line, {guest.log_path}", guest.tail()))
+    for keeper in keepers:
+        keeper.drop()

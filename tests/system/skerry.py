@@ -5,4 +5,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
 from guest import BUILD, PATIENCE, ROOT, GuestError, Skerry, wait_readable  # noqa: E402
 
-__all__ = ["BUILD", "PATIENCE", "ROOT", "GuestError", "Skerry", "wait_readable"]
+# `make soak` and `make test LONG=1`: more of the same, for longer.
+LONG = os.environ.get("LONG") == "1"
+
+__all__ = ["BUILD", "LONG", "PATIENCE", "ROOT", "GuestError", "Skerry", "wait_readable"]
