@@ -46,6 +46,12 @@ inline void copy_words(void* to, const void* from, size_t words) {
     asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
 }
 
+inline void copy_words_backwards(std::byte* to, const std::byte* from, size_t words) {
+    to += (words - 1) * sizeof(uint64_t);
+    from += (words - 1) * sizeof(uint64_t);
+    asm volatile("std\n\trep movsq\n\tcld" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+}
+
 inline void fill_bytes(void* to, int value, size_t bytes) {
     asm volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(value) : "memory");
 }

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "lib/os/address_space.hpp"
+#include "lib/os/instructions.hpp"
 
 namespace os {
 namespace {
@@ -109,9 +110,9 @@ class Builder final : public PagingSource {
 
     Result<> make_objects() {
         using abi::bytes_of;
-        TRY_VOID(make(
-            first_.place(abi::slot::dispatcher), Kind::dispatcher, bytes_of(Kind::dispatcher)
-        ));
+        TRY_VOID(
+            make(first_.place(abi::slot::dispatcher), Kind::dispatcher, bytes_of(Kind::dispatcher))
+        );
         TRY_VOID(make(
             first_.place(abi::slot::address_space),
             Kind::address_space,
@@ -157,22 +158,22 @@ class Builder final : public PagingSource {
     }
 
     Result<> copy_segments(const elf::Image& image, uint64_t bytes) {
-        const View view = TRY(View::make(
-            second_.at(image_frame_index), 0, bytes, abi::read | abi::write
-        ));
+        const View view =
+            TRY(View::make(second_.at(image_frame_index), 0, bytes, abi::read | abi::write));
         uint64_t offset = 0;
         for (const elf::Segment& s : image.segments()) {
             const uint64_t lead = s.address.raw - s.first_page();
-            std::ranges::copy(s.file, view.span().subspan(offset + lead).begin());
+            const MutableBytes into = view.span().subspan(offset + lead, s.file.size());
+            std::copy_n(s.file.data(), s.file.size(), into.data()); // becomes memmove
             offset += s.end_page() - s.first_page();
         }
         return {};
     }
 
     Result<> map_pages() {
-        TRY_VOID(map(
-            abi::dispatcher_page_at, page_frame_index, 0, page_bytes, abi::read | abi::write
-        ));
+        TRY_VOID(
+            map(abi::dispatcher_page_at, page_frame_index, 0, page_bytes, abi::read | abi::write)
+        );
         return map_frame(
             abi::arguments_at, first_.at(abi::slot::arguments), 0, page_bytes, abi::read
         );
@@ -182,9 +183,7 @@ class Builder final : public PagingSource {
         return map_frame(at, second_.at(index), offset, bytes, rights);
     }
 
-    Result<> map_frame(
-        VirtAddr at, CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights
-    ) {
+    Result<> map_frame(VirtAddr at, CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights) {
         return paging_->map(at, {frame, offset, bytes, rights, {}, false}, [](CapSlot) {});
     }
 
@@ -201,9 +200,8 @@ class Builder final : public PagingSource {
             launch_.priority,
             launch_.fault_bell
         ));
-        child.arguments_ = TRY(View::make(
-            child.argument_frame_.slot(), 0, page_bytes, abi::read | abi::write
-        ));
+        child.arguments_ =
+            TRY(View::make(child.argument_frame_.slot(), 0, page_bytes, abi::read | abi::write));
         write_arguments(**child.page(), name);
         child.leaf_ = std::move(leaf_);
         return child;
@@ -239,9 +237,7 @@ class Builder final : public PagingSource {
 
     void drop_mapping_slot(CapSlot) override {} // the build fails and everything goes
 
-    Place place(CapSlot slot) const override {
-        return second_.place(slot.raw % abi::cnode_slots);
-    }
+    Place place(CapSlot slot) const override { return second_.place(slot.raw % abi::cnode_slots); }
 
     const Launch& launch_;
     uint64_t quota_{}, used_{};
@@ -298,7 +294,7 @@ Result<> zero_ram(CapSlot ram) {
     const Place at = place_of(slot);
     TRY_VOID((CNode{{at.cnode}}.retype(at.index, ram, Kind::frame, 0, what.bytes)));
     const View view = TRY(View::make(slot, 0, what.bytes, abi::read | abi::write));
-    std::ranges::fill(view.span(), std::byte{0});
+    fill_words(view.span().data(), 0, view.bytes() / sizeof(uint64_t));
     return {};
 }
 

@@ -21,14 +21,14 @@ void* memcpy(void* to, const void* from, size_t bytes) {
     return to;
 }
 
+// By words both ways: what an iteration overwrites of the source lies on the side it came from.
 void* memmove(void* to, const void* from, size_t bytes) {
     auto* const out = static_cast<std::byte*>(to);
     const auto* const in = static_cast<const std::byte*>(from);
-    if (out <= in || out >= in + bytes) {
-        os::copy_bytes(out, in, bytes);
-    } else {
-        os::copy_bytes_backwards(out, in, bytes);
-    }
+    if (out <= in || out >= in + bytes) return memcpy(to, from, bytes);
+    const size_t head = bytes & ~size_t{7};
+    os::copy_bytes_backwards(out + head, in + head, bytes % 8);
+    os::copy_words_backwards(out, in, bytes / 8);
     return to;
 }
 
@@ -68,8 +68,12 @@ size_t strlen(const char* text) {
 void invariant_broken(const char* condition, const char* why, const std::source_location& where) {
     std::array<char, 240> text;
     os::end_with(format_to(
-        text, "{}:{}: {} ({})", std::string_view{where.file_name()}, where.line(),
-        std::string_view{why}, std::string_view{condition}
+        text,
+        "{}:{}: {} ({})",
+        std::string_view{where.file_name()},
+        where.line(),
+        std::string_view{why},
+        std::string_view{condition}
     ));
 }
 
@@ -81,8 +85,12 @@ void __glibcxx_assert_fail(
 ) noexcept {
     std::array<char, 240> text;
     os::end_with(format_to(
-        text, "{}:{}: {} ({})", std::string_view{file}, line,
-        std::string_view{condition}, std::string_view{function}
+        text,
+        "{}:{}: {} ({})",
+        std::string_view{file},
+        line,
+        std::string_view{condition},
+        std::string_view{function}
     ));
 }
 
