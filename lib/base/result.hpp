@@ -27,29 +27,42 @@ constexpr std::string_view text_of(Err e) {
 class Fault {
   public:
     constexpr Fault(Err e) : chain_{std::to_underlying(e)} {}
+
     static constexpr Fault from_raw(uint64_t chain) { return Fault{chain}; }
+
     /// The same trouble seen one level up: `outer` because of this.
     constexpr Fault because(Err outer) const {
         return Fault{(chain_ << 16) | std::to_underlying(outer)};
     }
+
     constexpr Err top() const { return Err(uint16_t(chain_)); }
+
     constexpr Err cause(unsigned depth) const {
         return depth < 4 ? Err(uint16_t(chain_ >> (16 * depth))) : Err::none;
     }
+
     constexpr uint64_t raw() const { return chain_; }
+
     friend constexpr bool operator==(Fault, Fault) = default;
+
     friend constexpr bool operator==(Fault f, Err e) { return f.top() == e; }
 
   private:
     constexpr explicit Fault(uint64_t chain) : chain_{chain} {}
+
     uint64_t chain_;
 };
 
 template <class T = void>
 using Result = std::expected<T, Fault>;
 
-constexpr std::unexpected<Fault> fail(Err e) { return std::unexpected<Fault>{Fault{e}}; }
-constexpr std::unexpected<Fault> fail(Fault f) { return std::unexpected<Fault>{f}; }
+constexpr std::unexpected<Fault> fail(Err e) {
+    return std::unexpected<Fault>{Fault{e}};
+}
+
+constexpr std::unexpected<Fault> fail(Fault f) {
+    return std::unexpected<Fault>{f};
+}
 
 /// Evaluates to the value, or leaves the function with the error. Not for coroutines: there a
 /// plain `co_await` does the same (lib/async/task.hpp). May nest: each has a name of its own.

@@ -32,9 +32,8 @@ Result<CapSlot> Paging::table(unsigned level, VirtAddr at) {
     if (count_ == records_.size()) return fail(Err::no_space);
     const CapSlot made = TRY(source_->make_table(kind_of_level(level)));
     const CapSlot mapping = TRY(source_->mapping_slot());
-    const auto linked = Table{{above}}.map(
-        entry_of(level + 1, at), made, 0, abi::write, {}, 1, source_->place(mapping)
-    );
+    const auto linked = Table{{above}
+    }.map(entry_of(level + 1, at), made, 0, abi::write, {}, 1, source_->place(mapping));
     if (!linked) {
         source_->drop_mapping_slot(mapping);
         return fail(linked.error());
@@ -71,9 +70,8 @@ Result<CapSlot> Paging::map_part(VirtAddr at, const Run& run, uint64_t done, uin
 Result<> Paging::map_page(VirtAddr at, CapSlot frame, CapSlot mapping) {
     const TableRecord* into = find(1, at);
     if (into == nullptr) return fail(Err::not_mapped);
-    return Table{{into->slot}}.map(
-        entry_of(1, at), frame, 0, abi::read | abi::write, {}, 1, source_->place(mapping)
-    );
+    return Table{{into->slot}
+    }.map(entry_of(1, at), frame, 0, abi::read | abi::write, {}, 1, source_->place(mapping));
 }
 
 } // namespace os

@@ -125,8 +125,8 @@ Result<> Binder::accept(const Notices& news, OwnedCap frame) {
     if (service == nullptr) return fail(Err::not_found);
     if (service->sessions_ == service->limits_.sessions) return fail(Err::no_space);
     const Description what = TRY(describe(frame.slot()));
-    const bool fits = what.bytes >= bulk_offset &&
-                      what.bytes - bulk_offset <= service->limits_.bulk_bytes;
+    const bool fits =
+        what.bytes >= bulk_offset && what.bytes - bulk_offset <= service->limits_.bulk_bytes;
     if (what.kind != Kind::frame || !fits) return fail(Err::bad_argument);
 
     Session* const session = new (std::nothrow) Session{domain_, *service};
@@ -134,9 +134,8 @@ Result<> Binder::accept(const Notices& news, OwnedCap frame) {
     const auto opened = [&]() -> Result<> {
         session->frame_base_ = phys(what.base);
         session->frame_ = std::move(frame);
-        session->view_ = TRY(View::make(
-            session->frame_.slot(), 0, what.bytes, shared_rights, {}, Use::channel
-        ));
+        session->view_ =
+            TRY(View::make(session->frame_.slot(), 0, what.bytes, shared_rights, {}, Use::channel));
         session->bell_ = OwnedCap{TRY(monitor_->take_bell(news.binding)).bell};
         session->client_core_ = {{static_cast<uint8_t>(news.detail)}};
         session->frames_ = operator new(service->limits_.task_bytes, std::nothrow);

@@ -92,15 +92,14 @@ struct CNode : Cap {
 
 /// A page table of any level.
 struct Table : Cap {
-    Result<> map(
-        uint32_t entry,
+    Result<>
+    map(uint32_t entry,
         CapSlot what,
         uint64_t offset,
         Rights rights,
         abi::MapFlags flags,
         uint64_t count,
-        Place mapping
-    ) const {
+        Place mapping) const {
         const uint64_t how = rights.raw | (std::to_underlying(flags) << 8);
         return command(
             Op::table_map,
@@ -128,8 +127,8 @@ struct Arrival {
 /// A message, or the answer to one.
 struct Words {
     std::array<uint64_t, abi::message_words> word{};
-    CapSlot give{};     // null: none
-    bool move_it{};     // the sender's slot is emptied
+    CapSlot give{}; // null: none
+    bool move_it{}; // the sender's slot is emptied
     bool came_with_cap{};
 
     constexpr uint64_t capability() const {
@@ -175,8 +174,24 @@ struct Dispatcher : Cap {
         const Values a = TRY(invoke(Op::dispatcher_state, slot, {0}));
         const Values b = TRY(invoke(Op::dispatcher_state, slot, {1}));
         const Values c = TRY(invoke(Op::dispatcher_state, slot, {2}));
-        return DispatcherState{a[0], a[1], a[2], a[3], a[4], a[5], b[0], b[1],
-                               b[2], b[3], b[4], b[5], c[0], c[1], c[2], c[3]};
+        return DispatcherState{
+            a[0],
+            a[1],
+            a[2],
+            a[3],
+            a[4],
+            a[5],
+            b[0],
+            b[1],
+            b[2],
+            b[3],
+            b[4],
+            b[5],
+            c[0],
+            c[1],
+            c[2],
+            c[3]
+        };
     }
 
     Result<> make_endpoint(Place to, uint64_t badge) const {
@@ -190,14 +205,11 @@ struct Dispatcher : Cap {
     /// `deadline` 0: none. A received capability lands in `receive`, which must be empty.
     Result<Arrival> wait(Instant deadline, uint64_t flags, Place receive) const {
         const auto until = static_cast<uint64_t>(deadline.ns);
-        return arrival(system_call(
-            Op::wait, slot, {until, flags, receive.cnode.raw, receive.index}
-        ));
+        return arrival(system_call(Op::wait, slot, {until, flags, receive.cnode.raw, receive.index})
+        );
     }
 
-    Result<> reply(const Words& words) const {
-        return command(Op::reply, slot, packed(words));
-    }
+    Result<> reply(const Words& words) const { return command(Op::reply, slot, packed(words)); }
 
     /// Answers and waits for whatever comes next, without a deadline.
     Result<Arrival> reply_wait(const Words& words) const {

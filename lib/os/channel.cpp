@@ -64,8 +64,7 @@ async::Task<> Binding::open(Request asked) {
     co_return {};
 }
 
-async::Task<>
-Binding::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
+async::Task<> Binding::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
     if (events_ != nullptr) return events_->request(channel, id, number, bytes);
     // Nobody calls a client: whoever tries has broken the protocol.
     channel.close(Err::protocol);
@@ -90,8 +89,7 @@ Session::~Session() {
     operator delete(frames_);
 }
 
-async::Task<>
-Session::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
+async::Task<> Session::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
     return handler_->request(channel, id, number, bytes);
 }
 

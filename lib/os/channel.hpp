@@ -76,9 +76,9 @@ class Binding final : public ChannelEnd {
         std::string_view name;
         rpc::Contract contract;
         size_t bulk_bytes{};
-        bool wait{true};             // for the name to be offered
-        rpc::Handler* events{};      // null: the server's one-way messages are dropped
-        MutableBytes frames{};       // for tasks of the peer's calls: clients have none
+        bool wait{true};        // for the name to be offered
+        rpc::Handler* events{}; // null: the server's one-way messages are dropped
+        MutableBytes frames{};  // for tasks of the peer's calls: clients have none
     };
 
     /// Errors: not_found, quota, no_slots, channel_closed, and the server's.
@@ -169,9 +169,7 @@ class Service {
 template <class Server, class Side, class Context>
 class ServiceOf final : public Service {
   public:
-    ServiceOf(
-        std::string_view name, rpc::Contract contract, Context& context, Limits limits = {}
-    )
+    ServiceOf(std::string_view name, rpc::Contract contract, Context& context, Limits limits = {})
         : Service{name, contract, limits}, context_{context} {}
 
   private:

@@ -19,9 +19,9 @@ class Registers {
 
     /// A part of a large device frame; offset in pages.
     static Result<Registers> open(CapSlot device_frame, uint64_t offset, uint64_t bytes) {
-        return Registers{TRY(View::make(
-            device_frame, offset, bytes, abi::read | abi::write, abi::MapFlags::uncached
-        ))};
+        return Registers{TRY(
+            View::make(device_frame, offset, bytes, abi::read | abi::write, abi::MapFlags::uncached)
+        )};
     }
 
     hw::Mmio mmio() const { return {view_.span().data(), view_.bytes()}; }

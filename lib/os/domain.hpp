@@ -51,6 +51,7 @@ class Domain {
 
     /// The event loop. Its tasks live in memory of task_bytes, taken at the first call.
     async::Loop& loop();
+
     void set_task_bytes(size_t bytes) { task_bytes_ = bytes; }
 
     /// An event bit for a device's doorbell, 4..15. Errors: no_space.

@@ -1,5 +1,6 @@
-// The serial line before there is a console, for init and spawn: polled, so that every stage of the start is on the
-// wire when it is reached, and a hang has a last line. The CPU driver has set the line up.
+// The serial line before there is a console, for init and spawn: polled, so that every stage of the
+// start is on the wire when it is reached, and a hang has a last line. The CPU driver has set the
+// line up.
 #pragma once
 
 #include "lib/base/log.hpp"

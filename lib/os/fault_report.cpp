@@ -31,9 +31,7 @@ void report_fault(const FaultSubject& who, const interfaces::parent::FaultedArgu
     report_address(who, "in", what.rip);
 }
 
-void report_backtrace(
-    const FaultSubject& who, const interfaces::parent::BacktraceArguments& from
-) {
+void report_backtrace(const FaultSubject& who, const interfaces::parent::BacktraceArguments& from) {
     for (uint64_t pc : {from.pc0, from.pc1, from.pc2, from.pc3}) {
         if (pc == 0) break;
         // The call is before the return address, which may be the next function's first.

@@ -43,7 +43,8 @@ class Child {
 
     /// Appends to the argument string. Errors: no_space, bad_state.
     Result<> add_argument(std::string_view text);
-    /// Copies a capability into the next `given` slot; moves it if it may not be copied. Errors: no_slots, name_too_long, bad_state.
+    /// Copies a capability into the next `given` slot; moves it if it may not be copied. Errors:
+    /// no_slots, name_too_long, bad_state.
     Result<> give(std::string_view name, CapSlot what);
     Result<> start();
 

@@ -1,7 +1,7 @@
 #include "lib/os/logging.hpp"
 
-#include "lib/base/log.hpp"
 #include "interfaces/console.hpp"
+#include "lib/base/log.hpp"
 #include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/fault.hpp"

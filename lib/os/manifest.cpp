@@ -86,7 +86,8 @@ Result<> Manifest::take_domain(std::string_view rest, Start start) {
     DomainEntry entry{.name = TRY(name(take_word(rest)))};
     if (domain(entry.name) != nullptr) return fail(Err::exists);
     entry.start = start;
-    if (start != Start::by_others) entry.place = static_cast<uint8_t>(TRY(number(take_word(rest), 254)));
+    if (start != Start::by_others)
+        entry.place = static_cast<uint8_t>(TRY(number(take_word(rest), 254)));
     entry.priority = static_cast<uint8_t>(TRY(number(take_word(rest), 31)));
     const uint64_t quota = TRY(number(take_word(rest), most_quota_kib));
     if (quota < least_quota_kib) return fail(Err::malformed);

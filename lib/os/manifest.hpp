@@ -7,8 +7,8 @@
 //   image NAME PRIORITY QUOTA_KIB          (not started by itself)
 //
 // A LABEL of a domain is a device's, or what every core has its own of (is_local_label).
-// `#` begins a comment. The order of domains is the order of starting. The same file tells a spawner
-// the quota and priority of what it is asked to start by name.
+// `#` begins a comment. The order of domains is the order of starting. The same file tells a
+// spawner the quota and priority of what it is asked to start by name.
 #pragma once
 
 #include <array>
@@ -60,9 +60,13 @@ class Manifest {
         return manifest;
     }
 
-    std::span<const DeviceEntry> devices() const { return std::span{devices_}.first(device_count_); }
+    std::span<const DeviceEntry> devices() const {
+        return std::span{devices_}.first(device_count_);
+    }
 
-    std::span<const DomainEntry> domains() const { return std::span{domains_}.first(domain_count_); }
+    std::span<const DomainEntry> domains() const {
+        return std::span{domains_}.first(domain_count_);
+    }
 
     const DomainEntry* domain(std::string_view name) const {
         for (const DomainEntry& d : domains())

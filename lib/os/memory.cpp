@@ -158,9 +158,8 @@ bool OwnSpace::bury(VirtAddr at) {
     for (Region& region : regions_) {
         if (region.use != Use::channel || at < region.at || at - region.at >= region.bytes)
             continue;
-        const auto spare = std::ranges::find_if(grave_slots_, [](CapSlot s) {
-            return s != abi::null_slot;
-        });
+        const auto spare =
+            std::ranges::find_if(grave_slots_, [](CapSlot s) { return s != abi::null_slot; });
         if (spare == grave_slots_.end()) return false;
         const VirtAddr page = virt(round_down(at.raw, page_bytes));
         if (!paging_.map_page(page, grave_, *spare)) return false;

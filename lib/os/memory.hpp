@@ -110,8 +110,7 @@ class View {
     }
 
   private:
-    View(VirtAddr at, uint64_t bytes, uint32_t region)
-        : at_{at}, bytes_{bytes}, region_{region} {}
+    View(VirtAddr at, uint64_t bytes, uint32_t region) : at_{at}, bytes_{bytes}, region_{region} {}
 
     VirtAddr at_{};
     uint64_t bytes_{};

@@ -25,8 +25,15 @@ inline abi::Answer system_call(abi::Op op, abi::CapSlot slot, const Values& in =
     register uint64_t r12 asm("r12") = in[5];
     register uint64_t r13 asm("r13") = in[6];
     asm volatile("syscall"
-                 : "+a"(rax), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9),
-                   "+r"(r12), "+r"(r13)
+                 : "+a"(rax),
+                   "+D"(rdi),
+                   "+S"(rsi),
+                   "+d"(rdx),
+                   "+r"(r10),
+                   "+r"(r8),
+                   "+r"(r9),
+                   "+r"(r12),
+                   "+r"(r13)
                  :
                  : "rcx", "r11", "memory");
     return {rax, rdi, {rsi, rdx, r10, r8, r9, r12, r13}};

@@ -26,8 +26,8 @@ Result<Arrival> Waiter::next(std::optional<Instant> deadline) {
     }
     send_reply();
     const bool passed = deadline && *deadline <= now();
-    const uint64_t flags = (server_ != nullptr ? abi::wait_accepts_calls : 0) |
-                           (passed ? abi::wait_polls : 0);
+    const uint64_t flags =
+        (server_ != nullptr ? abi::wait_accepts_calls : 0) | (passed ? abi::wait_polls : 0);
     const Instant until = deadline && !passed ? *deadline : Instant{0};
     return self().wait(until, flags, place_of(receive_slot));
 }

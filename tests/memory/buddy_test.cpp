@@ -90,7 +90,8 @@ TEST(Buddy, KeepsBlocksApartUnderRandomUse) {
     std::vector<memory::Block> taken;
     for (int step = 0; step < 5000; ++step) {
         if (taken.empty() || random() % 2) {
-            if (const auto b = buddy.allocate(uint64_t{4096} << (random() % 6))) taken.push_back(*b);
+            if (const auto b = buddy.allocate(uint64_t{4096} << (random() % 6)))
+                taken.push_back(*b);
         } else {
             const size_t i = random() % taken.size();
             ASSERT_TRUE(buddy.release(taken[i].base, taken[i].bytes));

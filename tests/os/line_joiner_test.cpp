@@ -14,9 +14,8 @@ class LineJoinerTest : public testing::Test {
 
     os::LineJoiner joiner;
     std::vector<std::string> lines;
-    std::function<void(std::string_view)> sink{[this](std::string_view l) {
-        lines.emplace_back(l);
-    }};
+    std::function<void(std::string_view)> sink{[this](std::string_view l) { lines.emplace_back(l); }
+    };
 };
 
 TEST_F(LineJoinerTest, JoinsPiecesUpToTheNewline) {

@@ -23,18 +23,16 @@ Parsed parse(std::string_view text) {
 }
 
 TEST(Manifest, ReadsDevicesAndDomains) {
-    const auto [m, bad] = parse(
-        "# devices\n"
-        "device com1.ports ports 0x3f8 8   # the UART\n"
-        "device com1.irq irq 4\n"
-        "device pci.lines lines 16 8\n"
-        "device pci.window window\n"
-        "\n"
-        "domain console 0 18 256 com1.ports com1.irq\n"
-        "\tdomain netd 2 22 3000\n"
-        "counted bench 0 5 1024\n"
-        "image e1000 24 1024\n"
-    );
+    const auto [m, bad] = parse("# devices\n"
+                                "device com1.ports ports 0x3f8 8   # the UART\n"
+                                "device com1.irq irq 4\n"
+                                "device pci.lines lines 16 8\n"
+                                "device pci.window window\n"
+                                "\n"
+                                "domain console 0 18 256 com1.ports com1.irq\n"
+                                "\tdomain netd 2 22 3000\n"
+                                "counted bench 0 5 1024\n"
+                                "image e1000 24 1024\n");
     EXPECT_TRUE(bad.empty()) << bad.front();
     ASSERT_EQ(m.devices().size(), 4u);
     EXPECT_EQ(m.device("com1.ports")->first, 0x3f8u);
@@ -56,19 +54,18 @@ TEST(Manifest, ReadsDevicesAndDomains) {
 }
 
 TEST(Manifest, LeavesOutABadLineAndKeepsTheRest) {
-    const auto [m, bad] = parse(
-        "domain a 0 40 256\n"        // priority
-        "domain b 0 4 1\n"           // quota
-        "domain c 0 4\n"             // too short
-        "domain d 0 4 256 nothing\n" // no such device
-        "domain abcdefghijklmnopq 0 4 256\n"
-        "device p ports 0xffff 2\n" // leaves the port space
-        "device q ports 1 0\n"
-        "device r irq 16\n"
-        "device s window 1\n"
-        "service x\n"
-        "domain good 1 4 256\n"
-        "domain good 2 4 256\n" // twice
+    const auto [m, bad] = parse("domain a 0 40 256\n"        // priority
+                                "domain b 0 4 1\n"           // quota
+                                "domain c 0 4\n"             // too short
+                                "domain d 0 4 256 nothing\n" // no such device
+                                "domain abcdefghijklmnopq 0 4 256\n"
+                                "device p ports 0xffff 2\n" // leaves the port space
+                                "device q ports 1 0\n"
+                                "device r irq 16\n"
+                                "device s window 1\n"
+                                "service x\n"
+                                "domain good 1 4 256\n"
+                                "domain good 2 4 256\n" // twice
     );
     EXPECT_EQ(bad.size(), 11u);
     EXPECT_TRUE(m.devices().empty());

@@ -1,10 +1,10 @@
 // The first domain of a core: it gets every capability there is and hands each to whom it belongs.
 // Each stage says so before it begins, so that a hang has a last line.
-#include "lib/hw/rtc.hpp"
 #include "lib/base/log.hpp"
+#include "lib/hw/rtc.hpp"
+#include "lib/os/early_serial.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/logging.hpp"
-#include "lib/os/early_serial.hpp"
 #include "usr/init/services.hpp"
 
 namespace {
@@ -81,9 +81,8 @@ void hand_over_serial() {
     os::begin_logging(os::domain());
 }
 
-Result<> start_services(
-    os::Domain& self, const FirstDomains& domains, const bundle::Bundle& files
-) {
+Result<>
+start_services(os::Domain& self, const FirstDomains& domains, const bundle::Bundle& files) {
     manifest.make(read_manifest(files));
     Services& all = services.make(self, domains, *manifest);
     TRY_VOID(all.begin());

@@ -56,7 +56,8 @@ class Services {
     std::array<uint8_t, 16> isa_lines_{};
     uint64_t core_count_{};
     bool cores_start_{};
-    std::array<os::CapSlot, os::Manifest::max_devices> devices_{}; // made so far, as in the manifest
+    std::array<os::CapSlot, os::Manifest::max_devices> devices_{
+    }; // made so far, as in the manifest
 };
 
 } // namespace init

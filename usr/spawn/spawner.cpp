@@ -89,8 +89,8 @@ Result<Child*> Spawner::find(uint32_t id) {
 Result<os::OwnedCap> Spawner::local(std::string_view label) {
     if (label != "launch") {
         const bool is_memory = label == "memory";
-        const abi::CapSlot kept = is_memory ? abi::slot_at(0, abi::slot::memory)
-                                            : TRY(self_.find_given(label));
+        const abi::CapSlot kept =
+            is_memory ? abi::slot_at(0, abi::slot::memory) : TRY(self_.find_given(label));
         return os::OwnedCap{TRY(os::slots().copy(kept))};
     }
     const abi::CapSlot slot = TRY(os::slots().take());

@@ -38,7 +38,7 @@ struct Child {
     State state{};
     int64_t code{};
     uint64_t quota{}, parked{};
-    bool ended{}; // nothing of it is left but this entry, which may be used again
+    bool ended{};         // nothing of it is left but this entry, which may be used again
     os::LineJoiner words; // its last ones
     os::OwnedCap ram;
     os::Child domain;
