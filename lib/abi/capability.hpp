@@ -30,7 +30,10 @@ constexpr std::array<uint64_t, kind_names.size()> object_bytes = {
 #undef KIND
 };
 
-constexpr uint64_t bytes_of(Kind k) { return object_bytes[static_cast<size_t>(k)]; }
+constexpr uint64_t bytes_of(Kind k) {
+    return object_bytes[static_cast<size_t>(k)];
+}
+
 constexpr std::string_view name_of(Kind k) {
     const auto i = static_cast<size_t>(k);
     return i < kind_names.size() ? kind_names[i] : "?";
@@ -39,8 +42,8 @@ constexpr std::string_view name_of(Kind k) {
 /// 1 for page_table .. 4 for address_space; 0 for any other kind.
 constexpr unsigned table_level(Kind k) {
     return k >= Kind::page_table && k <= Kind::address_space
-             ? 1u + static_cast<unsigned>(k) - static_cast<unsigned>(Kind::page_table)
-             : 0u;
+               ? 1u + static_cast<unsigned>(k) - static_cast<unsigned>(Kind::page_table)
+               : 0u;
 }
 
 /// Rights only ever shrink. Meaning by kind:
@@ -56,10 +59,13 @@ constexpr unsigned table_level(Kind k) {
 struct Rights {
     uint8_t raw{};
     friend constexpr bool operator==(Rights, Rights) = default;
+
     constexpr bool has(Rights r) const { return (raw & r.raw) == r.raw; }
+
     friend constexpr Rights operator|(Rights a, Rights b) {
         return {static_cast<uint8_t>(a.raw | b.raw)};
     }
+
     friend constexpr Rights operator&(Rights a, Rights b) {
         return {static_cast<uint8_t>(a.raw & b.raw)};
     }
@@ -73,12 +79,16 @@ constexpr Rights no_rights{0}, all_rights{15};
 struct CapSlot : Strong<CapSlot, uint32_t> {};
 
 constexpr uint32_t cnode_slots = 64;
-constexpr CapSlot slot_at(uint32_t leaf, uint32_t index) { return {{leaf * cnode_slots + index}}; }
-constexpr CapSlot null_slot{{0}};   // index 0 of leaf 0 is always empty: "no capability"
+
+constexpr CapSlot slot_at(uint32_t leaf, uint32_t index) {
+    return {{leaf * cnode_slots + index}};
+}
+
+constexpr CapSlot null_slot{{0}}; // index 0 of leaf 0 is always empty: "no capability"
 
 // The database's one ordered space. RAM and device memory are at their physical addresses.
-constexpr uint64_t io_port_space = uint64_t{1} << 60;     // + port
-constexpr uint64_t interrupt_space = uint64_t{2} << 60;   // + global system interrupt
-constexpr uint64_t core_space = uint64_t{3} << 60;        // + APIC id
+constexpr uint64_t io_port_space = uint64_t{1} << 60;   // + port
+constexpr uint64_t interrupt_space = uint64_t{2} << 60; // + global system interrupt
+constexpr uint64_t core_space = uint64_t{3} << 60;      // + APIC id
 
-}  // namespace abi
+} // namespace abi

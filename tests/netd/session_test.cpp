@@ -92,7 +92,9 @@ struct NetdSession : testing::Test {
     netd::Host host{run.loop};
     std::vector<std::byte> memory;
     std::vector<std::byte> area{16384};
+
     class Timers : public async::Job {};
+
     Timers timers;
     std::optional<OwnSession> session{std::in_place, host, area};
 };

@@ -17,9 +17,7 @@ class Answer {
 
     void wrote(size_t bytes) { used_ += static_cast<uint32_t>(bytes); }
 
-    void head(const Head& head) {
-        wrote(write_head(head, text_room(room())).size());
-    }
+    void head(const Head& head) { wrote(write_head(head, text_room(room())).size()); }
 
     async::Task<> flush() {
         if (used_ > 0) co_await stream_.send(chunk_, used_);
