@@ -118,9 +118,10 @@ async::Task<api::ConnectionResult> Server::connection(api::ConnectionArguments a
     std::array<net::SocketInfo, 1> room;
     if (host_.stack().list_sockets(a.index, room) == 0) co_await fail(Err::not_found);
     const net::SocketInfo& info = room[0];
-    const bool stream =
-        info.id.kind() == net::SocketKind::stream || info.id.kind() == net::SocketKind::listener;
-    const uint8_t protocol = stream ? 6 : info.id.kind() == net::SocketKind::ping ? 1 : 17;
+    // Connections that nobody has yet accepted, or that their owner has left, have no handle.
+    const net::SocketKind kind = info.id.kind();
+    const bool stream = kind != net::SocketKind::datagram && kind != net::SocketKind::ping;
+    const uint8_t protocol = stream ? 6 : kind == net::SocketKind::ping ? 1 : 17;
     co_return api::ConnectionResult{
         protocol,
         octets_of(info.local.address),
