@@ -6,7 +6,7 @@ NINJA := ninja -f $(BUILD)/build.ninja
 export BUILD
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test check lint units fuzz plugins counts check-isolation doctor help clean compdb format
+.PHONY: image setup configure run test soak check lint units fuzz plugins counts check-isolation doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -23,6 +23,9 @@ run: configure
 
 test: setup
 	@exec $(PYTHON) tools/test.py
+
+soak: setup
+	@LONG=1 ONLY=system exec $(PYTHON) tools/test.py
 
 check: configure
 	@$(NINJA) --quiet image

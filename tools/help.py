@@ -10,6 +10,7 @@ TARGETS = {
     "make": "build the image, BUILD/skerry.iso",
     "make run": "boot it in QEMU; the terminal is its serial line, Ctrl-A X leaves",
     "make test": "all checks and tests; ends with `N passed, N failed`",
+    "make soak": "the system tests for longer: more requests, bytes and damaged packets",
     "make check": "the rules of the tree: includes, format, instructions, sizes",
     "make lint": "clang-tidy over all sources (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",

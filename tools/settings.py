@@ -48,6 +48,7 @@ TEST = {
     "ALLOW_MISSING": ("", "make test: 1 lets it pass where root or TAP are missing"),
     "ONLY": ("", "make test: only these stages (check units tsan tools guest system)"),
     "PATIENCE": ("1", "make test: factor for all time-outs of tests, for slow machines"),
+    "LONG": ("", "make test: 1 runs the long versions of system tests, as make soak does"),
     "K": ("", "make test: only system tests that match, as pytest's -k"),
 }
 

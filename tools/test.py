@@ -160,6 +160,7 @@ def main(arguments):
     try:
         values = settings.gather(arguments, os.environ, known=known, also=settings.RUN)
         allow_missing = settings.flag(values, "ALLOW_MISSING")
+        settings.flag(values, "LONG")
     except settings.SettingError as e:
         sys.exit(f"test: {e}")
     os.environ.update({k: v for k, v in values.items() if v})

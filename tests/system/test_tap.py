@@ -312,6 +312,9 @@ def test_random_damage_never_stops_the_stack(tapped, wire):
 def test_a_hundred_half_open_connections_leave_room_for_a_real_one(tapped, wire):
     for i in range(100):
         wire.send(wire.ip(src=f"10.77.0.{10 + i % 50}") / TCP(sport=1024 + i, dport=80, flags="S"))
+    wire.echo_works()
+    half_open = r"^tcp\s+10\.77\.0\.2:80\s+10\.77\.0\.10:1024\s+SYN"
+    assert re.search(half_open, tapped.command("netstat"), re.M)
     with tapped.space.entered():
         assert get((GUEST, 80), "/bytes/100")[2] == pattern(0, 100)
 
