@@ -234,7 +234,7 @@ def run_host(service):
     settings["COUNT"] = f"{service}:{WARM}:{OPERATIONS}"
     settings["QEMU_ARGS"] = plugin_arguments(out)
     with Skerry(f"counts-{service}", **settings) as guest:
-        guest.wait_for(PROMPT, 300)
+        guest.wait_for(PROMPT, 60)
         DRIVERS[service](guest, WARM + OPERATIONS + 2)
         guest.qmp("quit")
         guest.wait()

@@ -70,7 +70,8 @@ bool Services::is_wanted(const Entry& entry) const {
 bool Services::starts(const Entry& entry) const {
     std::string_view counted = self_.settings().count;
     if (entry.start != os::Start::when_counted) return entry.start == os::Start::with_machine;
-    return take_until(counted, ':') == entry.name;
+    std::string_view service = take_until(counted, ':');
+    return take_until(service, '.') == entry.name; // `count=bench.ID:...` is one figure of bench's
 }
 
 unsigned Services::place_of(const Entry& entry) const {
