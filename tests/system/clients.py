@@ -11,7 +11,7 @@ TIMEOUT = 60 * PATIENCE  # ends a hang, judges nothing
 
 
 def pattern(start, size):
-    """The services' byte pattern: byte i is byte i & 3 of the 32-bit product (i >> 2) * 2654435761."""
+    """Byte i is byte i & 3 of the 32-bit product (i >> 2) * 2654435761."""
     first, last = start >> 2, (start + size + 3) >> 2
     words = array.array("I", ((i * 2654435761) & 0xFFFFFFFF for i in range(first, last)))
     assert words.itemsize == 4 and sys.byteorder == "little"

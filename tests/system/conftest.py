@@ -1,6 +1,6 @@
-"""Fixtures. `boot` starts guests and ends them, `namespace` is a network with a TAP. Booting costs, so
-`guest` (four cores, user networking) and `tapped` (the same on a TAP, with its namespace) are shared
-by all tests; after one has failed, the next gets a fresh one."""
+"""Fixtures. `boot` starts guests and ends them, `namespace` is a network with a TAP. Booting costs,
+so `guest` (four cores, user networking) and `tapped` (the same on a TAP, with its namespace) are
+shared by all tests; after one has failed, the next gets a fresh one."""
 import os
 import re
 import sys

@@ -1,4 +1,4 @@
-"""From power-on to the prompt: every stage says so, on any number of cores, with what may be lacking."""
+"""From power-on to the prompt: stages that say so, any number of cores, and what may be lacking."""
 import re
 
 import pytest

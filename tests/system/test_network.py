@@ -1,4 +1,4 @@
-"""The guest's services by user networking: clients nobody here wrote, and sockets that misbehave."""
+"""The services by user networking: clients nobody here wrote, and sockets that misbehave."""
 import re
 import socket
 import struct

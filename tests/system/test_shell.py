@@ -49,7 +49,8 @@ def test_ifconfig_shows_the_address_and_where_it_is_from(guest):
 
 def test_ping_reaches_the_gateway(guest):
     text = guest.command("ping 10.0.2.2 2")
-    assert len(re.findall(r"56 bytes from 10\.0\.2\.2: sequence \d+, ttl \d+, [\d.]+ ms", text)) == 2
+    line = r"56 bytes from 10\.0\.2\.2: sequence \d+, ttl \d+, [\d.]+ ms"
+    assert len(re.findall(line, text)) == 2
     assert "2 sent, 2 answered" in text
 
 
