@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The figures of `make counts` that are exact: the same in every run, and as they were agreed on.
 
-tests/baseline.json holds some of them. A change that moves one of those that are equal writes the new
+tests/baseline.json holds some of them. A change that moves one of the equal ones writes the new
 number there, in the same commit, and says in its message why; this file run as a program does the
 writing. Those that are near depend on the shape of the capability tree, so on who else is there.
 """

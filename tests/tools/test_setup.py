@@ -1,4 +1,4 @@
-"""tools/setup.sh with pretended package tools: quiet when all is there, clear when it cannot help."""
+"""tools/setup.sh with pretended package tools: quiet when nothing is missing, clear when it is."""
 import os
 import shutil
 import subprocess
