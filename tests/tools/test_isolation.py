@@ -10,7 +10,7 @@ def observe(stub, plugin, *flags):
     # Below 1 MiB everything belongs to the firmware; the stub's own code counts as kernel, and of
     # the second core's the two stores.
     settings = {"ISO": built.iso, "CORES": 2}
-    settings["QEMU_ARGS"] = f"-plugin {library},out={out},from=8000"
+    settings["QEMU_ARGS"] = f"-plugin {library},out={out},from=1000"
     with Skerry("isolation", **settings) as guest:
         assert guest.wait() == 0
     with open(out) as f:
