@@ -11,6 +11,7 @@
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/memory.hpp"
+#include "lib/os/operation_marks.hpp"
 #include "lib/os/socket.hpp"
 #include "usr/httpd/connection.hpp"
 #include "usr/httpd/pages.hpp"
@@ -33,7 +34,10 @@ constexpr std::array<std::string_view, 5> state_names{
 /// What this server shows: the bundle's files, and what the spawners say.
 class Site final : public Content {
   public:
-    explicit Site(os::Domain& self) : self_{self}, one_page_{self.loop(), 1} {}
+    explicit Site(os::Domain& self) : self_{self}, one_page_{self.loop(), 1} {
+        const auto marks = os::OperationMarks::parse(self.settings().count);
+        if (marks && marks->concerns("http")) marks_ = *marks;
+    }
 
     /// The bundle is there only if it was given. Errors: those of mapping and parsing it.
     Result<> open_bundle() {
@@ -67,7 +71,10 @@ class Site final : public Content {
         return TRY(bundle_->find(writer.text())).data;
     }
 
-    void served() override { ++served_; }
+    void served() override {
+        ++served_;
+        marks_.after_send();
+    }
 
   private:
     /// The domains of one core, from its spawner; a core without one has no rows.
@@ -107,6 +114,7 @@ class Site final : public Content {
     std::array<Text<16>, rows_max> names_;
     std::array<DomainRow, rows_max> rows_;
     size_t count_{};
+    os::OperationMarks marks_;
     uint64_t served_{};
 };
 

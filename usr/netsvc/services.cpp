@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <tuple>
 
-#include "lib/base/cmdline.hpp"
 #include "lib/base/crc32.hpp"
 #include "lib/base/format.hpp"
 #include "lib/base/log.hpp"
-#include "lib/base/mark.hpp"
 #include "lib/base/pattern.hpp"
 
 namespace netsvc {
@@ -94,33 +92,6 @@ async::Task<> count_and_check(os::Network& network, os::Stream stream) {
 }
 
 } // namespace
-
-Result<OperationMarks> OperationMarks::parse(std::string_view setting) {
-    OperationMarks marks;
-    marks.service_ = take_until(setting, ':');
-    const auto warm = parse_number(take_until(setting, ':'));
-    const auto measured = parse_number(setting);
-    if (!warm || !measured) return fail(Err::bad_argument);
-    marks.warm_ = *warm;
-    marks.measured_ = *measured;
-    return marks;
-}
-
-void OperationMarks::before_receive() const {
-    if (counting()) mark<10>();
-}
-
-void OperationMarks::after_receive() const {
-    if (counting()) mark<11>();
-}
-
-void OperationMarks::after_send() {
-    if (measured_ == 0) return;
-    if (counting()) mark<12>();
-    ++done_;
-    if (done_ == warm_) mark<1>();
-    if (done_ == warm_ + measured_) mark<2>();
-}
 
 async::Task<> Services::tcp_echo() {
     os::Listener listener = co_await os::Listener::open(network, {{}, 7}, backlog);

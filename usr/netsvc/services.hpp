@@ -4,32 +4,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "lib/os/operation_marks.hpp"
 #include "lib/os/socket.hpp"
 
 namespace netsvc {
 
-/// Executes the counting plugin's markers around the operations of one service, as the setting
-/// `count=SERVICE:WARM:N` says.
-class OperationMarks {
-  public:
-    OperationMarks() = default;
-
-    /// Errors: bad_argument.
-    static Result<OperationMarks> parse(std::string_view setting);
-
-    bool concerns(std::string_view service) const { return service_ == service; }
-
-    void before_receive() const;
-    void after_receive() const;
-    /// The operation is complete.
-    void after_send();
-
-  private:
-    bool counting() const { return done_ >= warm_ && done_ < warm_ + measured_; }
-
-    std::string_view service_;
-    uint64_t warm_{}, measured_{}, done_{};
-};
+using os::OperationMarks;
 
 class Services {
   public:
