@@ -91,6 +91,12 @@ def test_head_has_the_headers_of_get_and_no_body(web):
         assert http(stream, REQUEST)[2] == pattern(0, 10)  # nothing was left behind
 
 
+def test_files_of_the_bundle_are_served_with_their_type(web):
+    status, headers, body = get(web, "/about.html")
+    assert status == 200 and b"out of the bundle" in body
+    assert "text/html" in str(headers).lower()
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/bytes/", "/bytes/x", "/bytes/-1", "/../manifest"])
 def test_unknown_paths_are_404(web, path):
     with connect(web) as stream:
