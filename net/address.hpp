@@ -45,7 +45,16 @@ class Ipv4Address {
     constexpr Ipv4Address(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
         : bits_{uint32_t{a} << 24 | uint32_t{b} << 16 | uint32_t{c} << 8 | d} {}
 
+    constexpr explicit Ipv4Address(const std::array<uint8_t, 4>& octets)
+        : Ipv4Address{octets[0], octets[1], octets[2], octets[3]} {}
+
     constexpr uint32_t bits() const { return bits_; }
+
+    /// In the order in which they are written and sent.
+    constexpr std::array<uint8_t, 4> octets() const {
+        const auto octet = [this](unsigned shift) { return static_cast<uint8_t>(bits_ >> shift); };
+        return {octet(24), octet(16), octet(8), octet(0)};
+    }
 
     constexpr bool is_any() const { return bits_ == 0; }
 

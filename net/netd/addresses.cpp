@@ -11,8 +11,8 @@ struct Dotted {
 };
 
 void format_value(TextWriter& out, const Dotted& d) {
-    const uint32_t bits = d.address.bits();
-    format(out, "{}.{}.{}.{}", bits >> 24, bits >> 16 & 255, bits >> 8 & 255, bits & 255);
+    const auto octets = d.address.octets();
+    format(out, "{}.{}.{}.{}", octets[0], octets[1], octets[2], octets[3]);
 }
 
 Result<> use_settings(Host& host, const Cmdline& settings, InterfaceState& state) {

@@ -6,16 +6,6 @@ namespace netd::control {
 
 namespace {
 
-std::array<uint8_t, 4> octets_of(net::Ipv4Address address) {
-    const uint32_t bits = address.bits();
-    return {
-        static_cast<uint8_t>(bits >> 24),
-        static_cast<uint8_t>(bits >> 16),
-        static_cast<uint8_t>(bits >> 8),
-        static_cast<uint8_t>(bits)
-    };
-}
-
 struct Named {
     std::string_view name;
     uint64_t value;
@@ -86,10 +76,10 @@ async::Task<api::AddressResult> Server::address() {
     const net::Ipv4Prefix prefix = stack.address();
     co_return api::AddressResult{
         stack.mac().octets(),
-        octets_of(prefix.address),
+        prefix.address.octets(),
         prefix.length,
-        octets_of(state_.gateway),
-        octets_of(state_.dns),
+        state_.gateway.octets(),
+        state_.dns.octets(),
         state_.link,
         static_cast<uint32_t>(state_.source)
     };
@@ -98,7 +88,7 @@ async::Task<api::AddressResult> Server::address() {
 async::Task<api::PingResult> Server::ping(api::PingArguments a) {
     const auto alone = co_await one_ping_.acquire();
     co_await open_pinger();
-    const net::Ipv4Address to{a.to[0], a.to[1], a.to[2], a.to[3]};
+    const net::Ipv4Address to{a.to};
     const Instant give_up = host_.now() + milliseconds(a.timeout_ms);
     const auto sent = host_.stack().ping_send(*pinger_, to, a.sequence, a.bytes, host_.now());
     host_.touched();
@@ -124,9 +114,9 @@ async::Task<api::ConnectionResult> Server::connection(api::ConnectionArguments a
     const uint8_t protocol = stream ? 6 : kind == net::SocketKind::ping ? 1 : 17;
     co_return api::ConnectionResult{
         protocol,
-        octets_of(info.local.address),
+        info.local.address.octets(),
         info.local.port.number(),
-        octets_of(info.remote.address),
+        info.remote.address.octets(),
         info.remote.port.number(),
         stream ? Text<12>::cut(net::tcp::name_of(info.state)) : Text<12>{},
         info.receive_queue_bytes,
@@ -144,7 +134,7 @@ async::Task<api::NeighbourResult> Server::neighbour(api::NeighbourArguments a) {
     if (host_.stack().list_neighbours(a.index, room, host_.now()) == 0)
         co_await fail(Err::not_found);
     co_return api::NeighbourResult{
-        octets_of(room[0].address),
+        room[0].address.octets(),
         room[0].mac.octets(),
         Text<12>::cut(room[0].resolved ? "reachable" : "asked")
     };

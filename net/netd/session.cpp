@@ -7,22 +7,8 @@ namespace netd {
 
 namespace {
 
-net::Ipv4Address address_of(const std::array<uint8_t, 4>& octets) {
-    return {octets[0], octets[1], octets[2], octets[3]};
-}
-
-std::array<uint8_t, 4> octets_of(net::Ipv4Address address) {
-    const uint32_t bits = address.bits();
-    return {
-        static_cast<uint8_t>(bits >> 24),
-        static_cast<uint8_t>(bits >> 16),
-        static_cast<uint8_t>(bits >> 8),
-        static_cast<uint8_t>(bits)
-    };
-}
-
 net::Endpoint endpoint_of(const std::array<uint8_t, 4>& octets, uint16_t port) {
-    return {address_of(octets), net::Port{port}};
+    return {net::Ipv4Address{octets}, net::Port{port}};
 }
 
 /// The peer's orderly end is not an error of `receive`.
@@ -169,7 +155,7 @@ Result<api::AcceptResult> Session::accept_into(Socket& socket, net::SocketId lis
     socket.live = true;
     const net::SocketInfo info = TRY(host_.stack().info(socket.id));
     return api::AcceptResult{
-        handle_of(socket), octets_of(info.remote.address), info.remote.port.number()
+        handle_of(socket), info.remote.address.octets(), info.remote.port.number()
     };
 }
 
@@ -247,7 +233,7 @@ async::Task<api::ReceiveFromResult> Session::receive_from(api::ReceiveFromArgume
             co_return api::ReceiveFromResult{
                 static_cast<uint32_t>(got->bytes),
                 static_cast<uint32_t>(got->full_bytes),
-                octets_of(got->from.address),
+                got->from.address.octets(),
                 got->from.port.number()
             };
         if (!must_wait(got.error())) co_await fail(got.error());
@@ -293,9 +279,9 @@ async::Task<api::NamesResult> Session::names(api::NamesArguments a) {
     Socket* const socket = co_await find_live(a.socket);
     const net::SocketInfo info = co_await host_.stack().info(socket->id);
     co_return api::NamesResult{
-        octets_of(info.local.address),
+        info.local.address.octets(),
         info.local.port.number(),
-        octets_of(info.remote.address),
+        info.remote.address.octets(),
         info.remote.port.number()
     };
 }
