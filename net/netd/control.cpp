@@ -67,6 +67,7 @@ void Server::socket_event(uint16_t, net::EventSet) {
 }
 
 Result<> Server::open_pinger() {
+    if (!entered_) return fail(Err::no_slots); // its events would go to another owner
     if (!pinger_) pinger_ = TRY(host_.stack().ping_open(Host::cookie(number_, 0)));
     return {};
 }

@@ -1,5 +1,5 @@
 // net/netd/main.cpp — the network stack as a service: "net" for applications, "netctl" for the
-// shell. Without a card it serves loopback and waits for one.
+// shell. Without a card it waits for one: nobody is served before.
 #include <array>
 
 #include "interfaces/netctl.hpp"
@@ -27,6 +27,10 @@ constexpr size_t packet_memory_bytes = 2 * 1024 * 1024;
 /// Of the quota, what one application may take: its session, and tasks for its calls.
 constexpr size_t session_task_bytes = 512 * 1024;
 constexpr uint32_t session_calls = 250;
+
+/// Each of them is an owner of sockets.
+constexpr uint32_t applications_max = 12, shells_max = 4;
+static_assert(applications_max + shells_max <= Host::owners_max);
 
 /// Everything of this domain that lives as long as it does.
 struct Netd {
@@ -82,7 +86,7 @@ class SocketServer : public Session {
 class ControlServer : public control::Server {
   public:
     ControlServer(os::Session&, Netd& all) : control::Server{all.host, all.state} {
-        if (all.port.made()) set_port(*all.port);
+        set_port(*all.port);
         if (const auto entered = enter(); !entered)
             log::warn("netctl client refused: {}", entered.error());
     }
@@ -95,7 +99,7 @@ using ControlService =
 os::Immortal<NetService> net_service;
 os::Immortal<ControlService> control_service;
 
-/// As many connections as the quota has memory for, after the card and three applications.
+/// As many connections as the quota has memory for, after the card and four applications.
 net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint64_t, 2> secret) {
     net::Config config;
     config.mac = mac;
@@ -170,12 +174,15 @@ async::Task<> run() {
         interfaces::socket::contract,
         all.host,
         os::Service::Limits{
-            .sessions = 12, .task_bytes = session_task_bytes, .calls_at_a_time = session_calls
+            .sessions = applications_max,
+            .task_bytes = session_task_bytes,
+            .calls_at_a_time = session_calls
         }
     );
     co_await os::offer(all.self, net);
-    ControlService& control =
-        control_service.make("netctl", interfaces::netctl::contract, all, os::Service::Limits{});
+    ControlService& control = control_service.make(
+        "netctl", interfaces::netctl::contract, all, os::Service::Limits{.sessions = shells_max}
+    );
     co_await os::offer(all.self, control);
     co_return {};
 }

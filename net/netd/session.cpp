@@ -66,6 +66,7 @@ Result<MutableBytes> Session::room(uint32_t offset, uint32_t bytes) const {
 }
 
 Result<Session::Socket*> Session::make(api::Kind kind) {
+    if (!entered_) return fail(Err::no_slots); // its events would go to another owner
     const auto free = std::ranges::find_if(sockets_, [](const auto& s) { return !s; });
     if (free == sockets_.end()) return fail(Err::no_slots);
     const auto index = static_cast<uint16_t>(free - sockets_.begin());

@@ -209,6 +209,14 @@ TEST_F(NetdSession, RunsOutOfSocketsWithAnError) {
     EXPECT_EQ(after(session->open({api::Kind::stream}))->error(), Err::no_slots);
 }
 
+TEST_F(NetdSession, HasNoSocketsWithoutAPlaceAmongTheOwners) {
+    OwnSession refused{host, area};
+    EXPECT_EQ(after(refused.open({api::Kind::stream}))->error(), Err::no_slots);
+    const netd::InterfaceState state;
+    netd::control::Server control{host, state};
+    EXPECT_EQ(after(control.ping({own, 1, 56, 1000}))->error(), Err::no_slots);
+}
+
 TEST_F(NetdSession, PingsItself) {
     const netd::InterfaceState state;
     netd::control::Server control{host, state};
