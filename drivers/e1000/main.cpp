@@ -259,6 +259,15 @@ async::Task<> serve_forwarded(os::Domain& self, uint32_t address) {
     }
 }
 
+/// No line is known for the card: it is asked, often enough that its 256 descriptors last.
+async::Task<> serve_polled(os::Domain& self) {
+    constexpr Duration interval = milliseconds(10);
+    for (;;) {
+        co_await self.loop().sleep_for(interval);
+        co_await take_interrupt();
+    }
+}
+
 /// The number after `key` in the domain's arguments.
 std::optional<uint64_t> argument(os::Domain& self, std::string_view key, uint64_t most) {
     std::string_view arguments = self.arguments();
@@ -268,8 +277,9 @@ std::optional<uint64_t> argument(os::Domain& self, std::string_view key, uint64_
 }
 
 /// docs/pci.md: "mode=N" says how the line signals that was given to us, "pci=N" that the PCI
-/// service of another core has the line of this function.
+/// service of another core has the line of this function, nothing that no line is known.
 Result<> open_interrupt(os::Domain& self) {
+    if (self.arguments().empty()) return self.loop().spawn("polling", serve_polled(self));
     if (const auto address = argument(self, "pci=", 0xffff))
         return self.loop().spawn(
             "interrupts", serve_forwarded(self, static_cast<uint32_t>(*address))

@@ -207,7 +207,8 @@ class Datagrams : public Socket {
     async::Task<Received> receive(const Network::Chunk& chunk) {
         const auto got =
             co_await network().client().receive_from(handle(), chunk.offset(), chunk.size());
-        co_return Received{got.received, got.length, {got.address, got.port}};
+        const uint32_t bytes = std::min(got.received, chunk.size());
+        co_return Received{bytes, got.length, {got.address, got.port}};
     }
 
     async::Task<> send(const Network::Chunk& chunk, uint32_t bytes, SocketAddress to) {
