@@ -21,8 +21,10 @@ class Machine {
     virtual void send_ipi(ApicId to, uint8_t vector) = 0;
     /// INIT and start-up interrupts; `start_page` is the physical page number below 256.
     virtual Result<> start_core(ApicId core, uint8_t start_page) = 0;
-    /// This core no longer / again owns [begin, end): the window forgets it (2 MiB-aligned).
+    /// This core no longer owns [begin, end), 2 MiB-aligned: the window forgets it.
     virtual void disown(PhysAddr begin, PhysAddr end) = 0;
+    /// From now on it does: the window shows it. Errors, nothing changed: no_space (for tables).
+    virtual Result<> own(PhysAddr begin, PhysAddr end) = 0;
     // devices
     virtual uint32_t port_in(uint16_t port, unsigned width) = 0;
     virtual void port_out(uint16_t port, unsigned width, uint32_t value) = 0;

@@ -30,6 +30,8 @@ class X86Machine final : public kernel::Machine {
 
     void disown(PhysAddr begin, PhysAddr end) override { paging.disown(begin, end); }
 
+    Result<> own(PhysAddr begin, PhysAddr end) override { return paging.own(begin, end); }
+
     uint32_t port_in(uint16_t port, unsigned width) override;
     void port_out(uint16_t port, unsigned width, uint32_t value) override;
     Result<>

@@ -23,6 +23,9 @@ constexpr unsigned index_of(uint64_t at, unsigned level) {
     return static_cast<unsigned>(at >> (12 + 9 * (level - 1)) & 511);
 }
 
+constexpr uint64_t directory_bytes = uint64_t{1} << 30;
+constexpr uint64_t window_bytes = uint64_t{256} << 30; // as the boot program has it
+
 constexpr VirtAddr lent_area = device_area + (uint64_t{1} << 30);
 
 bool is_guard(const std::byte* page) {
@@ -101,7 +104,7 @@ void Paging::map_image(const abi::BootInfo& info) {
 /// without a writable alias.
 void Paging::map_window(const abi::BootInfo& info) {
     for (size_t i = 0; i < info.ram_count; ++i)
-        own(info.ram[i].begin, info.ram[i].end);
+        map_blocks(info.ram[i].begin, info.ram[i].end);
     Table& pages = next(window_directory(info.image_block), index_of(info.image_block, 2));
     const uint64_t end = info.image_block + large_page_bytes;
     for (uint64_t at = round_up(info.image_end, page_bytes); at < end; at += page_bytes)
@@ -109,12 +112,12 @@ void Paging::map_window(const abi::BootInfo& info) {
 }
 
 Paging::Table& Paging::window_directory(uint64_t at) {
-    INVARIANT(at >> 38 == 0, "RAM above 256 GiB is left out by the boot program");
+    INVARIANT(at < window_bytes, "RAM above 256 GiB is left out by the boot program");
     return next(*window_pointers_, index_of(at, 3));
 }
 
 /// Whole blocks: what else lies in a block that has RAM of ours belongs to this core as well.
-void Paging::own(uint64_t begin, uint64_t end) {
+void Paging::map_blocks(uint64_t begin, uint64_t end) {
     const uint64_t last = round_up(end, large_page_bytes);
     for (uint64_t at = round_down(begin, large_page_bytes); at < last; at += large_page_bytes)
         window_directory(at)[index_of(at, 2)] = at | data_page | large;
@@ -126,6 +129,24 @@ void Paging::disown(PhysAddr begin, PhysAddr end) {
         window_directory(at)[index_of(at, 2)] = 0;
         invalidate_page(window_begin.raw + at);
     }
+}
+
+bool Paging::has_directory(uint64_t at) const {
+    return ((*window_pointers_)[index_of(at, 3)] & present) != 0;
+}
+
+/// The root's entry for the window is in every address space, so directories made now are as well.
+/// Here no translation can be left: what was not present is in no TLB (SDM vol. 3A 4.10.2.3).
+Result<> Paging::own(PhysAddr begin, PhysAddr end) {
+    if (end.raw > window_bytes) return fail(Err::no_space);
+    uint64_t tables = 0;
+    for (uint64_t at = round_down(begin.raw, directory_bytes); at < end.raw; at += directory_bytes)
+        if (!has_directory(at)) ++tables;
+    if (tables > (block_ + large_page_bytes - free_) / page_bytes) return fail(Err::no_space);
+    map_blocks(begin.raw, end.raw);
+    for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
+        mark_block_given(window() + at);
+    return {};
 }
 
 std::byte* Paging::map_device(PhysAddr page) {

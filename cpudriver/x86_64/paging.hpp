@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "lib/abi/boot_info.hpp"
+#include "lib/base/result.hpp"
 #include "lib/base/strong.hpp"
 
 namespace cpu {
@@ -36,6 +37,9 @@ class Paging {
 
     /// The window forgets [begin, end), 2 MiB-aligned.
     void disown(PhysAddr begin, PhysAddr end);
+    /// It shows [begin, end) from now on, 2 MiB-aligned. Its tables come from what is free in the
+    /// image block. Errors, nothing changed: no_space.
+    Result<> own(PhysAddr begin, PhysAddr end);
 
   private:
     using Table = std::array<uint64_t, 512>;
@@ -46,7 +50,8 @@ class Paging {
     Table& window_directory(uint64_t at);
     void map_image(const abi::BootInfo& info);
     void map_window(const abi::BootInfo& info);
-    void own(uint64_t begin, uint64_t end);
+    void map_blocks(uint64_t begin, uint64_t end);
+    bool has_directory(uint64_t at) const;
 
     PhysAddr block_{}, free_{}, root_{};
     Table* window_pointers_{};

@@ -28,7 +28,7 @@ struct FakeMachine final : kernel::Machine {
     unsigned flushes{};
     std::vector<std::pair<uint32_t, uint8_t>> ipis;
     std::vector<std::pair<uint32_t, uint8_t>> started;
-    std::vector<std::pair<uint64_t, uint64_t>> disowned;
+    std::vector<std::pair<uint64_t, uint64_t>> disowned, owned;
 
     struct Route {
         abi::InterruptMode mode;
@@ -40,7 +40,7 @@ struct FakeMachine final : kernel::Machine {
     std::map<uint32_t, Route> routes;
     std::vector<std::tuple<uint16_t, unsigned, uint32_t>> port_writes;
     Instant time{1000};
-    bool start_fails{}, route_fails{};
+    bool start_fails{}, route_fails{}, own_fails{};
 
     void flush_page(VirtAddr page) override { flushed_pages.push_back(page.raw); }
 
@@ -56,6 +56,12 @@ struct FakeMachine final : kernel::Machine {
 
     void disown(PhysAddr begin, PhysAddr end) override {
         disowned.emplace_back(begin.raw, end.raw);
+    }
+
+    Result<> own(PhysAddr begin, PhysAddr end) override {
+        if (own_fails) return fail(Err::no_space);
+        owned.emplace_back(begin.raw, end.raw);
+        return {};
     }
 
     uint32_t port_in(uint16_t port, unsigned width) override { return port * 16u + width; }

@@ -13,9 +13,11 @@ bool guest_try_break();
 void guest_recover();
 void guest_upcall();
 [[noreturn]] void guest_on_fault(abi::DispatcherPage* page);
-bool guest_call_keeps_sse(uint64_t seed, uint64_t endpoint);
+bool guest_call_keeps_sse(uint64_t seed, uint64_t endpoint, uint64_t operation);
+bool guest_call_keeps_avx(uint64_t seed, uint64_t endpoint, uint64_t operation);
+void guest_fill_avx(uint64_t seed);
+bool guest_avx_is_zero();
 }
-static_assert(std::to_underlying(abi::Op::call) == 22, "start.S has the number");
 
 namespace guest {
 
@@ -24,6 +26,7 @@ namespace {
 alignas(16) std::array<std::byte, 8192> upcall_stack;
 uint64_t last_vector, last_address;
 volatile uint64_t counter;
+constexpr uint64_t call_number = std::to_underlying(abi::Op::call);
 
 const os::Core own_core() {
     return {{given("core.self")}};
@@ -95,6 +98,16 @@ bool has_fsgsbase() {
     return (b & 1) != 0;
 }
 
+/// The CPU has it, and the CPU driver has switched it on (SDM vol. 1, 14.3).
+bool has_avx() {
+    uint32_t a = 1, b, c = 0, d;
+    asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    constexpr uint32_t osxsave = 1u << 27, avx = 1u << 28, sse_and_avx = 6;
+    if ((c & (osxsave | avx)) != (osxsave | avx)) return false;
+    asm volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return (a & sse_and_avx) == sse_and_avx;
+}
+
 uint64_t exchange_fs_base(uint64_t value) {
     uint64_t old;
     asm volatile("rdfsbase %0\n\twrfsbase %1" : "=&r"(old) : "r"(value));
@@ -112,6 +125,7 @@ uint64_t exchange_fs_base(uint64_t value) {
             asm volatile("pcmpeqd %%xmm0, %%xmm0\n\tmovdqa %%xmm0, %%xmm1\n\t"
                          "movdqa %%xmm0, %%xmm7\n\tmovdqa %%xmm0, %%xmm15" ::
                              : "xmm0", "xmm1", "xmm7", "xmm15");
+            if (has_avx()) guest_fill_avx(~arrival->words[0]);
             words.word[0] = arrival->words[0] + 1;
             if (has_fsgsbase()) words.word[1] = exchange_fs_base(arrival->words[1]);
             words.word[5] = arrival->badge;
@@ -137,6 +151,31 @@ void test_fs_base(os::Endpoint server) {
     check(kept, "FS base over calls and sleep");
 }
 
+volatile uint64_t looked = 0; // 1: all were zero, 2: not
+
+[[noreturn]] void look_at_registers(uint64_t) {
+    looked = guest_avx_is_zero() ? 1 : 2;
+    for (;;)
+        looked = looked;
+}
+
+/// Ours stay ours while another dispatcher uses all of them, and who is new finds none of others.
+void test_avx(os::Endpoint server) {
+    if (!has_avx()) return;
+    bool kept = true;
+    for (uint64_t seed = 1; seed < 100; ++seed)
+        kept = kept && guest_call_keeps_avx(seed * 0x1'0000'0001, server.slot.raw, call_number);
+    check(kept, "AVX registers over calls");
+    const Thread fresh = make_thread(20);
+    guest_fill_avx(0x5ec2'e700);
+    start(fresh, &look_at_registers, 0);
+    const Instant limit = now() + seconds(20);
+    while (looked == 0 && now() < limit)
+        (void)sleep_until(now() + milliseconds(1));
+    check(looked == 1, "AVX registers of a new dispatcher");
+    erase(fresh.dispatcher.slot);
+}
+
 void test_two_dispatchers() {
     const Thread server = make_thread(20);
     const CapSlot endpoint = new_slot();
@@ -147,8 +186,9 @@ void test_two_dispatchers() {
     check(answer && answer->word[0] == 42 && answer->word[5] == 77, "call and reply");
     bool kept = true;
     for (uint64_t seed = 1; seed < 100; ++seed)
-        kept = kept && guest_call_keeps_sse(seed * 0x1'0000'0001, endpoint.raw);
+        kept = kept && guest_call_keeps_sse(seed * 0x1'0000'0001, endpoint.raw, call_number);
     check(kept, "SSE registers over calls");
+    test_avx({{endpoint}});
     test_fs_base({{endpoint}});
     constexpr uint64_t times = 1000;
     const uint64_t begin = os::read_tsc();
