@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "lib/ump": ["lib/base"],
     "lib/async": ["lib/base"],
     "lib/netq": ["lib/base", "lib/ump"],
+    "lib/span": LIB_LOW,
     "lib/rpc": ["lib/base", "lib/abi", "lib/ump", "lib/async"],
     "lib/interfaces": ["lib/base", "lib/abi", "lib/ump", "lib/async", "lib/rpc"],
     "lib/os": ["lib/"],
