@@ -31,7 +31,9 @@ class Replica {
 
     Verdict judge(const Fill& fill, VirtAddr at) const {
         if (!planted(Mutant::fill_without_version) && is_stale(fill)) return Verdict::stale;
-        return find(at) != nullptr ? Verdict::there : Verdict::map;
+        if (find(at) != nullptr) return Verdict::there;
+        // Pieces of different ages, cut differently: the home knows how it is now.
+        return overlaps(fill.region.range) ? Verdict::stale : Verdict::map;
     }
 
     /// Its page tables have the fill now. There is room: has_room() was asked.
@@ -90,6 +92,12 @@ class Replica {
         if (fill.version < floor_) return true;
         for (const Past& p : past_)
             if (fill.version < p.version && p.range.overlaps(fill.region.range)) return true;
+        return false;
+    }
+
+    bool overlaps(const Range& range) const {
+        for (const Piece& p : pieces())
+            if (p.fill.region.range.overlaps(range)) return true;
         return false;
     }
 

@@ -62,6 +62,12 @@ TEST(Replica, ACutRemovesWholePiecesAndSaysWhetherTheyWereWritten) {
     EXPECT_NE(replica.find(base + 4 * page_bytes), nullptr);
 }
 
+TEST(Replica, AFillThatLiesAcrossANewerPieceIsAskedForAgain) {
+    Replica replica;
+    replica.mapped(fill(0, 3, 6), 1);
+    EXPECT_EQ(replica.judge(fill(0, 10, 5), base + 5 * page_bytes), Verdict::stale);
+}
+
 TEST(Replica, WhatWasWrittenBesideACutIsToldWithTheNext) {
     Replica replica;
     replica.mapped(fill(0, 2, 0), 1);
