@@ -70,10 +70,12 @@ Result<> Core::insert_root(Slot& into, const Root& root) {
     into.kind = root.kind;
     into.rights = root.rights;
     into.extra = root.badge;
-    into.depth = 0;
+    into.depth = root.borrowed ? borrowed_depth : 0;
     if (root.borrowed) into.flags |= flag::borrowed;
+    if (root.keeper) into.flags |= flag::keeper;
     database_.insert(into);
-    if (root.kind == Kind::ram) statistics_.bytes_owned += root.bytes;
+    if (root.kind == Kind::ram) own(root.base, root.base + root.bytes);
+    if (root.kind == Kind::frame && !root.borrowed) owned_.set(into.base, into.end(), true);
     return {};
 }
 

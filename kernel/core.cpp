@@ -9,7 +9,10 @@ namespace kernel {
 
 Core::Core(Machine& machine, const Config& config)
     : machine_{machine}, config_{config}, window_{std::bit_cast<uintptr_t>(config.window)},
-      switched_at_{machine.now()} {}
+      switched_at_{machine.now()} {
+    // the block that this very kernel lives in
+    owned_.set(config.kernel_root.raw, config.kernel_root.raw + page_bytes, true);
+}
 
 void Core::switch_to(Dispatcher* next) {
     const Instant now = machine_.now();

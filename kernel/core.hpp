@@ -15,6 +15,7 @@
 #include "kernel/database.hpp"
 #include "kernel/dispatcher.hpp"
 #include "kernel/machine.hpp"
+#include "kernel/owned.hpp"
 #include "kernel/page_table.hpp"
 #include "kernel/scheduler.hpp"
 #include "kernel/slot.hpp"
@@ -46,8 +47,9 @@ struct Root {
     Kind kind;
     uint64_t base, bytes;
     Rights rights;
-    uint64_t badge{};
-    bool borrowed{}; // the memory is another core's
+    uint64_t badge{}; // of a borrowed frame: the core that owns it
+    bool borrowed{};  // the memory is another core's
+    bool keeper{};    // its copies say how long it is used here
 };
 
 struct MapRequest {
@@ -128,6 +130,29 @@ class Core {
     Result<> start_core(const Slot& core, Slot& ram, uint64_t start_page);
     Result<> accept(Slot& into, const Root& root);
     Result<> lend(Slot& frame, Slot& into);
+    Result<> recall(const Slot& loan, Rights rights, Slot& into);
+    /// Does a Loan stand there now? Err::again: not finished.
+    Result<bool> give(Slot& ram);
+    Result<> regain(Slot& loan);
+    Result<> mark(Slot& slot, bool on);
+    Result<> watch(Slot* doorbell); // nullptr: nobody does
+
+    struct Range {
+        uint64_t base, bytes;
+    };
+
+    struct Drained {
+        abi::Drained what;
+        Range range;
+    };
+
+    Drained take_drained();
+
+    struct Touched {
+        bool accessed, dirty;
+    };
+
+    Result<Touched> touched(const Slot& mapping) const;
     Result<uint8_t> remote_vector(const Slot& doorbell);
 
     Machine& machine() const { return machine_; }
@@ -221,8 +246,16 @@ class Core {
 
     // other cores (cores.cpp)
     Result<> check_accept(const Root& root) const;
-    Result<> check_not_owned(uint64_t begin, uint64_t end) const;
-    bool given_away(uint64_t begin, uint64_t end) const;
+
+    // memory between cores (ownership.cpp, borrowed.cpp)
+    void own(uint64_t begin, uint64_t end);
+    void disown(uint64_t begin, uint64_t end);
+    Result<> check_blocks_free(uint64_t base, uint64_t bytes) const;
+    Result<> check_not_borrowed(uint64_t begin, uint64_t end) const;
+    Result<> prepare_to_leave(Slot& ram);
+    Result<> accept_ram(Slot& into, const Root& root);
+    void note_removed(uint64_t base);
+    void note_drained(const Slot* keeper);
 
     Machine& machine_;
     Config config_;
@@ -237,9 +270,14 @@ class Core {
     Vectors vectors_;
     Statistics statistics_{};
     CNode boot_{};
-    std::array<Slot, 64> given_{}; // Loans over RAM that other cores' kernels took for good
+    OwnedBlocks owned_;
+    std::array<Slot, 255> given_{}; // Loans over RAM that other cores' kernels took for good
     size_t given_count_{};
     size_t loans_{};
+    Slot watch_{};                    // the doorbell of who returns what is not used any more
+    std::array<Range, 64> drained_{}; // borrowed, and only keepers are left
+    size_t drained_count_{};
+    bool drained_many_{};
 };
 
 } // namespace kernel

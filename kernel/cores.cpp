@@ -9,6 +9,7 @@ namespace {
 constexpr uint64_t memory_limit = uint64_t{1} << 52;
 constexpr uint64_t space_bytes = uint64_t{1} << 60;
 constexpr uint64_t port_count = 65536;
+constexpr uint64_t core_limit = 256;
 
 bool inside(uint64_t base, uint64_t bytes, uint64_t space, uint64_t limit) {
     return base >= space && base - space < limit && bytes <= limit - (base - space);
@@ -22,27 +23,12 @@ Result<> check_pages(const Root& root) {
 
 } // namespace
 
-bool Core::given_away(uint64_t begin, uint64_t end) const {
-    for (size_t i = 0; i < given_count_; ++i) {
-        if (given_[i].base <= begin && end <= given_[i].end()) return true;
-    }
-    return false;
-}
-
-Result<> Core::check_not_owned(uint64_t begin, uint64_t end) const {
-    if (given_away(begin, end)) return {};
-    Slot* at = database_.overlap(begin, end);
-    while (at != nullptr && at->has(flag::borrowed))
-        at = database_.overlap_after(*at, begin, end);
-    if (at != nullptr) return fail(Err::range_in_use);
-    return {};
-}
-
 Result<> Core::check_accept(const Root& root) const {
-    if (root.bytes == 0) return fail(Err::bad_argument);
-    if (root.kind == Kind::frame || root.kind == Kind::device_frame) {
+    if (root.kind == Kind::frame) {
         TRY_VOID(check_pages(root));
-        return check_not_owned(root.base, root.base + root.bytes);
+        if (root.badge >= core_limit) return fail(Err::bad_argument);
+        if (owned_.any(root.base, root.base + root.bytes)) return fail(Err::range_in_use);
+        return {};
     }
     if (root.kind == Kind::doorbell) {
         if (root.bytes != 1) return fail(Err::bad_argument);
@@ -52,7 +38,9 @@ Result<> Core::check_accept(const Root& root) const {
         if (root.badge < first_vector || root.badge > last_vector) return fail(Err::bad_argument);
         return {};
     }
-    if (root.kind == Kind::interrupt) {
+    if (root.kind == Kind::device_frame) {
+        TRY_VOID(check_pages(root));
+    } else if (root.kind == Kind::interrupt) {
         if (!inside(root.base, root.bytes, abi::interrupt_space, space_bytes)) {
             return fail(Err::range_bounds);
         }
@@ -63,61 +51,39 @@ Result<> Core::check_accept(const Root& root) const {
     } else {
         return fail(Err::cap_type);
     }
-    return check_not_owned(root.base, root.base + root.bytes);
+    if (database_.overlap(root.base, root.base + root.bytes) != nullptr) {
+        return fail(Err::range_in_use);
+    }
+    return {};
 }
 
 Result<> Core::accept(Slot& into, const Root& root) {
+    if (root.bytes == 0) return fail(Err::bad_argument);
+    if (root.kind == Kind::ram) return accept_ram(into, root);
     TRY_VOID(check_accept(root));
     Root accepted = root;
     accepted.borrowed = root.kind == Kind::frame || root.kind == Kind::doorbell;
-    if (root.kind != Kind::doorbell) accepted.badge = 0;
+    accepted.keeper = root.kind == Kind::frame;
+    if (!accepted.borrowed) accepted.badge = 0;
     return insert_root(into, accepted);
-}
-
-Result<> Core::lend(Slot& frame, Slot& into) {
-    if (frame.kind != Kind::frame) return fail(Err::cap_type);
-    if (!into.empty()) return fail(Err::slot_occupied);
-    if (!frame.rights.has(abi::copy)) return fail(Err::cap_rights);
-    // what is borrowed is lent on by its owner
-    if (frame.has(flag::borrowed)) return fail(Err::foreign);
-    if (database_.revoking(frame)) return fail(Err::revoking);
-    into.base = frame.base;
-    into.bytes = frame.bytes;
-    into.kind = Kind::loan;
-    into.rights = frame.rights;
-    into.depth = static_cast<uint8_t>(frame.depth + 1);
-    database_.insert(into);
-    ++loans_;
-    return {};
 }
 
 Result<> Core::start_core(const Slot& core, Slot& ram, uint64_t start_page) {
     if (core.bytes != 1) return fail(Err::bad_argument);
     const ApicId apic{{static_cast<uint32_t>(core.base - abi::core_space)}};
     if (apic == config_.apic) return fail(Err::bad_argument);
-    if (ram.kind != Kind::ram) return fail(Err::cap_type);
-    if (!ram.rights.has(abi::write)) return fail(Err::cap_rights);
     if (start_page == 0 || start_page > 0xff) return fail(Err::bad_argument);
-    if (ram.base % large_page_bytes != 0 || ram.bytes % large_page_bytes != 0) {
-        return fail(Err::misaligned);
-    }
-    if (database_.revoking(ram)) return fail(Err::revoking);
-    if (database_.descendant(ram) != nullptr) return fail(Err::range_in_use);
     if (given_count_ == given_.size()) return fail(Err::no_slots);
+    TRY_VOID(prepare_to_leave(ram));
     TRY_VOID(machine_.start_core(apic, static_cast<uint8_t>(start_page)));
 
     // What is above it in the database must not reach into it any more: a Loan stands there.
-    Slot& given = given_[given_count_++];
-    given.base = ram.base;
-    given.bytes = ram.bytes;
-    given.kind = Kind::loan;
-    given.depth = static_cast<uint8_t>(ram.depth + 1);
-    while (Slot* const copy = database_.copy_of(ram))
-        database_.erase(*copy);
+    Slot loan = ram;
+    loan.kind = Kind::loan;
+    loan.flags = flag::given;
     database_.erase(ram);
-    database_.insert(given);
-    statistics_.bytes_owned -= given.bytes;
-    machine_.disown(phys(given.base), phys(given.end()));
+    database_.insert_as(given_[given_count_++], loan);
+    disown(loan.base, loan.end());
     return {};
 }
 

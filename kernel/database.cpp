@@ -12,10 +12,11 @@ struct Key {
     unsigned depth;
     unsigned kind;
     uint64_t extra;
+    bool keeper;
 };
 
 Key key_of(const Slot& s) {
-    return {s.base, s.end(), s.depth, static_cast<unsigned>(s.kind), s.extra};
+    return {s.base, s.end(), s.depth, static_cast<unsigned>(s.kind), s.extra, s.has(flag::keeper)};
 }
 
 bool before(const Key& a, const Key& b) {
@@ -23,7 +24,8 @@ bool before(const Key& a, const Key& b) {
     if (a.end != b.end) return a.end > b.end;
     if (a.depth != b.depth) return a.depth < b.depth;
     if (a.kind != b.kind) return a.kind < b.kind;
-    return a.extra < b.extra;
+    if (a.extra != b.extra) return a.extra < b.extra;
+    return a.keeper && !b.keeper;
 }
 
 /// The first of the subtree, in order, that ends at `reach` or later; there is one.
@@ -122,15 +124,22 @@ void Database::insert(Slot& slot) {
     ++count_;
 }
 
+void Database::insert_as(Slot& into, const Slot& what) {
+    take_contents(into, what, 0);
+    insert(into);
+}
+
 void Database::insert_copy(Slot& source, Slot& into, Rights rights) {
-    take_contents(into, source, flag::revoking);
+    take_contents(into, source, flag::revoking | flag::marked | flag::keeper);
     into.rights = rights;
+    if (source.has(flag::keeper)) return insert(into); // after all keepers
     slots_.insert_after(source, into);
     ++count_;
 }
 
 void Database::erase(Slot& slot) {
     if (slot.has(flag::revoking)) unmark(slot);
+    if (slot.has(flag::marked)) unmark_standing(slot);
     slots_.erase(slot);
     make_empty(slot);
     --count_;
@@ -140,6 +149,7 @@ void Database::relocate(Slot& from, Slot& into) {
     take_contents(into, from, 0);
     slots_.replace(from, into);
     if (into.has(flag::revoking)) *std::ranges::find(marks_, &from) = &into;
+    if (into.has(flag::marked)) *std::ranges::find(standing_, &from) = &into;
     make_empty(from);
 }
 
@@ -156,7 +166,7 @@ bool Database::is_last(Slot& slot) const {
 }
 
 Slot* Database::ancestor(Slot& slot) const {
-    const Key key{slot.base, slot.end(), slot.depth, 0, 0};
+    const Key key{slot.base, slot.end(), slot.depth, 0, 0, true};
     Slot* at = slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
     at = back_from_here_reaching(previous_or_last(slots_, at), slot.end());
     while (at != nullptr && !descends(slot, *at)) {
@@ -166,7 +176,7 @@ Slot* Database::ancestor(Slot& slot) const {
 }
 
 Slot* Database::descendant(const Slot& slot, uint64_t begin, uint64_t end) const {
-    const Key key{slot.base, slot.end(), slot.depth + 1u, 0, 0};
+    const Key key{slot.base, slot.end(), slot.depth + 1u, 0, 0, true};
     Slot* at = slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
     at = from_here_reaching(at, begin + 1);
     while (at != nullptr && at->base < end && !descends(*at, slot)) {
@@ -177,11 +187,39 @@ Slot* Database::descendant(const Slot& slot, uint64_t begin, uint64_t end) const
 }
 
 Slot* Database::descendant_after(const Slot& slot, Slot& previous) const {
-    for (Slot* at = Slots::next(previous); at != nullptr; at = Slots::next(*at)) {
+    Slot* at = Slots::next(previous);
+    if (previous.has(flag::given)) {
+        // what lies in there is lent back by its owner, and nothing of ours
+        const uint64_t beyond = previous.end();
+        at = slots_.lower_bound([&](const Slot& there) { return there.base < beyond; });
+    }
+    for (; at != nullptr; at = Slots::next(*at)) {
         if (at->base >= slot.end()) return nullptr;
         if (descends(*at, slot)) return at;
     }
     return nullptr;
+}
+
+Slot* Database::last_copy(const Slot& slot) const {
+    Key key = key_of(slot);
+    key.keeper = false;
+    Slot* const after =
+        slots_.lower_bound([&](const Slot& there) { return !before(key, key_of(there)); });
+    return previous_or_last(slots_, after);
+}
+
+bool Database::idle(const Slot& keeper) const {
+    if (!keeper.has(flag::keeper)) return false;
+    return last_copy(keeper)->has(flag::keeper) && descendant(keeper) == nullptr;
+}
+
+Slot* Database::lent_frame(const Slot& loan) const {
+    const auto kind = static_cast<unsigned>(Kind::frame);
+    const Key key{loan.base, loan.end(), loan.depth - 1u, kind, 0, true};
+    Slot* const at =
+        slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
+    if (at == nullptr || at->kind != Kind::frame || at->depth + 1 != loan.depth) return nullptr;
+    return at->base == loan.base && at->bytes == loan.bytes ? at : nullptr;
 }
 
 Slot* Database::mapping_of_table(uint64_t base) const {
@@ -226,9 +264,27 @@ void Database::unmark(Slot& slot) {
 
 bool Database::revoking(const Slot& slot) const {
     if (marked_ == 0) return false;
-    return std::ranges::any_of(marks_, [&](const Slot* marked) {
+    const auto covers = [&](const Slot* marked) {
         return marked != nullptr && (same_object(slot, *marked) || descends(slot, *marked));
-    });
+    };
+    return std::ranges::any_of(marks_, covers) || std::ranges::any_of(standing_, covers);
+}
+
+Result<> Database::mark_standing(Slot& slot) {
+    if (slot.has(flag::marked)) return {};
+    Slot** const place = std::ranges::find(standing_, nullptr);
+    if (place == standing_.end()) return fail(Err::no_slots);
+    *place = &slot;
+    slot.flags |= flag::marked;
+    ++marked_;
+    return {};
+}
+
+void Database::unmark_standing(Slot& slot) {
+    if (!slot.has(flag::marked)) return;
+    *std::ranges::find(standing_, &slot) = nullptr;
+    slot.flags = static_cast<uint8_t>(slot.flags & ~flag::marked);
+    --marked_;
 }
 
 } // namespace kernel

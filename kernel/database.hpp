@@ -1,12 +1,14 @@
 // All capabilities of one core in one tree, ordered by (base up, end down, depth up, kind, extra),
 // with the greatest end of every subtree: whoever contains a range comes before it, whatever is
-// derived comes after, copies are neighbours. Every question is one look-up from the root.
+// derived comes after, copies are neighbours, keepers first. Every question is one look-up from the
+// root.
 #pragma once
 
 #include <array>
 #include <cstddef>
 
 #include "kernel/slot.hpp"
+#include "lib/base/result.hpp"
 #include "lib/base/tree.hpp"
 
 namespace kernel {
@@ -29,6 +31,8 @@ class Database {
 
     /// `slot` says what it is (base .. extra) and is not in the tree.
     void insert(Slot& slot);
+    /// Fills `into` (empty) with what `what` says it is.
+    void insert_as(Slot& into, const Slot& what);
     /// Makes `into` (empty) a copy of `source` with these rights.
     void insert_copy(Slot& source, Slot& into, Rights rights);
     /// Empties the slot.
@@ -38,6 +42,12 @@ class Database {
 
     /// No other slot holds the same object.
     bool is_last(Slot& slot) const;
+    /// Of the copies of `slot`, the last in order: no keeper if any of them is none.
+    Slot* last_copy(const Slot& slot) const;
+    /// A keeper whose object has neither other copies than keepers nor anything derived.
+    bool idle(const Slot& keeper) const;
+    /// The capability to the frame that `loan` is of, or nullptr.
+    Slot* lent_frame(const Slot& loan) const;
     /// A neighbouring copy, or nullptr.
     Slot* copy_of(Slot& slot) const;
     /// The nearest capability that `slot` derives from, or nullptr.
@@ -59,7 +69,12 @@ class Database {
     // which costs its revoker another call and nothing else.
     void mark(Slot& slot);
     void unmark(Slot& slot);
+    /// At or below a mark of either sort?
     bool revoking(const Slot& slot) const;
+
+    // Marks that stand until they are taken away: of ranges that are revoked on other cores too.
+    Result<> mark_standing(Slot& slot); // Err::no_slots
+    void unmark_standing(Slot& slot);
 
     size_t count() const { return count_; }
 
@@ -69,7 +84,8 @@ class Database {
     Slots slots_;
     size_t count_{};
     std::array<Slot*, 8> marks_{};
-    size_t marked_{}; // slots in marks_
+    std::array<Slot*, 8> standing_{};
+    size_t marked_{}; // slots in marks_ and standing_
     size_t oldest_{};
 };
 

@@ -56,6 +56,7 @@ class Invoker {
     Result<> move();
     Result<> retype();
     Result<> describe();
+    uint64_t description(const Slot& slot) const;
     Result<> map();
     Result<> configure();
     Result<> priority();
@@ -69,6 +70,11 @@ class Invoker {
     Result<> core_start();
     Result<> core_accept();
     Result<> core_lend();
+    Result<> core_recall();
+    Result<> core_give();
+    Result<> core_mark();
+    Result<> core_watch();
+    Result<> core_drained();
     Result<> core_vector();
     Result<> core_info();
 
@@ -109,6 +115,13 @@ constexpr auto Invoker::rules() {
     on(table_map, tables, write, [](I& i) { return i.map(); });
     on(mapping_protect, bit(Kind::mapping), {}, [](I& i) -> Result<> {
         return i.core_.protect(i.cap_, TRY(i.rights_argument(0)));
+    });
+
+    on(mapping_status, bit(Kind::mapping), {}, [](I& i) -> Result<> {
+        const Core::Touched touched = TRY(i.core_.touched(i.cap_));
+        i.value(0, touched.accessed ? 1 : 0);
+        i.value(1, touched.dirty ? 1 : 0);
+        return {};
     });
 
     on(dispatcher_configure, dispatcher, write, [](I& i) { return i.configure(); });
@@ -156,6 +169,15 @@ constexpr auto Invoker::rules() {
     on(Op::core_start, core, write, [](I& i) { return i.core_start(); });
     on(Op::core_accept, core, execute, [](I& i) { return i.core_accept(); });
     on(Op::core_lend, core, execute, [](I& i) { return i.core_lend(); });
+    on(Op::core_recall, core, execute, [](I& i) { return i.core_recall(); });
+    on(Op::core_give, core, execute, [](I& i) { return i.core_give(); });
+    on(core_regain, core, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_core());
+        return i.core_.regain(*TRY(i.core_.find_changeable(i.caller_, i.argument(0))));
+    });
+    on(Op::core_mark, core, execute, [](I& i) { return i.core_mark(); });
+    on(Op::core_watch, core, execute, [](I& i) { return i.core_watch(); });
+    on(Op::core_drained, core, execute, [](I& i) { return i.core_drained(); });
     on(Op::core_vector, core, execute, [](I& i) { return i.core_vector(); });
     on(Op::core_info, core, {}, [](I& i) { return i.core_info(); });
     return table;
@@ -241,13 +263,22 @@ Result<> Invoker::retype() {
 
 Result<> Invoker::describe() {
     const Slot& slot = *TRY(slot_in_cnode());
-    const bool badged = slot.kind == Kind::endpoint || slot.kind == Kind::doorbell;
+    const bool badged = slot.kind == Kind::endpoint || slot.kind == Kind::doorbell ||
+                        (slot.kind == Kind::frame && slot.has(flag::borrowed));
     value(0, static_cast<uint64_t>(slot.kind) | uint64_t{slot.rights.raw} << 8);
     value(1, slot.base);
     value(2, slot.bytes);
     value(3, badged ? slot.extra : 0);
-    value(4, slot.flags & (flag::revoking | flag::borrowed));
+    value(4, description(slot));
     return {};
+}
+
+uint64_t Invoker::description(const Slot& slot) const {
+    return (slot.has(flag::revoking | flag::marked) ? abi::describe_revoking : 0) |
+           (slot.has(flag::borrowed) ? abi::describe_borrowed : 0) |
+           (slot.has(flag::given) ? abi::describe_given : 0) |
+           (slot.has(flag::keeper) ? abi::describe_keeper : 0) |
+           (core_.database().idle(slot) ? abi::describe_idle : 0);
 }
 
 Result<> Invoker::map() {
@@ -369,6 +400,40 @@ Result<> Invoker::core_lend() {
     TRY_VOID(own_core());
     Slot* const frame = TRY(capability(0));
     return core_.lend(*frame, *TRY(empty_place(1)));
+}
+
+Result<> Invoker::core_recall() {
+    TRY_VOID(own_core());
+    Slot* const loan = TRY(capability(0));
+    const Rights rights = TRY(rights_argument(1));
+    return core_.recall(*loan, rights, *TRY(empty_place(2)));
+}
+
+Result<> Invoker::core_give() {
+    TRY_VOID(own_core());
+    const bool left = TRY(core_.give(*TRY(core_.find_changeable(caller_, argument(0)))));
+    value(0, left ? 1 : 0);
+    return {};
+}
+
+Result<> Invoker::core_mark() {
+    TRY_VOID(own_core());
+    if (argument(1) > 1) return fail(Err::bad_argument);
+    return core_.mark(*TRY(capability(0)), argument(1) == 1);
+}
+
+Result<> Invoker::core_watch() {
+    TRY_VOID(own_core());
+    return core_.watch(argument(0) == 0 ? nullptr : TRY(capability(0)));
+}
+
+Result<> Invoker::core_drained() {
+    TRY_VOID(own_core());
+    const Core::Drained drained = core_.take_drained();
+    value(0, static_cast<uint64_t>(drained.what));
+    value(1, drained.range.base);
+    value(2, drained.range.bytes);
+    return {};
 }
 
 Result<> Invoker::core_vector() {

@@ -128,6 +128,17 @@ Result<> Core::protect(Slot& mapping, Rights rights) {
     return {};
 }
 
+Result<Core::Touched> Core::touched(const Slot& mapping) const {
+    if (mapping.kind != Kind::mapping) return fail(Err::bad_operation);
+    const PageTable& table = *at<PageTable>(mapping.extra);
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < mapping.entry_count(); ++i)
+        any |= table.entry[mapping.entry + i];
+    // an entry for a table has no dirty bit
+    const bool memory = !mapping.has(flag::maps_table);
+    return Touched{(any & pte::accessed) != 0, memory && (any & pte::dirty) != 0};
+}
+
 /// Where the mapping is in the address space that is loaded now, if it is there. No other space
 /// has anything in the TLB: loading a root flushes it (no process-context identifiers).
 std::optional<VirtAddr> Core::current_address(const Slot& mapping) const {

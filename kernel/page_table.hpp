@@ -26,6 +26,7 @@ static_assert(sizeof(PageTable) == abi::bytes_of(Kind::page_table));
 /// Bits of an entry (Intel SDM 3A 4.5).
 namespace pte {
 constexpr uint64_t present = 1, writable = 2, user = 4, write_through = 8, cache_disable = 16;
+constexpr uint64_t accessed = 1 << 5, dirty = 1 << 6; // set by the hardware
 constexpr uint64_t large = 1 << 7;
 constexpr uint64_t no_execute = uint64_t{1} << 63;
 constexpr uint64_t address = 0x000f'ffff'ffff'f000;

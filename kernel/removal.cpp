@@ -25,6 +25,7 @@ Result<Slot*> Core::blocker(Slot& slot, const Slot& start) {
     const bool container = slot.kind == Kind::cnode || slot.kind == Kind::dispatcher ||
                            slot.kind == Kind::frame || slot.kind == Kind::device_frame ||
                            abi::table_level(slot.kind) != 0;
+    if (slot.kind == Kind::loan && slot.has(flag::given)) return fail(Err::lent);
     if (!container || !database_.is_last(slot)) return nullptr;
     if (slot.kind == Kind::frame || slot.kind == Kind::device_frame) return blocker_of_memory(slot);
     if (slot.kind == Kind::dispatcher) return blocker_of_dispatcher(slot, start);
@@ -120,7 +121,11 @@ void Core::dispose(Slot& victim) {
         auto* const d = std::bit_cast<Dispatcher*>(page);
         if (&victim != &d->held[hold::fault_bell]) unconfigure(*d);
     }
+    const bool of_frame = victim.kind == Kind::frame || victim.kind == Kind::mapping;
+    const bool watched = of_frame && victim.has(flag::borrowed) && !victim.has(flag::keeper);
+    const uint64_t base = victim.base;
     database_.erase(victim);
+    if (watched) note_removed(base);
 }
 
 Result<> Core::remove(Slot& slot) {

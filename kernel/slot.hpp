@@ -20,7 +20,14 @@ constexpr uint8_t revoking = 1;   // a revoke of this slot is under way
 constexpr uint8_t borrowed = 2;   // the memory is another core's (inherited by what is derived)
 constexpr uint8_t held = 4;       // of the place, not the capability: inside a Dispatcher
 constexpr uint8_t maps_table = 8; // this mapping is of a next-level table, not of memory
+constexpr uint8_t keeper = 16;    // of what was accepted, the monitor's own: copies are not
+constexpr uint8_t given = 32;     // this loan stands for RAM that is another core's now
+constexpr uint8_t marked = 64;    // core_mark: the range is being revoked on all cores
 } // namespace flag
+
+/// Of a borrowed frame. Deeper than any derivation on this core, so that the loan which stands for
+/// given RAM comes before what was lent back out of it.
+constexpr uint8_t borrowed_depth = 251;
 
 struct Slot {
     uint64_t base;
@@ -32,7 +39,9 @@ struct Slot {
     uint16_t entry; // mapping: the first entry it fills
     uint8_t level;  // mapping: of the table it fills
     uint8_t flags;
-    uint64_t extra; // endpoint: badge; doorbell: bit, or vector; mapping: table's physical address
+    // endpoint: badge; doorbell: bit, or vector; mapping: table's physical address; borrowed frame:
+    // the core that owns it
+    uint64_t extra;
     Slot* left;
     Slot* right;
     Slot* parent;
@@ -68,9 +77,11 @@ constexpr bool same_object(const Slot& a, const Slot& b) {
            a.extra == b.extra && a.kind != Kind::mapping && a.kind != Kind::loan;
 }
 
-/// Does `below` descend from `above`, or from a capability to the same object?
+/// Does `below` descend from `above`, or from a capability to the same object? What is borrowed
+/// never descends from what is owned, though its memory was once this core's.
 constexpr bool descends(const Slot& below, const Slot& above) {
-    return below.depth > above.depth && above.contains(below);
+    return below.depth > above.depth && above.contains(below) &&
+           below.has(flag::borrowed) == above.has(flag::borrowed);
 }
 
 } // namespace kernel

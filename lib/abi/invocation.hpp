@@ -21,7 +21,7 @@ enum class Op : uint16_t {
     cnode_delete,   // index                              Err::again: call again
     cnode_revoke,   // index: deletes all copies and descendants; Err::again, Err::lent
     cnode_retype,   // index, source slot, kind, offset, bytes each, count
-    cnode_describe, // index -> kind | rights << 8, base, bytes, badge or 0, flags
+    cnode_describe, // index -> kind | rights << 8, base, bytes, badge, describe_ flags
 
     // on a page table of level 1..4
     table_map, // entry, source slot (frame, device_frame or next table), offset, rights |
@@ -62,10 +62,21 @@ enum class Op : uint16_t {
 
     // on a core
     core_start,  // RAM slot, start-up page number (vector), start-up root, hand-over address
-    core_accept, // CNode slot, index, kind, base, bytes, rights, badge (own core only)
+    core_accept, // CNode slot, index, kind, base, bytes, rights, badge (frame: its owner core);
+                 // own core only
     core_lend,   // frame slot, CNode slot, index: records a Loan (own core only)
     core_vector, // local doorbell slot -> APIC id, vector that rings it (own core only)
     core_info,   // word: see CoreInfo -> values
+    // own core only; RAM moves in 2 MiB blocks, at most 1 GiB a call
+    core_recall,  // Loan slot, rights, CNode slot, index: a copy of the lent frame
+    core_give,    // RAM slot -> 1 if a Loan stands there now, 0 if it is empty; Err::again
+    core_regain,  // Loan slot that core_give left: is the RAM again
+    core_mark,    // slot, 0 | 1: its range is being revoked, on other cores too
+    core_watch,   // doorbell slot (0: none): rung when a borrowed frame has only keepers left
+    core_drained, // -> Drained, base, bytes
+
+    // on a mapping
+    mapping_status, // -> accessed, dirty: of any of its entries, since they were made
     count_,
 };
 
@@ -90,6 +101,16 @@ enum class InterruptMode : uint64_t { edge_high = 0, level_low = 1, level_high =
 
 /// Flags of table_map beside the rights: memory type.
 enum class MapFlags : uint64_t { cached = 0, uncached = 1, write_combining = 2, large = 4 };
+
+/// Value 4 of cnode_describe.
+constexpr uint64_t describe_revoking = 1; // it is marked, by cnode_revoke or core_mark
+constexpr uint64_t describe_borrowed = 2; // the memory is another core's; its number is the badge
+constexpr uint64_t describe_idle = 4;     // a keeper, and only keepers are left: nothing derived
+constexpr uint64_t describe_given = 8;    // a Loan that core_give left
+constexpr uint64_t describe_keeper = 16;  // what core_accept made; its copies are none
+
+/// Value 0 of core_drained.
+enum class Drained : uint64_t { none = 0, one = 1, many = 2 }; // many: look at all keepers
 
 /// What core_info answers (values 0..6).
 enum class CoreInfo : uint64_t {

@@ -109,9 +109,19 @@ struct Table : Cap {
     }
 };
 
+/// What the hardware noted in a mapping's entries.
+struct Touched {
+    bool accessed, dirty;
+};
+
 struct Mapping : Cap {
     Result<> protect(Rights rights) const {
         return command(Op::mapping_protect, slot, {rights.raw});
+    }
+
+    Result<Touched> status() const {
+        const Values v = TRY(invoke(Op::mapping_status, slot));
+        return Touched{v[0] != 0, v[1] != 0};
     }
 };
 
@@ -279,6 +289,12 @@ struct RemoteVector {
     uint8_t vector;
 };
 
+/// What borrowed frame has only keepers left.
+struct Drained {
+    abi::Drained what;
+    uint64_t base, bytes;
+};
+
 struct Core : Cap {
     Result<> start(CapSlot ram, uint64_t start_page, uint64_t root, uint64_t hand_over) const {
         return command(Op::core_start, slot, {ram.raw, start_page, root, hand_over});
@@ -297,6 +313,35 @@ struct Core : Cap {
 
     Result<> lend(CapSlot frame, Place loan) const {
         return command(Op::core_lend, slot, {frame.raw, loan.cnode.raw, loan.index});
+    }
+
+    /// A copy of the frame that the Loan is of, with at most its rights.
+    Result<> recall(CapSlot loan, Rights rights, Place copy) const {
+        return command(Op::core_recall, slot, {loan.raw, rights.raw, copy.cnode.raw, copy.index});
+    }
+
+    /// Whole 2 MiB blocks go to another core. Does a Loan stand in the slot now? Else it is empty.
+    Result<bool> give(CapSlot ram) const {
+        for (;;) {
+            const Result<Values> v = invoke(Op::core_give, slot, {ram.raw});
+            if (v) return (*v)[0] == 1;
+            if (v.error().top() != Err::again) return std::unexpected{v.error()};
+        }
+    }
+
+    /// A Loan that `give` left is the RAM again.
+    Result<> regain(CapSlot loan) const { return command(Op::core_regain, slot, {loan.raw}); }
+
+    /// Nothing new comes from the range of this capability while it is marked.
+    Result<> mark(CapSlot what, bool on) const {
+        return command(Op::core_mark, slot, {what.raw, on ? 1u : 0u});
+    }
+
+    Result<> watch(CapSlot doorbell) const { return command(Op::core_watch, slot, {doorbell.raw}); }
+
+    Result<Drained> drained() const {
+        const Values v = TRY(invoke(Op::core_drained, slot));
+        return Drained{abi::Drained(v[0]), v[1], v[2]};
     }
 
     Result<RemoteVector> vector(CapSlot doorbell) const {

@@ -22,7 +22,14 @@ inline std::vector<kernel::Slot*> all_slots(const kernel::Database& database) {
 
 inline bool in_order(const kernel::Slot& a, const kernel::Slot& b) {
     const auto key = [](const kernel::Slot& s) {
-        return std::tuple{s.base, ~s.end(), s.depth, static_cast<unsigned>(s.kind), s.extra};
+        return std::tuple{
+            s.base,
+            ~s.end(),
+            s.depth,
+            static_cast<unsigned>(s.kind),
+            s.extra,
+            !s.has(kernel::flag::keeper)
+        };
     };
     return key(a) <= key(b);
 }

@@ -263,7 +263,7 @@ TEST_F(Events, AcceptMakesFramesOverForeignMemoryOnly) {
     EXPECT_EQ(accept(Kind::frame, 0x1000, ~uint64_t{0xfff}, 0, 32), Err::range_bounds);
     EXPECT_EQ(accept(Kind::frame, 0x4000, 0x1000, 0, 30), Err::slot_occupied);
     EXPECT_EQ(accept(Kind::frame, 0x4000, 0x1000, 0, 32, 16), Err::bad_argument);
-    for (const Kind k : {Kind::ram, Kind::cnode, Kind::dispatcher, Kind::core, Kind::mapping}) {
+    for (const Kind k : {Kind::empty, Kind::cnode, Kind::dispatcher, Kind::core, Kind::mapping}) {
         EXPECT_EQ(accept(k, 0x8000, 0x1000, 0, 32), Err::cap_type);
     }
     EXPECT_EQ(
