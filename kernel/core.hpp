@@ -19,6 +19,7 @@
 #include "kernel/page_table.hpp"
 #include "kernel/scheduler.hpp"
 #include "kernel/slot.hpp"
+#include "kernel/tlb.hpp"
 #include "kernel/vectors.hpp"
 #include "lib/abi/invocation.hpp"
 #include "lib/base/result.hpp"
@@ -163,6 +164,9 @@ class Core {
 
     const Statistics& statistics() const { return statistics_; }
 
+    /// For the CPU driver, which loads the roots.
+    Tlb& tlb() { return tlb_; }
+
     /// Ranges that cannot be used here because another core may use them.
     size_t parked_loans() const { return loans_ + given_count_; }
 
@@ -202,12 +206,17 @@ class Core {
     Result<bool> revoke_one(Slot& slot);
 
     // page tables (mapping.cpp)
+    struct Place {
+        PhysAddr root;
+        VirtAddr address;
+    };
+
     Result<> check_memory(const Slot& table, const Slot& source, const MapRequest& request) const;
     Result<> check_table(const Slot& table, Slot& source, const MapRequest& request) const;
     void fill(const MapRequest& request, Slot& mapping, uint64_t first);
     void unmap(Slot& mapping);
     void flush(const Slot& mapping);
-    std::optional<VirtAddr> current_address(const Slot& mapping) const;
+    std::optional<Place> place_of(const Slot& mapping) const;
     void adopt(Slot& mapping);
 
     // dispatchers (dispatching.cpp)
@@ -267,6 +276,7 @@ class Core {
     bool yielded_{};
     Scheduler scheduler_;
     Database database_;
+    Tlb tlb_;
     Vectors vectors_;
     Statistics statistics_{};
     CNode boot_{};

@@ -139,10 +139,9 @@ Result<Core::Touched> Core::touched(const Slot& mapping) const {
     return Touched{(any & pte::accessed) != 0, memory && (any & pte::dirty) != 0};
 }
 
-/// Where the mapping is in the address space that is loaded now, if it is there. No other space
-/// has anything in the TLB: loading a root flushes it (no process-context identifiers).
-std::optional<VirtAddr> Core::current_address(const Slot& mapping) const {
-    if (current_ == nullptr) return std::nullopt;
+/// Which address space the mapping is in, and where in it; nothing while a table above hangs
+/// nowhere.
+std::optional<Core::Place> Core::place_of(const Slot& mapping) const {
     uint64_t address = mapping.entry * entry_bytes(mapping.level);
     const Slot* at = &mapping;
     while (at->level < 4) {
@@ -151,20 +150,25 @@ std::optional<VirtAddr> Core::current_address(const Slot& mapping) const {
         at = above;
         address += at->entry * entry_bytes(at->level);
     }
-    if (at->extra != current_->root.raw) return std::nullopt;
-    return virt(address);
+    return Place{phys(at->extra), virt(address)};
 }
 
+/// At once in the address space that is loaded. What the TLB may hold of another goes when that is
+/// loaded again; of what hangs nowhere everything went when it was unhooked.
 void Core::flush(const Slot& mapping) {
-    const auto address = current_address(mapping);
-    if (!address) return;
+    const auto place = place_of(mapping);
+    if (!place) return;
+    if (current_ == nullptr || place->root != current_->root) {
+        tlb_.changed(place->root);
+        return;
+    }
     const uint32_t count = mapping.entry_count();
     if (mapping.has(flag::maps_table) || count > flush_singly) {
         machine_.flush_all();
         return;
     }
     for (uint32_t i = 0; i < count; ++i) {
-        machine_.flush_page(*address + i * entry_bytes(mapping.level));
+        machine_.flush_page(place->address + i * entry_bytes(mapping.level));
     }
 }
 

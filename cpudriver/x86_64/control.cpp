@@ -24,7 +24,7 @@ constexpr uint64_t numeric_error = 1 << 5, write_protect = 1 << 16;
 namespace cr4 {
 constexpr uint64_t machine_check = 1 << 6, global_pages = 1 << 7, fxsr = 1 << 9,
                    simd_exceptions = 1 << 10;
-constexpr uint64_t umip = 1 << 11, fsgsbase = 1 << 16, xsave = 1 << 18;
+constexpr uint64_t umip = 1 << 11, fsgsbase = 1 << 16, pcid = 1 << 17, xsave = 1 << 18;
 constexpr uint64_t smep = 1 << 20, smap = 1 << 21;
 } // namespace cr4
 
@@ -52,6 +52,7 @@ void enable_features(const Features& f) {
     if (f.smap) c4 |= cr4::smap;
     if (f.umip) c4 |= cr4::umip;
     if (f.fsgsbase) c4 |= cr4::fsgsbase;
+    if (f.pcid) c4 |= cr4::pcid; // CR3 has tag 0: the kernel's own root
     if (f.xsave) c4 |= cr4::xsave;
     write_cr4(c4);
     constexpr uint64_t user_base = USER_DATA - 8, kernel_base = KERNEL_CODE;

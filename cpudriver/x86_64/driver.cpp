@@ -54,6 +54,8 @@ constinit ExtendedState extended;
 constinit bool has_fsgsbase = false;
 constinit kernel::Dispatcher* loaded = nullptr; // whose registers are in the CPU
 
+constinit PhysAddr loaded_root{};
+
 constinit bool bases_live = false; // and whose FS and GS bases may be newer there
 
 /// FS and GS bases are the program's own to change where the CPU lets it; else only `resume` does.
@@ -77,6 +79,20 @@ void load_bases(const abi::SaveArea& from) {
     }
 }
 
+/// Global pages, so all of the CPU driver's, stay in the TLB; of the user half what kernel/tlb.hpp
+/// says, where the CPU has tags (QEMU's TCG has none).
+void load_root(PhysAddr root) {
+    constexpr uint64_t keep = uint64_t{1} << 63; // SDM vol. 3A 4.10.4.1
+    if (root == loaded_root) return;
+    loaded_root = root;
+    if (!core->tlb().tagged()) {
+        write_cr3(root.raw);
+        return;
+    }
+    const kernel::Tlb::Load how = core->tlb().load(root);
+    write_cr3(root.raw | how.tag | (how.keep ? keep : 0));
+}
+
 /// `loaded` may have been deleted in this very call; its memory is not anything else yet.
 void change_to(kernel::Dispatcher& next) {
     fetch_bases();
@@ -86,7 +102,7 @@ void change_to(kernel::Dispatcher& next) {
         next.extended_fresh = false;
     }
     extended.load(next.extended());
-    if (read_cr3() != next.root.raw) write_cr3(next.root.raw);
+    load_root(next.root);
     loaded = &next;
     cpu_current_registers = &next.registers;
 }
@@ -177,10 +193,11 @@ void start(PhysAddr info_at) {
     enable_features(found);
     extended.enable(found);
     say(info,
-        "own page tables, {}{}{}{}",
+        "own page tables, {}{}{}{}{}",
         found.smep ? "SMEP " : "",
         found.smap ? "SMAP " : "",
         found.umip ? "UMIP " : "",
+        found.pcid ? "PCID " : "",
         found.xsave ? "XSAVE" : "FXSAVE");
     start_devices(info, found);
     plant();
@@ -200,6 +217,7 @@ void start(PhysAddr info_at) {
             .kernel_root = machine->paging.root(),
         }
     );
+    if (found.pcid) core->tlb().use(kernel::Tlb::most_tags);
     const std::byte* bundle = machine->paging.lend(phys(info.bundle), info.bundle_bytes);
     const auto made = make_first_domain(*core, info, info_at, {bundle, info.bundle_bytes});
     if (!made) panic("init cannot be started: {}", made.error());

@@ -12,7 +12,8 @@
 namespace cpu {
 
 struct Features {
-    bool mce{}, smep{}, smap{}, umip{}, fsgsbase{}, xsave{}, avx{}, avx512{}, x2apic{}, pages_1g{};
+    bool mce{}, smep{}, smap{}, umip{}, fsgsbase{}, pcid{};
+    bool xsave{}, avx{}, avx512{}, x2apic{}, pages_1g{};
 };
 
 namespace detail {
@@ -67,6 +68,7 @@ inline Features features() {
         .smap = has({7, Register::b, 20}),
         .umip = has({7, Register::c, 2}),
         .fsgsbase = has({7, Register::b, 0}),
+        .pcid = has({1, Register::c, 17}),
         .xsave = has({1, Register::c, 26}),
         .avx = has({1, Register::c, 28}),
         .avx512 = has({7, Register::b, 16}),

@@ -53,7 +53,13 @@ NEW_CPU = [
 def all_cores(n):
     """What a run on n cores says after that of one core."""
     up = [f"guest: core {i} up" for i in range(1, n)]
-    return ONE_CORE + up + [f"guest: ok doorbells to core {i}" for i in range(1, n)]
+    moved = [
+        "guest: ok RAM that was given is not usable",
+        "guest: ok the other core uses the RAM and gives it back",
+        "guest: ok RAM that came back is usable",
+    ]
+    rung = [f"guest: ok doorbells to core {i}" for i in range(1, n)]
+    return ONE_CORE + up + rung + (moved if n > 1 else [])
 
 
 @dataclass

@@ -23,7 +23,11 @@ struct Joint {
     std::atomic<uint64_t> vector; // other core: APIC id | vector << 32
     std::atomic<uint64_t> ping;   // core 0
     std::atomic<uint64_t> pong;   // other core
+    std::atomic<uint64_t> ram;    // core 0: address of moved_bytes that are the other's for now
+    std::atomic<uint64_t> back;   // other core: it is done with those; `refused` if it could not
 };
+
+constexpr uint64_t moved_bytes = 2 * large_page_bytes, refused = 1;
 
 constexpr uint64_t joined(os::RemoteVector v) {
     return v.apic.raw | uint64_t{v.vector} << 32;
@@ -142,6 +146,51 @@ bool wait_for(Until until, Duration limit) {
     return true;
 }
 
+/// A kernel object in it, written through the CPU driver's window: does that work?
+bool usable(CapSlot ram) {
+    const os::Place at = place_of(new_slot());
+    for (const uint64_t offset : {uint64_t{0}, moved_bytes - page_bytes}) {
+        if (!os::CNode{{at.cnode}}.retype(at.index, ram, Kind::cnode, offset, page_bytes))
+            return false;
+        need(os::CNode{{at.cnode}}.remove(at.index), "remove");
+    }
+    return true;
+}
+
+/// The end of the highest RAM, where the other core may have no window tables yet.
+CapSlot highest_ram() {
+    CapSlot ram{};
+    uint64_t bytes = 0, base = 0;
+    for (char digit = '0'; digit <= '9'; ++digit) {
+        const std::array name{'r', 'a', 'm', '.', digit};
+        const CapSlot piece = given({name.data(), name.size()});
+        if (piece == abi::null_slot) break;
+        const os::Place at = place_of(piece);
+        const auto what = need(os::CNode{{at.cnode}}.describe(at.index), "describe");
+        if (what.bytes < moved_bytes || what.base < base) continue;
+        ram = piece;
+        base = what.base;
+        bytes = what.bytes;
+    }
+    return carve(ram, Kind::ram, bytes - moved_bytes, moved_bytes);
+}
+
+/// RAM goes to the other core and comes back; each uses it while it is its own.
+void move_ram(Joint& joint, os::Doorbell bell) {
+    const os::Core self_core{{given("core.self")}};
+    const CapSlot ram = highest_ram();
+    const uint64_t base = physical(ram);
+    const bool loan = need(self_core.give(ram), "give");
+    check(loan && !usable(ram), "RAM that was given is not usable");
+    joint.ram.store(base);
+    need(bell.ring(), "ring");
+    (void)wait_for([&] { return joint.back.load() != 0; }, seconds(10));
+    check(joint.back.load() == base, "the other core uses the RAM and gives it back");
+    need(self_core.regain(ram), "regain");
+    check(usable(ram), "RAM that came back is usable");
+    erase(ram);
+}
+
 void ping(uint32_t index, Joint& joint) {
     const uint64_t where = joint.vector.load();
     const CapSlot bell = new_slot();
@@ -169,6 +218,7 @@ void ping(uint32_t index, Joint& joint) {
         index,
         rounds,
         (now() - begin).us() / rounds);
+    if (index == 1) move_ram(joint, {{bell}});
 }
 
 /// `guest=panic`: core 1 gets a hand-over page that its CPU driver must refuse. It panics, in
@@ -211,6 +261,19 @@ void test_other_cores() {
         if (joint[i]->up.load() == i + 1) ping(i, *joint[i]);
 }
 
+namespace {
+
+uint64_t use_ram(uint64_t base) {
+    const os::Core self_core{{given("core.self")}};
+    const CapSlot ram = new_slot();
+    const Rights rights = abi::write | abi::copy;
+    if (!self_core.accept(place_of(ram), Kind::ram, base, moved_bytes, rights, 0)) return refused;
+    if (!usable(ram)) return refused;
+    return self_core.give(ram) ? base : refused;
+}
+
+} // namespace
+
 void other_core() {
     auto& joint = *reinterpret_cast<Joint*>(map(given("joint"), 0, page_bytes, read_write).at);
     const os::Doorbell bell{{given("joint.bell")}};
@@ -221,6 +284,10 @@ void other_core() {
     (void)bell.ring();
     for (;;) {
         (void)sleep_until({});
+        if (joint.back.load() == 0 && joint.ram.load() != 0) {
+            joint.back.store(use_ram(joint.ram.load()));
+            (void)bell.ring();
+        }
         const uint64_t ping = joint.ping.load();
         if (ping == joint.pong.load()) continue;
         joint.pong.store(ping);
