@@ -41,12 +41,15 @@ FLAVOURS = {
     "host": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 {SANITIZE}",
     "tsan": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 -fsanitize=thread",
     "fuzz": f"{COMMON} -O1 {SANITIZE} -fsanitize=fuzzer-no-link",
+    # The simulator plants bugs in what it tests, so it has objects of its own (docs/simulator.md).
+    "sim": f"{COMMON} -O2 -DSKERRY_MUTANTS",
+    "sim_san": f"{COMMON} -O1 -DSKERRY_MUTANTS {SANITIZE}",
 }
 LINK = "-static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096"
 GTEST = "/usr/include/gtest/gtest.h"
 DOMAIN_SCRIPT = "lib/os/domain.ld"
 DOMAIN_STEP = 0x1000000
-NOT_UNITS = ("system", "tools", "fuzz", "support")
+NOT_UNITS = ("system", "tools", "fuzz", "support", "sim")
 
 RULES = """\
 rule cxx
@@ -272,6 +275,18 @@ class Plan:
             outs.append(self.edge("host_link", [out], ins, flags=flags, libs="-fuse-ld=lld-19"))
         self.phony("fuzz", outs)
 
+    def simulator(self):
+        outs = []
+        for flavour, link in (("sim", ""), ("sim_san", SANITIZE)):
+            files = expand(["tests/sim/*.cpp", "kernel/*.cpp", "monitor/*.cpp", "lib/span/*.cpp"])
+            files = [f for f in files if f != "monitor/main.cpp"]
+            ins = [self.compile(flavour, f) for f in files]
+            ins += self.archive(flavour, "support", expand(["tests/support/*.cpp"]))
+            out = f"{self.build}/sim/{flavour}"
+            libs = "-fuse-ld=lld-19"
+            outs.append(self.edge("host_link", [out], ins, flags=link, libs=libs))
+        self.phony("sim", outs)
+
     def plugins(self):
         outs = []
         for source in expand(["tools/count/*.c", "tools/isolation/*.c"]):
@@ -305,6 +320,7 @@ def main(arguments):
     plan.image()
     plan.units()
     plan.fuzzers()
+    plan.simulator()
     plan.plugins()
     text = "\n".join([f"builddir = {build}", *plan.lines]) + "\n"
     path = os.path.join(build, "build.ninja")

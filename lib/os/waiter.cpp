@@ -36,7 +36,12 @@ Result<Arrival> Waiter::next(std::optional<Instant> deadline) {
 void Waiter::send_reply() {
     if (!owes_reply_) return;
     owes_reply_ = false;
-    (void)self().reply(reply_);
+    const auto sent = self().reply(reply_);
+    if (!sent && reply_.give != abi::null_slot) {
+        // What was to come along was revoked meanwhile: the caller waits for an answer all the
+        // same.
+        (void)self().reply({.word = rpc::refusal(sent.error()).words});
+    }
     forget_given();
 }
 

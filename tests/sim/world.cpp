@@ -1,0 +1,306 @@
+#include "tests/sim/world.hpp"
+
+#include <algorithm>
+
+#include "interfaces/intermon.hpp"
+#include "tests/sim/invariants.hpp"
+
+namespace sim {
+
+namespace {
+
+constexpr uint32_t long_full = 100; // steps that count as "full for long"
+
+void must(bool ok, const char* what) {
+    if (!ok) throw Broken{what};
+}
+
+const char* name_of(const monitor::Encoded& message) {
+    // the names are literals, so they end in a NUL
+    return interfaces::intermon::message_names[message.number - 1u].data();
+}
+
+uint64_t first_word(const monitor::Encoded& message) {
+    uint32_t word = 0;
+    std::ranges::copy(
+        message.bytes().first(4), std::as_writable_bytes(std::span{&word, 1}).begin()
+    );
+    return word;
+}
+
+} // namespace
+
+World::World(const Settings& s, const Arena& arena)
+    : settings{s}, arena_{arena}, wires_{s.cores}, islands_(s.cores), spawners_(s.cores),
+      memories_(s.cores), domains_(size_t{s.cores} * 24) {}
+
+void World::run(uint64_t seed) {
+    random = Random{seed};
+    chart.clear();
+    tally = {};
+    now = 1;
+    boot();
+    chaos();
+    settle();
+    check_at_rest(*this);
+    kill_all();
+    settle();
+    check_at_rest(*this);
+    check_nothing_is_left(*this);
+    tally.steps = now;
+}
+
+// -- boot --
+
+void World::boot() {
+    for (auto& island : islands_)
+        island.reset();
+    ownership_.owner.fill(Ownership::nobody);
+    wires_.clear();
+    line_capacity_ = 4u << random.draw(4);
+    next_badge_ = monitor::badges_of_init;
+    next_number_ = 1;
+    for (Channel& channel : channels_)
+        channel = {};
+    domain_count_ = 0;
+    for (Domain& domain : domains_)
+        domain.life = Domain::Life::unborn;
+    for (unsigned i = 0; i < cores(); ++i) {
+        islands_[i].emplace(i, cores(), arena_, ownership_, wires_);
+        island(i).attach_first_domains();
+        island(i).monitor.set_core(core_id(i), apic_of(i));
+        memories_[i].begin(*this, island(i));
+    }
+    for (unsigned i = 1; i < cores(); ++i) {
+        island(0).monitor.set_core(core_id(i), apic_of(i));
+        join(i);
+    }
+    for (unsigned i = 0; i < cores(); ++i)
+        spawners_[i].begin(*this, island(i));
+}
+
+/// What core boot and the init of the new core do.
+void World::join(unsigned core) {
+    Island& hub = island(0);
+    Island& there = island(core);
+    monitor::Described frame;
+    monitor::Bell bell;
+    hub.as_monitor([&] {
+        const auto made = hub.links.make_frame();
+        must(made.has_value(), "no frame for a core that joins");
+        frame = *hub.kernel.describe(made->slot);
+        const auto rung = hub.monitor.joint_make(monitor::badge_init, core_id(core), made->slot);
+        must(rung.has_value(), "joint_make");
+        bell = *rung;
+    });
+    there.as_monitor([&] {
+        frame.rights = abi::read | abi::write;
+        const auto lent = there.kernel.accept(frame);
+        const auto back = there.kernel.accept({
+            .kind = Kind::doorbell,
+            .rights = abi::write,
+            .base = abi::core_space + bell.apic,
+            .bytes = 1,
+            .badge = bell.vector,
+        });
+        must(lent && back && there.monitor.join(*lent, *back), "join");
+    });
+}
+
+// -- the things that can happen --
+
+bool World::put(unsigned core, unsigned peer) {
+    Island& here = island(core);
+    if (!here.links.end(peer).open) return false;
+    Line& line = here.links.out(peer);
+    if (line.full(line_capacity_)) {
+        if (line.full_since == 0) line.full_since = now;
+        return false;
+    }
+    bool sent = false;
+    here.as_monitor([&] {
+        const auto message = here.monitor.next_message(core_id(peer));
+        if (!message) return;
+        const monitor::Encoded encoded = monitor::encode(*message);
+        line.push(encoded);
+        sent = true;
+        const CapSlot bell = here.links.end(peer).bell;
+        must(bell != abi::null_slot, "a monitor has a message for a peer that it cannot wake");
+        here.kernel.ring(bell);
+        const auto ipi = std::exchange(here.machine.sent, {});
+        const Island& there = island(peer);
+        must(
+            ipi.apic == apic_of(peer) && ipi.vector == there.monitor_vector,
+            "a monitor's bell rings somebody else"
+        );
+    });
+    return sent;
+}
+
+bool World::deliver(unsigned core, unsigned peer, bool calm) {
+    Island& here = island(core);
+    if (!here.links.end(peer).open) return false;
+    Line& line = here.links.in(peer);
+    if (line.empty() || (!calm && line.stalled_until > now)) return false;
+    const monitor::Encoded encoded = line.pop();
+    if (line.full_since != 0 && now - line.full_since >= long_full) ++tally.full;
+    line.full_since = 0;
+    note({
+        .step = now,
+        .from = static_cast<int8_t>(peer),
+        .to = static_cast<int8_t>(core),
+        .what = name_of(encoded),
+        .a = first_word(encoded),
+    });
+    ++tally.messages;
+    here.as_monitor([&] {
+        const auto message = monitor::decode(encoded.number, encoded.bytes());
+        must(message.has_value(), "a message that its receiver cannot read");
+        here.monitor.receive(core_id(peer), *message);
+    });
+    return true;
+}
+
+void World::stall_something() {
+    const unsigned core = random.draw(cores());
+    const uint32_t until = now + 20 + random.draw(600);
+    switch (random.draw(3)) {
+    case 0: island(core).stalled_until = until; break;
+    case 1: {
+        const unsigned peer = random.draw(cores());
+        if (island(core).links.end(peer).open) island(core).links.in(peer).stalled_until = until;
+        break;
+    }
+    default: {
+        Channel& channel = channels_[random.draw(static_cast<uint32_t>(channels_.size()))];
+        (random.one_in(2) ? channel.to_server : channel.to_client).stalled_until = until;
+    }
+    }
+}
+
+bool World::domain_step(Domain& domain, bool calm) {
+    const bool lives = domain.life == Domain::Life::alive || domain.life == Domain::Life::exiting;
+    if (!lives) return false;
+    Island& here = domain.island();
+    const bool busy = domain.step(calm);
+    // a bell of another core rings it at once: a vector is a hint and may come at any time
+    if (const auto ipi = std::exchange(here.machine.sent, {}); ipi.vector != 0) {
+        Island& there = island(ipi.apic - apic_of(0));
+        if (ipi.vector != there.monitor_vector) {
+            there.core.on_device_or_ipi_vector(ipi.vector);
+            there.core.schedule();
+        }
+    }
+    return busy;
+}
+
+bool World::step(bool calm) {
+    ++now;
+    const unsigned core = random.draw(cores());
+    if (!calm && island(core).stalled_until > now) return false;
+    const unsigned peer = random.draw(cores());
+    switch (random.draw(8)) {
+    case 0:
+    case 1: return core != peer && put(core, peer);
+    case 2:
+    case 3: return core != peer && deliver(core, peer, calm);
+    case 4: {
+        if (random.one_in(2)) return spawners_[core].step();
+        if (!calm && random.one_in(8)) stall_something();
+        return memories_[core].fetch_blocks();
+    }
+    default: {
+        if (domain_count_ == 0) return false;
+        Domain& domain = domains_[random.draw(domain_count_)];
+        const bool awake = calm || domain.island().stalled_until <= now;
+        return awake && domain_step(domain, calm);
+    }
+    }
+}
+
+void World::chaos() {
+    for (const uint32_t end = now + settings.steps; now < end;) {
+        (void)step(false);
+        if (settings.check_often && now % 16 == 0) check_always(*this);
+        if (!random.one_in(40)) continue;
+        const unsigned core = random.draw(cores());
+        if (spawners_[core].children() < settings.domains_per_core) {
+            const auto born = spawners_[core].spawn();
+            must(born || born.error() == Err::no_memory, "a domain cannot be made");
+        } else if (random.one_in(4)) {
+            (void)memories_[core].give_block(random.draw(cores()));
+        } else if (random.one_in(24)) {
+            for (Domain& domain : domains())
+                if (domain.life == Domain::Life::alive && &domain.island() == &island(core)) {
+                    spawners_[core].kill(domain);
+                    break;
+                }
+        }
+    }
+}
+
+/// Everything that is under way comes to its end; nothing new begins.
+void World::settle() {
+    constexpr uint32_t patience = 200'000;
+    const uint32_t begin = now;
+    for (bool busy = true; busy;) {
+        busy = false;
+        // by chance for a while, then everybody in turn: when nobody has anything to do, it is
+        // quiet
+        for (unsigned i = 0; i < 64 * cores(); ++i)
+            busy |= step(true);
+        if (busy) {
+            must(now - begin < patience, "the machine never comes to rest");
+            continue;
+        }
+        for (unsigned core = 0; core < cores(); ++core) {
+            busy |= spawners_[core].step();
+            busy |= memories_[core].fetch_blocks();
+            for (unsigned peer = 0; peer < cores(); ++peer)
+                if (peer != core) busy |= put(core, peer) || deliver(core, peer, true);
+        }
+        for (Domain& domain : domains())
+            busy |= domain_step(domain, true);
+    }
+}
+
+void World::kill_all() {
+    for (;;) {
+        bool any = false;
+        for (Domain& domain : domains())
+            if (domain.life == Domain::Life::alive) {
+                spawners_[domain.island().index].kill(domain);
+                any = true;
+            }
+        if (!any) return;
+        settle();
+    }
+}
+
+// -- books --
+
+Domain* World::unborn() {
+    for (Domain& domain : domains())
+        if (domain.life == Domain::Life::dead) return &domain;
+    if (domain_count_ == domains_.size()) return nullptr;
+    return &domains_[domain_count_++];
+}
+
+Result<uint16_t> World::open_channel(uint64_t base) {
+    for (size_t i = 0; i < channels_.size(); ++i) {
+        if (channels_[i].used) continue;
+        channels_[i] = {};
+        channels_[i].used = true;
+        channels_[i].base = base;
+        return static_cast<uint16_t>(i);
+    }
+    return fail(Err::no_space);
+}
+
+std::optional<uint16_t> World::channel_at(uint64_t base) const {
+    for (size_t i = 0; i < channels_.size(); ++i)
+        if (channels_[i].used && channels_[i].base == base) return static_cast<uint16_t>(i);
+    return std::nullopt;
+}
+
+} // namespace sim

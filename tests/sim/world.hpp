@@ -1,0 +1,105 @@
+// A whole machine in one thread: islands, the wires between them, the domains on them, and one
+// seed that says what happens next. Everything is reused from run to run.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "tests/sim/domain.hpp"
+#include "tests/sim/random.hpp"
+#include "tests/sim/services.hpp"
+
+namespace sim {
+
+struct Settings {
+    unsigned cores{4};
+    unsigned domains_per_core{3};
+    uint32_t steps{40'000}; // in which something new may begin
+    bool check_often{};     // after every step, not only at rest
+};
+
+struct Tally {
+    uint64_t messages{};   // between monitors, delivered
+    uint64_t letters{};    // between domains, delivered
+    uint64_t operations{}; // of domains that succeeded
+    uint64_t refused{};    // those that did not
+    uint64_t deaths{};
+    uint64_t full{}; // times that a line was full
+    uint64_t moves{}, lends{}, revokes{}, births{};
+    uint64_t steps{}, most_slots{};
+};
+
+class World {
+  public:
+    World(const Settings& settings, const Arena& arena);
+
+    /// One run. Throws Broken; the chart then tells what led to it.
+    void run(uint64_t seed);
+
+    Settings settings;
+    Random random{0};
+    Chart chart;
+    Tally tally{};
+    uint32_t now{};
+
+    Island& island(unsigned core) { return *islands_[core]; }
+
+    unsigned cores() const { return settings.cores; }
+
+    std::span<Domain> domains() { return std::span{domains_}.first(domain_count_); }
+
+    std::span<Channel> channels() { return channels_; }
+
+    Spawner& spawner(unsigned core) { return spawners_[core]; }
+
+    MemoryServer& memory(unsigned core) { return memories_[core]; }
+
+    Ownership& ownership() { return ownership_; }
+
+    void note(const Event& event) {
+        chart.add(event);
+        if (verbose) std::fputs(chart.text(cores(), 1).c_str(), stdout);
+    }
+
+    /// A free channel, for a frame at this address.
+    Result<uint16_t> open_channel(uint64_t base);
+    std::optional<uint16_t> channel_at(uint64_t base) const;
+
+    uint32_t new_badge() { return next_badge_++; }
+
+    int16_t new_number() { return next_number_++; }
+
+    Domain* unborn();
+
+    std::vector<std::array<uint64_t, 2>> scratch; // for the checks, kept from run to run
+    bool verbose{};
+
+  private:
+    void boot();
+    void join(unsigned core);
+    bool step(bool calm);
+    bool deliver(unsigned core, unsigned peer, bool calm);
+    bool put(unsigned core, unsigned peer);
+    void stall_something();
+    bool domain_step(Domain& domain, bool calm);
+    void chaos();
+    void settle();
+    void kill_all();
+
+    const Arena& arena_;
+    Ownership ownership_;
+    Wires wires_;
+    std::vector<std::optional<Island>> islands_;
+    std::vector<Spawner> spawners_;
+    std::vector<MemoryServer> memories_;
+    std::vector<Domain> domains_;
+    unsigned domain_count_{};
+    std::array<Channel, 512> channels_;
+    unsigned line_capacity_{};
+    uint32_t next_badge_{};
+    int16_t next_number_{};
+};
+
+} // namespace sim
