@@ -15,6 +15,10 @@ Core::Core(Machine& machine, const Config& config)
 }
 
 void Core::switch_to(Dispatcher* next) {
+    if (!going_home_.empty()) {
+        (void)send_home(*going_home_.front());
+        next = scheduler_.top();
+    }
     const Instant now = machine_.now();
     const Duration passed = now - switched_at_;
     switched_at_ = now;

@@ -70,6 +70,9 @@ struct Configuration {
     Slot* fault_bell; // nullptr: none
 };
 
+/// Callers of one dispatcher that one call sends home, or offers to a waiting server in vain.
+constexpr unsigned callers_a_call = 32;
+
 class Core {
   public:
     Core(Machine& machine, const Config& config);
@@ -89,9 +92,10 @@ class Core {
     /// Who runs now; it becomes current(). nullptr: nobody, halt.
     Dispatcher* schedule() {
         Dispatcher* const next = scheduler_.top();
-        if (next != current_ || next == nullptr) [[unlikely]]
-            switch_to(next);
-        return next;
+        if (next == current_ && next != nullptr) [[likely]]
+            return next;
+        switch_to(next);
+        return current_;
     }
 
     /// When on_timer() must be called at the latest.
@@ -167,6 +171,9 @@ class Core {
     /// For the CPU driver, which loads the roots.
     Tlb& tlb() { return tlb_; }
 
+    /// Slots that the last delete or revoke looked at.
+    unsigned looks() const { return looks_; }
+
     /// Ranges that cannot be used here because another core may use them.
     size_t parked_loans() const { return loans_ + given_count_; }
 
@@ -197,9 +204,11 @@ class Core {
 
     // removal (removal.cpp)
     Result<Slot*> blocker(Slot& slot, const Slot& start);
-    Result<Slot*> blocker_of_memory(Slot& slot) const;
-    Slot* blocker_of_table(Slot& table) const;
-    Slot* blocker_of_dispatcher(Slot& slot, const Slot& start);
+    Result<Slot*> blocker_of_memory(Slot& slot);
+    Slot* blocker_of_table(Slot& table);
+    Result<Slot*> blocker_of_dispatcher(Slot& slot, const Slot& start);
+    Result<> let_go(Dispatcher& d);
+    static Dispatcher* holder(Slot& slot);
     Result<Slot*> deepest(Slot& start);
     bool dispose_for(Slot& start, Slot& victim);
     void dispose(Slot& victim);
@@ -224,6 +233,7 @@ class Core {
     void hold_capability(Dispatcher& d, size_t which, Slot* capability);
     void make_runnable(Dispatcher& d);
     void sever(Dispatcher& d);
+    bool send_home(Dispatcher& d);
     void unconfigure(Dispatcher& d);
     void destroy(Dispatcher& d);
     void switch_to(Dispatcher* next);
@@ -272,6 +282,7 @@ class Core {
     Dispatcher* current_{};
     Instant switched_at_;
     Instant slice_end_{};
+    List<Dispatcher, &Dispatcher::ready_hook> going_home_; // their callers are being sent home
     const Dispatcher* donated_to_{}; // goes on within the slice of who called it
     bool yielded_{};
     Scheduler scheduler_;
@@ -283,6 +294,7 @@ class Core {
     OwnedBlocks owned_;
     std::array<Slot, 255> given_{}; // Loans over RAM that other cores' kernels took for good
     size_t given_count_{};
+    unsigned looks_{};
     size_t loans_{};
     Slot watch_{};                    // the doorbell of who returns what is not used any more
     std::array<Range, 64> drained_{}; // borrowed, and only keepers are left

@@ -63,6 +63,7 @@ struct Dispatcher {
     bool preempted;     // lost the core while runnable: may want its run upcall
     bool accepts_calls; // waiting: a call may be delivered
     bool deadline_set;
+    bool going_home; // severed, and more callers waited for it than one call may send home
     Duration slice;
     ListHook<Dispatcher> ready_hook;
 

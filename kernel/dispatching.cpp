@@ -77,6 +77,7 @@ Result<> Core::start(Dispatcher& d, uint64_t entry, uint64_t stack, uint64_t arg
     if (d.state == State::unconfigured) return fail(Err::not_configured);
     if (d.state != State::stopped && d.state != State::faulted) return fail(Err::bad_state);
     if (!in_user_half(entry) || !in_user_half(stack)) return fail(Err::bad_argument);
+    if (d.going_home && !send_home(d)) return fail(Err::again);
     d.registers = {};
     d.registers.rip = entry;
     d.registers.rsp = stack;
@@ -111,9 +112,20 @@ void Core::sever(Dispatcher& d) {
     d.preempted = false;
     if (d.caller != nullptr) fail_caller(*d.caller, Err::peer_gone);
     d.caller = nullptr;
-    while (Dispatcher* const waiting = d.callers.pop_front()) {
-        fail_caller(*waiting, Err::peer_gone);
+    if (!send_home(d) && !d.going_home) {
+        d.going_home = true; // at rest, so it is on no other list
+        going_home_.push_back(d);
     }
+}
+
+/// Some of those who wait for it get `peer_gone`; was that all of them?
+bool Core::send_home(Dispatcher& d) {
+    for (unsigned i = 0; i < callers_a_call && !d.callers.empty(); ++i)
+        fail_caller(*d.callers.pop_front(), Err::peer_gone);
+    if (!d.callers.empty()) return false;
+    if (d.going_home) going_home_.remove(d);
+    d.going_home = false;
+    return true;
 }
 
 /// It lost something it stands on, or is about to go.

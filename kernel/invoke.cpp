@@ -464,6 +464,13 @@ Result<> Invoker::core_info() {
     }
     case traffic: set({s.calls, s.interrupts, s.ipis_sent, s.ipis_received, s.spurious}); return {};
     case memory: set({s.bytes_owned, core_.database().count(), core_.parked_loans()}); return {};
+    case in_use:
+        set({
+            core_.database().count(),
+            core_.vectors_.dispatchers_joined(),
+            core_.vectors_.lines_bound(),
+        });
+        return {};
     }
     return fail(Err::bad_argument);
 }

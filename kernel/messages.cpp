@@ -89,6 +89,7 @@ Result<> Core::call(Dispatcher& caller, const Slot& endpoint) {
         donated_to_ = &callee;
         return {};
     }
+    if (callee.going_home) return fail(Err::peer_gone);
     if (capability != 0) (void)TRY(sent_capability(caller, capability));
     scheduler_.unready(caller);
     caller.state = State::queued;
@@ -99,8 +100,10 @@ Result<> Core::call(Dispatcher& caller, const Slot& endpoint) {
 }
 
 /// The oldest queued call that can be delivered is; those that cannot go home with their error.
+/// After many of those the answer is that of a vain wake-up, so that this ends.
 bool Core::take_queued(Dispatcher& d) {
-    while (Dispatcher* const caller = d.callers.pop_front()) {
+    for (unsigned i = 0; i < callers_a_call && !d.callers.empty(); ++i) {
+        Dispatcher* const caller = d.callers.pop_front();
         const auto passed = pass_capability(*caller, caller->registers.rsi, d);
         if (passed) {
             deliver(*caller, d, caller->call_badge, *passed);
@@ -108,7 +111,9 @@ bool Core::take_queued(Dispatcher& d) {
         }
         fail_caller(*caller, passed.error());
     }
-    return false;
+    if (d.callers.empty()) return false;
+    answer_events(d.registers, 0);
+    return true;
 }
 
 /// Who was answered; it is not on a ready list yet.

@@ -1,6 +1,7 @@
 // Deleting and revoking, in bounded steps. What an object contains goes before its last capability:
 // a frame's mappings, a table's entries, a CNode's slots, a dispatcher's endpoints and what it
 // holds. So removal follows a chain of last capabilities from a slot to one that can go at once.
+#include <algorithm>
 #include <utility>
 
 #include "kernel/core.hpp"
@@ -11,7 +12,9 @@ namespace {
 
 constexpr unsigned steps_a_call = 32;
 constexpr unsigned chain_limit = 16;
-constexpr unsigned visits_a_call = 1024;
+constexpr unsigned looks_a_call = 1024; // then the call ends with the step that it is in
+constexpr unsigned looks_a_step = 1024; // in vain; with the chain of one more, a step's most
+constexpr unsigned entries_a_look = 8;  // page-table entries in a line
 
 bool lies_in(const void* what, const void* memory, uint64_t bytes) {
     return std::bit_cast<uintptr_t>(what) - std::bit_cast<uintptr_t>(memory) < bytes;
@@ -31,42 +34,60 @@ Result<Slot*> Core::blocker(Slot& slot, const Slot& start) {
     if (slot.kind == Kind::dispatcher) return blocker_of_dispatcher(slot, start);
     if (slot.kind != Kind::cnode) return blocker_of_table(slot);
     for (Slot& inner : cnode(slot).slot) {
+        ++looks_;
         if (!inner.empty() && &inner != &start) return &inner;
     }
     return nullptr;
 }
 
-Result<Slot*> Core::blocker_of_memory(Slot& slot) const {
+Result<Slot*> Core::blocker_of_memory(Slot& slot) {
     Slot* below = database_.descendant(slot);
-    for (unsigned visits = 0; below != nullptr; ++visits) {
+    for (unsigned visits = 0; below != nullptr; ++visits, ++looks_) {
         const bool own = below->depth == slot.depth + 1;
         if (own && below->kind == Kind::loan) return fail(Err::lent);
         if (own && below->kind == Kind::mapping) return below;
         // only device frames have parts that outlive them, and init alone has many of those
-        if (visits == visits_a_call) return fail(Err::range_in_use);
+        if (visits == looks_a_step) return fail(Err::range_in_use);
         below = database_.descendant_after(slot, *below);
     }
     return nullptr;
 }
 
-Slot* Core::blocker_of_table(Slot& table) const {
+Slot* Core::blocker_of_table(Slot& table) {
     if (Slot* const hook = database_.mapping_of_table(table.base); hook != nullptr) return hook;
     const PageTable& page = *at<PageTable>(table.base);
     const uint32_t own = table.kind == Kind::address_space ? user_root_entries : table_entries;
-    for (uint32_t i = 0; i < own; ++i) {
-        if ((page.entry[i] & pte::present) != 0) return page.owner[i];
-    }
-    return nullptr;
+    const auto present = [](uint64_t entry) { return (entry & pte::present) != 0; };
+    const auto found = std::find_if(page.entry.begin(), page.entry.begin() + own, present);
+    const auto i = static_cast<size_t>(found - page.entry.begin());
+    looks_ += static_cast<unsigned>(i / entries_a_look);
+    return i == own ? nullptr : page.owner[i];
 }
 
-Slot* Core::blocker_of_dispatcher(Slot& slot, const Slot& start) {
+Result<Slot*> Core::blocker_of_dispatcher(Slot& slot, const Slot& start) {
     Dispatcher& d = dispatcher(slot);
-    unconfigure(d);
+    TRY_VOID(let_go(d));
     if (Slot* const below = database_.descendant(slot); below != nullptr) return below;
     for (Slot& held : d.held) {
         if (!held.empty() && &held != &start) return &held;
     }
     return nullptr;
+}
+
+/// It stops for good; nobody waits for it any more. Err::again: too many do.
+Result<> Core::let_go(Dispatcher& d) {
+    unconfigure(d);
+    looks_ += callers_a_call;
+    return send_home(d) ? Result<>{} : fail(Err::again);
+}
+
+/// The dispatcher that cannot be without what it holds in this slot, or nullptr.
+Dispatcher* Core::holder(Slot& slot) {
+    if (!slot.has(flag::held)) return nullptr;
+    // a held slot is in the first page of its dispatcher
+    const auto page = round_down(std::bit_cast<uintptr_t>(&slot), page_bytes);
+    auto* const d = std::bit_cast<Dispatcher*>(page);
+    return &slot == &d->held[hold::fault_bell] ? nullptr : d;
 }
 
 /// The end of the chain that begins at `start`. A chain of last capabilities can only come back to
@@ -75,7 +96,10 @@ Result<Slot*> Core::deepest(Slot& start) {
     Slot* at = &start;
     for (unsigned length = 0;; ++length) {
         Slot* const next = TRY(blocker(*at, start));
-        if (next == nullptr) return at;
+        if (next == nullptr) {
+            if (Dispatcher* const d = holder(*at); d != nullptr) TRY_VOID(let_go(*d));
+            return at;
+        }
         at = next;
         if (length == chain_limit) {
             // Too long to walk every time: `start` takes the far end, and the near part hangs in
@@ -86,8 +110,7 @@ Result<Slot*> Core::deepest(Slot& start) {
             database_.relocate(start, aside);
             database_.relocate(*at, start);
             database_.relocate(aside, *at);
-            at = &start;
-            length = 0;
+            return fail(Err::again);
         }
     }
 }
@@ -108,18 +131,13 @@ bool Core::dispose_for(Slot& start, Slot& victim) {
 void Core::dispose(Slot& victim) {
     if (victim.kind == Kind::mapping) {
         unmap(victim);
+        looks_ += victim.entry_count() / entries_a_look;
     } else if (victim.kind == Kind::loan) {
         --loans_;
     } else if (victim.kind == Kind::interrupt && database_.is_last(victim)) {
         mask_lines(victim);
     } else if (victim.kind == Kind::dispatcher && database_.is_last(victim)) {
         destroy(dispatcher(victim));
-    }
-    if (victim.has(flag::held)) {
-        // a held slot is in the first page of its dispatcher
-        const auto page = round_down(std::bit_cast<uintptr_t>(&victim), page_bytes);
-        auto* const d = std::bit_cast<Dispatcher*>(page);
-        if (&victim != &d->held[hold::fault_bell]) unconfigure(*d);
     }
     const bool of_frame = victim.kind == Kind::frame || victim.kind == Kind::mapping;
     const bool watched = of_frame && victim.has(flag::borrowed) && !victim.has(flag::keeper);
@@ -130,7 +148,8 @@ void Core::dispose(Slot& victim) {
 
 Result<> Core::remove(Slot& slot) {
     if (slot.empty()) return fail(Err::cap_empty);
-    for (unsigned step = 0; step < steps_a_call; ++step) {
+    looks_ = 0;
+    for (unsigned step = 0; step < steps_a_call && looks_ < looks_a_call; ++step) {
         Slot* const victim = TRY(deepest(slot));
         if (dispose_for(slot, *victim)) return {};
     }
@@ -140,19 +159,22 @@ Result<> Core::remove(Slot& slot) {
 /// Removes one descendant or copy of `slot`; false: there is none left.
 Result<bool> Core::revoke_one(Slot& slot) {
     bool lent = false;
+    const unsigned enough = looks_ + looks_a_step;
     Slot* below = database_.descendant(slot);
-    for (unsigned visits = 0; below != nullptr && visits < visits_a_call; ++visits) {
+    for (; below != nullptr && looks_ < enough; ++looks_) {
         if (below->kind != Kind::loan) {
             const auto victim = deepest(*below);
             if (victim) {
                 (void)dispose_for(*below, **victim);
                 return true;
             }
+            if (victim.error() == Err::again) return fail(Err::again);
         }
         lent = true;
         below = database_.descendant_after(slot, *below);
     }
     if (Slot* const copy = database_.copy_of(slot); copy != nullptr) {
+        if (Dispatcher* const d = holder(*copy); d != nullptr) TRY_VOID(let_go(*d));
         dispose(*copy);
         return true;
     }
@@ -163,8 +185,10 @@ Result<bool> Core::revoke_one(Slot& slot) {
 Result<> Core::revoke(Slot& slot) {
     if (slot.empty()) return fail(Err::cap_empty);
     database_.mark(slot);
-    for (unsigned step = 0; step < steps_a_call; ++step) {
+    looks_ = 0;
+    for (unsigned step = 0; step < steps_a_call && looks_ < looks_a_call; ++step) {
         const auto removed = revoke_one(slot);
+        if (!removed && removed.error() == Err::again) break;
         if (removed && *removed) {
             if (slot.empty()) return {}; // it lay in what it revoked
             continue;

@@ -1,6 +1,7 @@
 #include "kernel/vectors.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace kernel {
 
@@ -31,15 +32,20 @@ Line* Vectors::line_of(const Dispatcher& d) {
     return found == lines_.end() ? nullptr : &*found;
 }
 
-uint8_t Vectors::join(Dispatcher& d) {
+Result<uint8_t> Vectors::join(Dispatcher& d) {
     if (d.ipi_vector != 0) return d.ipi_vector;
-    const auto unused = std::ranges::find_if(sharers_, [](const Sharers& s) { return s.empty(); });
-    auto index = static_cast<size_t>(unused - sharers_.begin());
-    if (unused == sharers_.end()) {
+    auto index = static_cast<size_t>(std::ranges::find(joined_, 0) - joined_.begin());
+    if (index == joined_.size()) {
+        // the next one that has room; they fill up in turn
+        for (size_t tried = 0; joined_[next_shared_] >= most_sharers; ++tried) {
+            if (tried == joined_.size()) return fail(Err::no_space);
+            next_shared_ = (next_shared_ + 1) % joined_.size();
+        }
         index = next_shared_;
-        next_shared_ = (next_shared_ + 1) % sharers_.size();
+        next_shared_ = (next_shared_ + 1) % joined_.size();
     }
     sharers_[index].push_back(d);
+    ++joined_[index];
     d.ipi_vector = static_cast<uint8_t>(first_remote_vector + index);
     return d.ipi_vector;
 }
@@ -47,7 +53,22 @@ uint8_t Vectors::join(Dispatcher& d) {
 void Vectors::leave(Dispatcher& d) {
     if (d.ipi_vector == 0) return;
     sharers_[d.ipi_vector - first_remote_vector].remove(d);
+    --joined_[d.ipi_vector - first_remote_vector];
     d.ipi_vector = 0;
+}
+
+size_t Vectors::lines_bound() const {
+    size_t count = 0;
+    for (const uint64_t word : routed_)
+        count += static_cast<size_t>(std::popcount(word));
+    return count;
+}
+
+size_t Vectors::dispatchers_joined() const {
+    size_t count = 0;
+    for (const uint8_t sharers : joined_)
+        count += sharers;
+    return count;
 }
 
 const Vectors::Sharers* Vectors::sharers(uint8_t vector) const {

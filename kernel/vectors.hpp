@@ -15,6 +15,7 @@ namespace kernel {
 constexpr uint8_t first_vector = 0x30, last_vector = 0xef;
 constexpr uint8_t first_remote_vector = 0x70; // below: devices
 constexpr uint32_t interrupt_lines = 256;
+constexpr uint8_t most_sharers = 32; // of a vector: all are woken in one go
 
 /// A device line that interrupts this core; unused while it has no target.
 struct Line {
@@ -39,13 +40,16 @@ class Vectors {
     /// One of the lines bound to `d`, or nullptr.
     Line* line_of(const Dispatcher& d);
 
-    /// Gives `d` a vector by which other cores ring it, if it has none yet.
-    uint8_t join(Dispatcher& d);
+    /// Gives `d` a vector by which other cores ring it, if it has none yet. Err::no_space
+    Result<uint8_t> join(Dispatcher& d);
     void leave(Dispatcher& d);
     /// nullptr: not a vector for other cores.
     const Sharers* sharers(uint8_t vector) const;
 
     // lines routed anywhere, to other cores too
+    size_t lines_bound() const;
+    size_t dispatchers_joined() const;
+
     bool routed(uint32_t gsi) const { return (routed_[gsi / 64] >> (gsi % 64) & 1) != 0; }
 
     void set_routed(uint32_t gsi) { routed_[gsi / 64] |= uint64_t{1} << (gsi % 64); }
@@ -56,6 +60,7 @@ class Vectors {
     std::array<Line, first_remote_vector - first_vector> lines_{};
     std::array<uint64_t, interrupt_lines / 64> routed_{};
     std::array<Sharers, last_vector - first_remote_vector + 1> sharers_;
+    std::array<uint8_t, last_vector - first_remote_vector + 1> joined_{}; // sharers of each
     size_t next_shared_{}; // the sharing is spread evenly
 };
 

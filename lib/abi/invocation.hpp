@@ -118,6 +118,7 @@ enum class CoreInfo : uint64_t {
     idle,     // halts, idle ns, ns since start, context switches
     traffic,  // system calls, interrupts, IPIs sent, IPIs received, spurious
     memory,   // bytes owned, capabilities in the database, parked loans
+    in_use,   // capability slots, dispatchers with an IPI vector, interrupt lines bound
 };
 
 constexpr unsigned argument_words = 7;

@@ -378,7 +378,15 @@ TEST_F(Events, CoreInfoCounts) {
     EXPECT_GT(World::value(world.invoke(Op::core_info, core_cap, {2}), 0), 1u);
     EXPECT_EQ(World::value(world.invoke(Op::core_info, core_cap, {3}), 0), ram_bytes);
     EXPECT_EQ(World::value(world.invoke(Op::core_info, core_cap, {1}), 2), 1000u);
-    EXPECT_EQ(world.call(Op::core_info, core_cap, {4}), Err::bad_argument);
+    const Dispatcher& in_use = world.invoke(Op::core_info, core_cap, {4});
+    EXPECT_EQ(World::value(in_use, 0), world.core->database().count());
+    EXPECT_EQ(World::value(in_use, 1), 0u);
+    EXPECT_EQ(World::value(in_use, 2), 0u);
+    EXPECT_EQ(world.call(Op::core_vector, core_cap, {bell}), Err::none);
+    EXPECT_EQ(bind(bell, edge_high), Err::none);
+    EXPECT_EQ(World::value(world.invoke(Op::core_info, core_cap, {4}), 1), 1u);
+    EXPECT_EQ(World::value(world.invoke(Op::core_info, core_cap, {4}), 2), 1u);
+    EXPECT_EQ(world.call(Op::core_info, core_cap, {5}), Err::bad_argument);
 }
 
 } // namespace
