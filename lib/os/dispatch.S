@@ -15,21 +15,40 @@ _start:
     .size _start, . - _start
 
 // The handler may use SSE; the CPU driver saved the general registers only (docs/abi.md, Faults).
+// Of a thread all state is kept in its block (lib/os/threads/block.hpp, extended at offset 0), as it
+// may have to wait; for the loop what this code could change, on the stack.
     .macro upcall name, handler
     .section .text.\name, "ax", @progbits
     .global \name
     .type \name, @function
 \name:
     xorl %ebp, %ebp
+    movq os_current_thread(%rip), %rbx
+    testq %rbx, %rbx
+    jnz 2f
     subq $512, %rsp            // FXSAVE area, 16-byte aligned (SDM vol. 1, 10.5)
     fxsave64 (%rsp)
     call \handler
     fxrstor64 (%rsp)
-    movl $RESUME, %eax
+1:  movl $RESUME, %eax
     movl $SELF, %edi
     movl $AREA_FAULT, %esi
     syscall                    // does not return
     ud2
+2:  movl os_extended_mask(%rip), %eax
+    testl %eax, %eax
+    jnz 3f
+    fxsave64 (%rbx)
+    call \handler
+    fxrstor64 (%rbx)
+    jmp 1b
+3:  xorl %edx, %edx
+    xsave64 (%rbx)
+    call \handler
+    movl os_extended_mask(%rip), %eax
+    xorl %edx, %edx
+    xrstor64 (%rbx)
+    jmp 1b
     .size \name, . - \name
     .endm
 

@@ -17,6 +17,8 @@ inline void tell(Harness& harness, std::string_view what, const Result<>& done) 
 void measure_primitives(Harness& harness);
 /// The capability database, with the few entries of a running system and with 10,000 more.
 void measure_capabilities(Harness& harness, os::CapSlot memory);
+/// Threads of one dispatcher.
+Result<> measure_threads(os::Domain& self, Harness& harness);
 /// Two domains of this core, by local call, doorbell and channel.
 void measure_domains(Harness& harness, Peers& peers);
 /// Both ends of a channel in this domain, through generated code.

@@ -22,6 +22,7 @@ Result<> measure(os::Domain& self) {
     harness->calibrate();
     measure_primitives(*harness);
     measure_stubs(*harness);
+    tell(*harness, "threads", measure_threads(self, *harness));
     measure_domains(*harness, *peers);
     measure_servers(*harness, *peers, memory);
     measure_capabilities(*harness, memory);

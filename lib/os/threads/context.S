@@ -1,0 +1,75 @@
+// Switching between threads of one dispatcher, and going on with one that a page fault interrupted.
+// Offsets are those of os::Context and os::ThreadBlock (block.hpp).
+
+#define RESUME 21          /* abi::Op::resume: checked in start.cpp */
+#define SELF 3             /* abi::slot::dispatcher */
+#define AREA_ENABLED 0     /* abi::Area::enabled */
+#define PAGE 0x7f0000000000 /* abi::dispatcher_page_at */
+#define PAGE_SAVE 128      /* abi::DispatcherPage::save */
+#define REGISTERS 832      /* ThreadBlock::registers */
+#define SAVED_WORDS 20
+
+    .section .text.os_switch, "ax", @progbits
+    .global os_switch
+    .type os_switch, @function
+os_switch:
+    movq (%rsp), %rax
+    leaq 8(%rsp), %rcx
+    movq %rcx, (%rdi)
+    movq %rbp, 8(%rdi)
+    movq %rbx, 16(%rdi)
+    movq %r12, 24(%rdi)
+    movq %r13, 32(%rdi)
+    movq %r14, 40(%rdi)
+    movq %r15, 48(%rdi)
+    movq %rax, 56(%rdi)
+    movq %rsi, %rdi
+    .global os_enter
+    .type os_enter, @function
+os_enter:
+    movq (%rdi), %rsp
+    movq 8(%rdi), %rbp
+    movq 16(%rdi), %rbx
+    movq 24(%rdi), %r12
+    movq 32(%rdi), %r13
+    movq 40(%rdi), %r14
+    movq 48(%rdi), %r15
+    jmpq *56(%rdi)
+    .size os_switch, . - os_switch
+
+    .section .text.os_begin_thread, "ax", @progbits
+    .global os_begin_thread
+    .type os_begin_thread, @function
+os_begin_thread:
+    xorl %ebp, %ebp            // ends backtraces
+    pushq %rbp                 // and aligns the stack for the call
+    call os_run_thread
+    ud2
+    .size os_begin_thread, . - os_begin_thread
+
+// There is no stack here: the thread's own may be what was missing.
+    .section .text.os_resume_thread, "ax", @progbits
+    .global os_resume_thread
+    .type os_resume_thread, @function
+os_resume_thread:
+    movabsq $PAGE, %rdx
+    movq $1, (%rdx)            // disabled: the save area is ours until `resume` is done with it
+    leaq REGISTERS(%rbx), %rsi
+    leaq PAGE_SAVE(%rdx), %rdi
+    movl $SAVED_WORDS, %ecx
+    rep movsq
+    movl os_extended_mask(%rip), %eax
+    xorl %edx, %edx
+    testl %eax, %eax
+    jnz 1f
+    fxrstor64 (%rbx)
+    jmp 2f
+1:  xrstor64 (%rbx)
+2:  movl $RESUME, %eax
+    movl $SELF, %edi
+    movl $AREA_ENABLED, %esi
+    syscall                    // does not return
+    ud2
+    .size os_resume_thread, . - os_resume_thread
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,99 @@
+#include "lib/os/threads/scheduler.hpp"
+
+#include <bit>
+#include <utility>
+
+constinit os::ThreadBlock* os_current_thread = nullptr;
+constinit uint32_t os_extended_mask = 0;
+
+namespace os {
+namespace {
+
+constinit Scheduler the_scheduler;
+
+} // namespace
+
+Scheduler& scheduler() {
+    return the_scheduler;
+}
+
+void give_way() {
+    __builtin_ia32_pause();
+    if (os_current_thread != nullptr) the_scheduler.yield();
+}
+
+bool Scheduler::run() {
+    ThreadBlock* next = ready_.take();
+    if (next == nullptr) return false;
+    for (budget_ = turns_a_run; next != nullptr; next = budget_ > 0 ? ready_.take() : nullptr) {
+        os_current_thread = next;
+        os_switch(&loop_, &next->context);
+        os_current_thread = nullptr;
+        if (ended_ != nullptr) finish(*std::exchange(ended_, nullptr));
+    }
+    return true;
+}
+
+void Scheduler::start(ThreadBlock& thread) {
+    thread.done = thread.detached = false;
+    thread.joiner = nullptr;
+    for (auto& local : thread.locals)
+        local = {};
+    thread.context = {
+        // As after a call: 8 bytes off a multiple of 16 (System V ABI, 3.2.2).
+        .rsp = thread.stack_end - sizeof(uint64_t),
+        .rip = reinterpret_cast<uint64_t>(&os_begin_thread),
+    };
+    wake(thread);
+}
+
+void Scheduler::end() {
+    ended_ = os_current_thread;
+    os_current_thread = nullptr;
+    os_enter(&loop_);
+}
+
+/// In the loop: the thread is off its stack for good.
+void Scheduler::finish(ThreadBlock& thread) {
+    thread.end.lock();
+    thread.done = true;
+    ThreadBlock* const joiner = thread.joiner;
+    const bool mine = thread.detached;
+    thread.end.unlock();
+    if (mine) source_->release(thread);
+    if (joiner != nullptr) wake(*joiner);
+}
+
+void Scheduler::join(ThreadBlock& thread) {
+    thread.end.lock();
+    const bool waits = !thread.done;
+    if (waits) thread.joiner = os_current_thread;
+    thread.end.unlock();
+    if (waits) block();
+    source_->release(thread);
+}
+
+void Scheduler::detach(ThreadBlock& thread) {
+    thread.end.lock();
+    const bool over = thread.done;
+    thread.detached = true;
+    thread.end.unlock();
+    if (over) source_->release(thread);
+}
+
+void Scheduler::suspend() {
+    ThreadBlock& me = *std::exchange(os_current_thread, nullptr);
+    me.context = {
+        .rbx = std::bit_cast<uint64_t>(&me),
+        .rip = reinterpret_cast<uint64_t>(&os_resume_thread),
+    };
+    os_enter(&loop_);
+}
+
+} // namespace os
+
+void os_run_thread() {
+    os::ThreadBlock& me = *os_current_thread;
+    me.run(me.body.data());
+    os::scheduler().end();
+}

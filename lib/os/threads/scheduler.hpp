@@ -1,0 +1,125 @@
+// Threads of one dispatcher, one at a time, each until it waits or gives way. A switch stores and
+// loads what a call keeps. Below them is the event loop, on the dispatcher's own stack: it comes to
+// its turn when nobody is ready, and every few switches.
+#pragma once
+
+#include "lib/base/invariant.hpp"
+#include "lib/base/result.hpp"
+#include "lib/os/threads/block.hpp"
+
+extern "C" {
+/// Saves what a call keeps to `from` and goes on in `to`.
+void os_switch(os::Context* from, const os::Context* to);
+/// Goes on in `to`; what was here is over.
+[[noreturn]] void os_enter(const os::Context* to);
+/// Where a thread begins; calls os_run_thread().
+void os_begin_thread();
+/// Where a thread goes on that was interrupted anywhere: rbx is its block.
+void os_resume_thread();
+void os_run_thread();
+/// The thread that runs, for the upcalls' first instructions. Null: none, the loop.
+extern os::ThreadBlock* os_current_thread;
+/// What XSAVE saves of a thread, in terms of XCR0; 0: the processor has FXSAVE only.
+extern uint32_t os_extended_mask;
+}
+
+namespace os {
+
+/// Where blocks and stacks come from, and how threads of other dispatchers are reached.
+class ThreadSource {
+  public:
+    /// A block with a stack, as good as new. Errors: quota, no_slots, no_space.
+    virtual Result<ThreadBlock*> take() = 0;
+    virtual void release(ThreadBlock& thread) = 0;
+    /// Makes a thread of another dispatcher ready.
+    virtual void wake_far(ThreadBlock& thread) = 0;
+
+  protected:
+    ~ThreadSource() = default;
+};
+
+class Scheduler {
+  public:
+    constexpr Scheduler() = default;
+    Scheduler(const Scheduler&) = delete;
+
+    /// `worker` is this dispatcher's number among those of its domain.
+    void begin(ThreadSource& source, uint32_t worker) {
+        source_ = &source;
+        worker_ = worker;
+    }
+
+    bool begun() const { return source_ != nullptr; }
+
+    ThreadSource& source() { return *source_; }
+
+    uint32_t worker() const { return worker_; }
+
+    ThreadBlock* current() const { return os_current_thread; }
+
+    /// From the loop: runs threads for a while. False when none was ready.
+    bool run();
+
+    bool idle() const { return ready_.empty(); }
+
+    /// A new thread, on whatever dispatcher its block says, runs `thread.run(thread.body)`.
+    void start(ThreadBlock& thread);
+
+    /// The thread goes on when its turn comes, on the dispatcher that it belongs to.
+    void wake(ThreadBlock& thread) {
+        if (thread.worker == worker_)
+            ready_.push(thread);
+        else
+            source_->wake_far(thread);
+    }
+
+    /// The current thread waits; it is in a queue by which somebody finds and wakes it.
+    void block() { leave(*os_current_thread); }
+
+    /// Lets the others run that are ready now.
+    void yield() {
+        ThreadBlock& me = *os_current_thread;
+        if (ready_.empty() && --budget_ > 0) return;
+        ready_.push(me);
+        leave(me);
+    }
+
+    /// The current thread is done with its body.
+    [[noreturn]] void end();
+
+    /// Waits for the end of a thread, and gives it back.
+    void join(ThreadBlock& thread);
+    /// Nobody will join it: it goes back by itself.
+    void detach(ThreadBlock& thread);
+
+    /// The current thread was interrupted by a page fault; its state is in its block. Goes on in
+    /// the loop; the thread waits, and goes on where it was once somebody wakes it.
+    [[noreturn]] void suspend();
+
+    /// Those who come from other dispatchers.
+    void admit(ThreadInbox& inbox) { inbox.take_all(ready_); }
+
+  private:
+    static constexpr int turns_a_run = 64;
+
+    void leave(ThreadBlock& me) {
+        ThreadBlock* const next = --budget_ > 0 ? ready_.take() : nullptr;
+        if (next == &me) return;
+        os_current_thread = next;
+        os_switch(&me.context, next != nullptr ? &next->context : &loop_);
+    }
+
+    void finish(ThreadBlock& thread);
+
+    ThreadSource* source_{};
+    uint32_t worker_{};
+    int budget_{};
+    ThreadQueue ready_;
+    ThreadBlock* ended_{}; // still on its stack until the loop has its turn
+    Context loop_;
+};
+
+/// This dispatcher's one.
+Scheduler& scheduler();
+
+} // namespace os
