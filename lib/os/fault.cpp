@@ -76,7 +76,7 @@ void report_backtrace(uint64_t frame) {
 }
 
 bool page_in(VirtAddr at) {
-    return (the_pager != nullptr && the_pager(at)) || bury(at);
+    return (the_pager != nullptr && the_pager(at)) || on_absent_page(at);
 }
 
 } // namespace

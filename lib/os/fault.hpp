@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "lib/abi/dispatcher_page.hpp"
+#include "lib/base/result.hpp"
 #include "lib/base/strong.hpp"
 
 namespace os {
@@ -11,8 +12,10 @@ namespace os {
 /// The page shared with the CPU driver; there from the first instruction on.
 abi::DispatcherPage& page();
 
-/// Maps the reserved page over a channel's page that lost its memory. False: no channel is there.
-bool bury(VirtAddr at);
+/// In the upcall: brings in what is on demand there, or buries what others took back. False:
+/// nothing belongs there, or memory_trouble() says what was lacking.
+bool on_absent_page(VirtAddr at);
+Err memory_trouble();
 
 /// Called for a fault on a page that is not there, on the upcall stack and disabled: it may not
 /// wait or fault. True: the page is there now.

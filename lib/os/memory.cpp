@@ -1,34 +1,17 @@
 #include "lib/os/memory.hpp"
 
 #include <algorithm>
+#include <bit>
 
-#include "lib/base/invariant.hpp"
-#include "lib/os/address_space.hpp"
 #include "lib/os/fault.hpp"
+#include "lib/os/instructions.hpp"
 
 namespace os {
 namespace {
 
-constexpr uint64_t window_bytes = uint64_t{1} << 38; // half of one level-4 entry
-constexpr size_t max_regions = 128;
-constexpr size_t max_pieces = 512;
-constexpr size_t max_tables = 160;
-constexpr size_t graves = 32; // pages that may be replaced between two View::make
+constexpr uint32_t extended_leaf = 0x8000'0001, huge_pages_bit = 1 << 26; // SDM vol. 2A, CPUID
 
-struct Piece { // one Mapping of a region
-    CapSlot mapping;
-    uint16_t next;
-};
-
-struct Region {
-    VirtAddr at;
-    uint64_t bytes;
-    Use use;
-    bool dead;
-    uint16_t first; // index + 1 into pieces, 0 none
-};
-
-class OwnSource final : public PagingSource {
+class OwnSource final : public SpaceSource {
   public:
     Result<CapSlot> make_table(Kind kind) override {
         const CapSlot slot = TRY(slots().take());
@@ -40,141 +23,83 @@ class OwnSource final : public PagingSource {
         return slot;
     }
 
+    void drop_table(CapSlot slot) override {
+        const auto what = describe(slot);
+        if (!what || !slots().remove(slot)) return;
+        quota().release_object(what->base, what->bytes);
+    }
+
     Result<CapSlot> mapping_slot() override { return slots().take(); }
 
     void drop_mapping_slot(CapSlot slot) override { slots().release(slot); }
 
     Place place(CapSlot slot) const override { return place_of(slot); }
+
+    Result<FrameObject> make_frame(uint64_t bytes, uint64_t align) override {
+        const CapSlot slot = TRY(slots().take());
+        const auto extent = quota().take(bytes, align);
+        if (!extent) {
+            slots().release(slot);
+            return fail(extent.error());
+        }
+        const bool zeroed = quota().is_untouched(*extent);
+        const Place to = place_of(slot);
+        const auto made = CNode{{to.cnode}
+        }.retype(to.index, quota().ram(), Kind::frame, extent->begin, extent->bytes());
+        if (!made) {
+            quota().release(*extent);
+            slots().release(slot);
+            return fail(made.error());
+        }
+        return FrameObject{*extent, slot, zeroed};
+    }
+
+    void unmake_frame(const FrameObject& frame) override {
+        // Copies that peers hold die first, or the memory could not be used again. What is lent to
+        // another core stays lent: the memory is then never used again.
+        const Place at = place_of(frame.slot);
+        if (!CNode{{at.cnode}}.revoke(at.index)) return;
+        if (slots().remove(frame.slot)) quota().release(frame.extent);
+    }
+
+    Result<FrameFacts> look_at(CapSlot frame) override {
+        const Description what = TRY(describe(frame));
+        return FrameFacts{what.base, what.bytes, what.rights, quota().holds(what.base)};
+    }
+
+    MutableBytes memory(VirtAddr at, uint64_t bytes) override {
+        return {reinterpret_cast<std::byte*>(at.raw), bytes};
+    }
+
+    void zero(VirtAddr at, uint64_t bytes) override {
+        fill_words(reinterpret_cast<void*>(at.raw), 0, bytes / sizeof(uint64_t));
+    }
+
+    unsigned highest_page_level() override {
+        if (highest_ == 0) highest_ = (cpuid(extended_leaf).edx & huge_pages_bit) != 0 ? 3 : 2;
+        return highest_;
+    }
+
+  private:
+    unsigned highest_{};
 };
 
 constinit OwnSource own_source;
 constinit Quota the_quota;
-
-/// Everything this domain has mapped since it started.
-class OwnSpace {
-  public:
-    Result<uint32_t> add(VirtAddr at, const Run& run, Use use);
-    void remove(uint32_t region);
-
-    Result<Extent> addresses(uint64_t bytes, uint64_t align) {
-        if (!begun_) {
-            addresses_.release({abi::views_at.raw, abi::views_at.raw + window_bytes});
-            begun_ = true;
-        }
-        return addresses_.take(bytes, align);
-    }
-
-    void release_addresses(Extent e) { addresses_.release(e); }
-
-    bool is_dead(uint32_t region) const { return regions_[region - 1].dead; }
-
-    bool bury(VirtAddr at);
-    Result<> stock_graves();
-
-  private:
-    void add_piece(Region& region, CapSlot mapping);
-    void drop_pieces(Region& region);
-
-    std::array<TableRecord, max_tables> tables_{};
-    Paging paging_{abi::slot_at(0, abi::slot::address_space), own_source, tables_};
-    bool begun_{};
-    Extents<64> addresses_{};
-    std::array<Region, max_regions> regions_{};
-    std::array<Piece, max_pieces> pieces_{};
-    uint16_t free_piece_{};  // index + 1 of the first that was given back
-    uint16_t pieces_ever_{}; // the rest of pieces_ was never used
-    uint16_t pieces_live_{};
-    CapSlot grave_{}; // the reserved private page
-    std::array<CapSlot, graves> grave_slots_{};
-};
-
-constinit OwnSpace own;
-
-void OwnSpace::add_piece(Region& region, CapSlot mapping) {
-    uint16_t index = free_piece_;
-    if (index != 0)
-        free_piece_ = pieces_[index - 1u].next;
-    else
-        index = ++pieces_ever_;
-    INVARIANT(index <= max_pieces, "the sum over regions was checked before");
-    ++pieces_live_;
-    pieces_[index - 1u] = {mapping, region.first};
-    region.first = index;
-}
-
-void OwnSpace::drop_pieces(Region& region) {
-    while (region.first != 0) {
-        const uint16_t index = region.first;
-        Piece& piece = pieces_[index - 1u];
-        (void)slots().remove(piece.mapping);
-        region.first = piece.next;
-        piece.next = free_piece_;
-        free_piece_ = index;
-        --pieces_live_;
-    }
-}
-
-Result<uint32_t> OwnSpace::add(VirtAddr at, const Run& run, Use use) {
-    const auto it = std::ranges::find(regions_, uint64_t{0}, &Region::bytes);
-    if (it == regions_.end()) return fail(Err::no_space);
-    // A region takes at most a piece for each 2 MiB, and one more.
-    if (pieces_live_ + run.bytes / large_page_bytes + 2 > max_pieces - graves)
-        return fail(Err::no_space);
-    Region& region = *it;
-    region = {at, run.bytes, use, false, 0};
-    const auto mapped = paging_.map(at, run, [&](CapSlot m) { add_piece(region, m); });
-    if (!mapped) {
-        drop_pieces(region);
-        region = {};
-        return fail(mapped.error());
-    }
-    return static_cast<uint32_t>(it - regions_.begin()) + 1;
-}
-
-void OwnSpace::remove(uint32_t index) {
-    Region& region = regions_[index - 1];
-    drop_pieces(region);
-    release_addresses({region.at.raw, region.at.raw + region.bytes});
-    region = {};
-}
-
-Result<> OwnSpace::stock_graves() {
-    if (grave_ == abi::null_slot) {
-        const CapSlot slot = TRY(slots().take());
-        const auto made = quota().make(place_of(slot), Kind::frame, page_bytes);
-        if (!made) {
-            slots().release(slot);
-            return fail(made.error());
-        }
-        grave_ = slot;
-    }
-    for (CapSlot& slot : grave_slots_)
-        if (slot == abi::null_slot) slot = TRY(slots().take());
-    return {};
-}
-
-/// In the page-fault upcall: nothing here may allocate.
-bool OwnSpace::bury(VirtAddr at) {
-    for (Region& region : regions_) {
-        if (region.use != Use::channel || at < region.at || at - region.at >= region.bytes)
-            continue;
-        const auto spare =
-            std::ranges::find_if(grave_slots_, [](CapSlot s) { return s != abi::null_slot; });
-        if (spare == grave_slots_.end()) return false;
-        const VirtAddr page = virt(round_down(at.raw, page_bytes));
-        if (!paging_.map_page(page, grave_, *spare)) return false;
-        region.dead = true;
-        add_piece(region, *spare);
-        *spare = abi::null_slot;
-        return true;
-    }
-    return false;
-}
+constinit AddressMap own{abi::slot_at(0, abi::slot::address_space), own_source};
 
 } // namespace
 
-bool bury(VirtAddr at) {
-    return own.bury(at);
+bool on_absent_page(VirtAddr at) {
+    return own.on_fault(at);
+}
+
+Err memory_trouble() {
+    return own.trouble();
+}
+
+Result<Backing> backing_of(VirtAddr at) {
+    return own.backing_of(at);
 }
 
 Quota& quota() {
@@ -183,17 +108,27 @@ Quota& quota() {
 
 void Quota::begin(CapSlot ram, uint64_t bytes, uint64_t used) {
     ram_ = ram;
+    bytes_ = bytes;
+    touched_ = used;
+    if (const auto what = describe(ram)) base_ = what->base;
     free_.release({used, bytes});
 }
 
 Result<Extent> Quota::take(uint64_t bytes, uint64_t align) {
+    const Busy busy;
     const auto taken = free_.take(bytes, align);
     if (!taken) return fail(taken.error().because(Err::quota));
     return *taken;
 }
 
 void Quota::release(Extent extent) {
+    const Busy busy;
+    touched_ = std::max(touched_, extent.end);
     free_.release(extent);
+}
+
+void Quota::release_object(uint64_t base, uint64_t bytes) {
+    release({base - base_, base - base_ + bytes});
 }
 
 Result<Extent> Quota::make(Place to, Kind kind, uint64_t bytes, uint64_t align) {
@@ -209,13 +144,8 @@ Result<Extent> Quota::make(Place to, Kind kind, uint64_t bytes, uint64_t align) 
 Result<Frame> Frame::make(uint64_t bytes, uint64_t align) {
     const uint64_t rounded = round_up(bytes, page_bytes);
     if (rounded < bytes || rounded == 0) return fail(Err::bad_argument);
-    const CapSlot slot = TRY(slots().take());
-    const auto extent = quota().make(place_of(slot), Kind::frame, rounded, align);
-    if (!extent) {
-        slots().release(slot);
-        return fail(extent.error());
-    }
-    return Frame{slot, *extent};
+    const FrameObject made = TRY(own_source.make_frame(rounded, align));
+    return Frame{made.slot, made.extent};
 }
 
 Frame::Frame(Frame&& other) noexcept
@@ -229,55 +159,86 @@ Frame& Frame::operator=(Frame&& other) noexcept {
 }
 
 Frame::~Frame() {
-    if (slot_ == abi::null_slot) return;
-    // Copies that peers hold die first, or the memory could not be used again. What is lent to
-    // another core stays lent: the memory is then never used again.
-    const Place at = place_of(slot_);
-    if (!CNode{{at.cnode}}.revoke(at.index)) return;
-    if (slots().remove(slot_)) quota().release(extent_);
+    if (slot_ != abi::null_slot) own_source.unmake_frame({extent_, slot_});
 }
 
 Result<PhysAddr> Frame::base() const {
     return phys(TRY(describe(slot_)).base);
 }
 
-Result<View> View::make(
-    CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights, abi::MapFlags flags, Use use
-) {
-    const uint64_t rounded = round_up(bytes, page_bytes);
-    if (rounded == 0 || offset % page_bytes != 0) return fail(Err::bad_argument);
-    if (use == Use::channel) TRY_VOID(own.stock_graves());
-    const Description what = TRY(describe(frame));
-    const bool large = use == Use::plain && (what.base + offset) % large_page_bytes == 0 &&
-                       rounded % large_page_bytes == 0;
-    const uint64_t align = large ? large_page_bytes : page_bytes;
-    const Extent range = TRY(own.addresses(rounded, align));
-    const VirtAddr at = virt(range.begin);
-    const auto region = own.add(at, {frame, offset, rounded, rights, flags, large}, use);
-    if (!region) {
-        own.release_addresses(range);
-        return fail(region.error());
-    }
-    return View{at, rounded, *region};
+// -- Region --
+
+Result<Region> Region::reserve(uint64_t bytes, uint64_t align) {
+    return reserve(bytes, align, 0);
 }
 
-View::View(View&& other) noexcept
-    : at_{other.at_}, bytes_{std::exchange(other.bytes_, 0)},
-      region_{std::exchange(other.region_, 0)} {}
+Result<Region> Region::reserve(uint64_t bytes, uint64_t align, uint64_t lead) {
+    const uint32_t id = TRY(own.reserve(bytes, align, lead));
+    return Region{own.begin_of(id), round_up(bytes, page_bytes), id};
+}
 
-View& View::operator=(View&& other) noexcept {
+Result<Region> Region::on_demand(uint64_t bytes, const OnDemand& how) {
+    if (!std::has_single_bit(how.granule)) return fail(Err::bad_argument);
+    Region region = TRY(reserve(round_up(bytes, how.granule), how.granule));
+    TRY_VOID(own.make_on_demand(region.id_, how.granule, how.rights));
+    return region;
+}
+
+Region::Region(Region&& other) noexcept
+    : at_{other.at_}, bytes_{std::exchange(other.bytes_, 0)}, id_{std::exchange(other.id_, 0)} {}
+
+Region& Region::operator=(Region&& other) noexcept {
     std::swap(at_, other.at_);
     std::swap(bytes_, other.bytes_);
-    std::swap(region_, other.region_);
+    std::swap(id_, other.id_);
     return *this;
 }
 
-View::~View() {
-    if (region_ != 0) own.remove(region_);
+Region::~Region() {
+    if (id_ != 0) own.remove(id_);
 }
 
-bool View::is_dead() const {
-    return region_ != 0 && own.is_dead(region_);
+Result<> Region::map(
+    uint64_t at, CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights, abi::MapFlags flags
+) {
+    if (id_ == 0) return fail(Err::bad_state);
+    return own.map(id_, at, frame, offset, bytes, rights, flags);
+}
+
+Result<> Region::protect(uint64_t at, uint64_t bytes, Rights rights) {
+    if (id_ == 0) return fail(Err::bad_state);
+    return own.protect(id_, at, bytes, rights);
+}
+
+Result<> Region::unmap(uint64_t at, uint64_t bytes) {
+    if (id_ == 0) return fail(Err::bad_state);
+    return own.unmap(id_, at, bytes);
+}
+
+Result<> Region::commit(uint64_t at, uint64_t bytes) {
+    if (id_ == 0) return fail(Err::bad_state);
+    return own.commit(id_, at, bytes);
+}
+
+bool Region::is_dead() const {
+    return id_ != 0 && own.is_dead(id_);
+}
+
+// -- View --
+
+Result<View> View::make(
+    CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights, abi::MapFlags flags, Use
+) {
+    const uint64_t rounded = round_up(bytes, page_bytes);
+    if (rounded == 0 || offset % page_bytes != 0) return fail(Err::bad_argument);
+    const Description what = TRY(describe(frame));
+    // Addresses agree with physical ones as far as large pages need it.
+    const uint64_t align = rounded >= huge_page_bytes    ? huge_page_bytes
+                           : rounded >= large_page_bytes ? large_page_bytes
+                                                         : page_bytes;
+    Region region = TRY(Region::reserve(rounded, align, (what.base + offset) % align));
+    TRY_VOID(region.map(0, frame, offset, rounded, rights, flags));
+    return View{std::move(region)};
 }
 
 Result<Memory> Memory::make(uint64_t bytes, uint64_t align) {

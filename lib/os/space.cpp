@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "lib/base/invariant.hpp"
+#include "lib/os/busy.hpp"
 #include "lib/os/memory.hpp"
 
 namespace os {
@@ -31,6 +32,7 @@ void Slots::begin(uint32_t free_leafs) {
 }
 
 Result<CapSlot> Slots::take() {
+    const Busy busy;
     for (int attempt = 0; attempt < 2; ++attempt) {
         for (uint32_t leaf = 0; leaf < free_.size(); ++leaf) {
             if (free_[leaf] == 0) continue;
@@ -44,6 +46,7 @@ Result<CapSlot> Slots::take() {
 }
 
 void Slots::release(CapSlot slot) {
+    const Busy busy;
     const uint32_t leaf = slot.raw / abi::cnode_slots;
     const uint64_t mask = bit(slot.raw % abi::cnode_slots);
     INVARIANT(leaf < free_.size() && (free_[leaf] & mask) == 0, "a slot is given back once");
@@ -60,6 +63,7 @@ Result<> Slots::remove(CapSlot slot) {
 }
 
 Result<uint32_t> Slots::take_leaf() {
+    const Busy busy;
     if (free_leafs_ == 0) return fail(Err::no_slots);
     // From the end: leafs that grow() makes stay together at the front.
     const auto leaf = 63u - static_cast<uint32_t>(std::countl_zero(free_leafs_));
@@ -68,6 +72,7 @@ Result<uint32_t> Slots::take_leaf() {
 }
 
 void Slots::release_leaf(uint32_t leaf) {
+    const Busy busy;
     INVARIANT((free_leafs_ & bit(leaf)) == 0, "a leaf is given back once");
     free_leafs_ |= bit(leaf);
 }

@@ -1,0 +1,456 @@
+#include "lib/os/address_map.hpp"
+
+#include <algorithm>
+
+#include "lib/abi/startup.hpp"
+#include "lib/base/invariant.hpp"
+
+namespace os {
+namespace {
+
+constexpr uint64_t window_bytes = uint64_t{1} << 38; // half of one level-4 entry
+constexpr std::array<uint64_t, 3> granule_sizes{page_bytes, 64 * 1024, large_page_bytes};
+constexpr size_t cell_growth_bytes = 4 * page_bytes;
+
+constexpr Extent overlap(Extent a, Extent b) {
+    const uint64_t begin = std::max(a.begin, b.begin), end = std::min(a.end, b.end);
+    return begin < end ? Extent{begin, end} : Extent{};
+}
+
+/// Calls `stretch(begin, end, level)` for every Mapping that maps `part`, which begins at
+/// `physical`, with the largest pages that fit. Ends with the first error.
+template <class Stretch>
+Result<> for_each_stretch(Extent part, uint64_t physical, unsigned highest, Stretch&& stretch) {
+    const uint64_t shift = physical - part.begin; // wraps: only differences count
+    for (uint64_t at = part.begin; at < part.end;) {
+        unsigned level = highest;
+        for (; level > 1; --level) {
+            const uint64_t size = Paging::entry_bytes(level);
+            if (at % size == 0 && (at + shift) % size == 0 && part.end - at >= size) break;
+        }
+        // A table ends where the pages of the next level would begin.
+        const uint64_t table_end =
+            round_down(at, Paging::entry_bytes(level + 1)) + Paging::entry_bytes(level + 1);
+        const uint64_t whole = round_down(part.end, Paging::entry_bytes(level));
+        const uint64_t end = std::min(table_end, whole);
+        TRY_VOID(stretch(at, end, level));
+        at = end;
+    }
+    return {};
+}
+
+} // namespace
+
+// -- ranges --
+
+void AddressMap::start() {
+    if (started_) return;
+    started_ = true;
+    addresses_.release({abi::views_at.raw, abi::views_at.raw + window_bytes});
+    cells_.add(first_cells_);
+}
+
+AddressMap::Range* AddressMap::find(VirtAddr at) {
+    return const_cast<Range*>(std::as_const(*this).find(at));
+}
+
+const AddressMap::Range* AddressMap::find(VirtAddr at) const {
+    const auto used = std::span{order_}.first(used_);
+    const auto after =
+        std::ranges::upper_bound(used, at.raw, {}, [&](uint8_t i) { return ranges_[i].begin; });
+    if (after == used.begin()) return nullptr;
+    const Range& range = ranges_[*std::prev(after)];
+    return at.raw < range.end ? &range : nullptr;
+}
+
+Result<AddressMap::Id> AddressMap::reserve(uint64_t bytes, uint64_t align, uint64_t lead) {
+    start();
+    const Busy busy;
+    const uint64_t rounded = round_up(bytes, page_bytes);
+    if (rounded == 0 || rounded > window_bytes) return fail(Err::bad_argument);
+    const Extent reserved = TRY(addresses_.take(lead + rounded + page_bytes, align));
+    const uint64_t begin = reserved.begin + lead;
+    const auto id = add_range(reserved, begin, begin + rounded);
+    if (!id) addresses_.release(reserved);
+    return id;
+}
+
+Result<AddressMap::Id> AddressMap::add_range(Extent reserved, uint64_t begin, uint64_t end) {
+    const auto unused =
+        std::ranges::find_if(ranges_, [](const Range& r) { return r.reserved.bytes() == 0; });
+    if (unused == ranges_.end()) return fail(Err::no_space);
+    const auto index = static_cast<uint8_t>(unused - ranges_.begin());
+    const auto used = std::span{order_}.first(used_);
+    const auto at =
+        std::ranges::upper_bound(used, begin, {}, [&](uint8_t i) { return ranges_[i].begin; });
+    std::move_backward(at, used.end(), used.end() + 1);
+    *at = index;
+    ++used_;
+    *unused = {.begin = begin, .end = end, .reserved = reserved};
+    return index + 1u;
+}
+
+void AddressMap::remove(Id id) {
+    const Busy busy;
+    Range& range = ranges_[id - 1];
+    drop_from(range, range.begin, range.end);
+    graves_.leave(range.begin, range.end);
+    if (range.end - range.begin >= large_page_bytes)
+        paging_.retire(range.reserved.begin, range.reserved.end);
+    addresses_.release(range.reserved);
+    const auto used = std::span{order_}.first(used_);
+    const auto at = std::ranges::find(used, static_cast<uint8_t>(id - 1));
+    std::move(at + 1, used.end(), at);
+    --used_;
+    range = {};
+}
+
+Result<Extent> AddressMap::part_of(const Range& range, uint64_t at, uint64_t bytes) const {
+    if (at % page_bytes != 0 || bytes % page_bytes != 0) return fail(Err::misaligned);
+    const uint64_t size = range.end - range.begin;
+    if (bytes == 0 || at > size || bytes > size - at) return fail(Err::range_bounds);
+    return Extent{range.begin + at, range.begin + at + bytes};
+}
+
+// -- what lies ready --
+
+Result<> AddressMap::grow_cells() {
+    if (growing_) return {};
+    growing_ = true;
+    const auto grown = [&]() -> Result<> {
+        const FrameObject frame = TRY(source_->make_frame(cell_growth_bytes, page_bytes));
+        const Id id = TRY(reserve(cell_growth_bytes, page_bytes));
+        TRY_VOID(
+            map(id, 0, frame.slot, 0, cell_growth_bytes, abi::read | abi::write, abi::MapFlags{})
+        );
+        cells_.add(source_->memory(begin_of(id), cell_growth_bytes));
+        return {};
+    }();
+    growing_ = false;
+    return grown;
+}
+
+Result<> AddressMap::prepare(size_t cells, size_t slots) {
+    // The growth itself takes some; it is never asked for with fewer left than it needs.
+    constexpr size_t for_growth = 4;
+    while (!growing_ && cells_.count() < cells + for_growth)
+        TRY_VOID(grow_cells());
+    for (; slot_count_ < slots; ++slot_count_)
+        slots_[slot_count_] = TRY(source_->mapping_slot());
+    return {};
+}
+
+/// After a fault, when nobody's books are open. What fails here is missed at the next fault.
+void AddressMap::restock() {
+    if (cells_.count() < spare_cells || slot_count_ <= spare_slots / 2) {
+        if (const auto done = prepare(spare_cells, spare_slots); !done)
+            trouble_ = done.error().top();
+    }
+    if (!paging_.is_stocked())
+        if (const auto done = paging_.stock(); !done) trouble_ = done.error().top();
+    for (Granules& granules : granules_)
+        if (granules.is_low())
+            if (const auto done = granules.stock(); !done) trouble_ = done.error().top();
+}
+
+// -- mappings --
+
+AddressMap::Piece* AddressMap::covering(const Range& range, uint64_t at) const {
+    for (Piece* piece = range.pieces; piece != nullptr; piece = piece->next)
+        if (at >= piece->at && at - piece->at < piece->pages * page_bytes) return piece;
+    return nullptr;
+}
+
+uint64_t AddressMap::covered(const Range& range, Extent part) const {
+    uint64_t sum = 0;
+    for (const Piece* piece = range.pieces; piece != nullptr; piece = piece->next)
+        sum += overlap(part, {piece->at, piece->at + piece->pages * page_bytes}).bytes();
+    return sum;
+}
+
+Result<> AddressMap::map(
+    Id id,
+    uint64_t at,
+    CapSlot frame,
+    uint64_t offset,
+    uint64_t bytes,
+    Rights rights,
+    abi::MapFlags flags
+) {
+    const Busy busy;
+    Range& range = ranges_[id - 1];
+    const Extent part = TRY(part_of(range, at, bytes));
+    if (offset % page_bytes != 0) return fail(Err::misaligned);
+    if (range.granule != 0) return fail(Err::bad_state);
+    if (covered(range, part) != 0) return fail(Err::exists);
+    const FrameFacts facts = TRY(source_->look_at(frame));
+    // What others may take back can be buried where its pages are of 2 MiB at most.
+    const unsigned highest = facts.own ? source_->highest_page_level() : 2;
+    const Run run{frame, offset, bytes, rights, flags};
+    const auto mapped = map_all(range, part, run, facts, highest);
+    if (!mapped) drop_from(range, part.begin, part.end);
+    return mapped;
+}
+
+Result<> AddressMap::map_all(
+    Range& range, Extent part, const Run& run, const FrameFacts& facts, unsigned highest
+) {
+    const uint64_t physical = facts.base + run.offset;
+    size_t pieces = 0;
+    bool large = false;
+    TRY_VOID(for_each_stretch(part, physical, highest, [&](uint64_t, uint64_t, unsigned level) {
+        ++pieces;
+        large = large || level > 1;
+        return Result<>{};
+    }));
+    if (!growing_) TRY_VOID(prepare(pieces, 0));
+    if (!facts.own) TRY_VOID(graves_.stock(large));
+    return for_each_stretch(
+        part,
+        physical,
+        highest,
+        [&](uint64_t begin, uint64_t end, unsigned level) -> Result<> {
+            Run stretch = run;
+            stretch.offset += begin - part.begin;
+            stretch.bytes = end - begin;
+            stretch.level = level;
+            // An emptied table may still hang where a large page goes.
+            if (level > 1) paging_.retire(begin, end);
+            const CapSlot slot = TRY(source_->mapping_slot());
+            const auto mapped = map_piece(range, begin, stretch, slot);
+            if (!mapped) source_->drop_mapping_slot(slot);
+            return mapped;
+        }
+    );
+}
+
+Result<> AddressMap::map_piece(Range& range, uint64_t at, const Run& run, CapSlot slot) {
+    Piece* const piece = cells_.take<Piece>();
+    if (piece == nullptr) return fail(Err::no_space);
+    if (const auto mapped = paging_.map_part(virt(at), run, 0, run.bytes, slot); !mapped) {
+        cells_.give(piece);
+        return mapped;
+    }
+    *piece = {
+        .next = range.pieces,
+        .at = at,
+        .mapping = slot,
+        .frame = run.frame,
+        .pages = static_cast<uint32_t>(run.bytes / page_bytes),
+        .frame_page = static_cast<uint32_t>(run.offset / page_bytes),
+        .rights = run.rights,
+        .level = static_cast<uint8_t>(run.level),
+        .flags = static_cast<uint8_t>(run.flags),
+    };
+    range.pieces = piece;
+    return {};
+}
+
+void AddressMap::drop_piece(Range& range, Piece** link) {
+    Piece* const piece = *link;
+    *link = piece->next;
+    source_->unmap_entries(piece->mapping);
+    source_->drop_mapping_slot(piece->mapping);
+    if (range.granule != 0) {
+        // A granule that was split goes back with its first part.
+        const Granule granule{piece->frame, piece->frame_page * page_bytes};
+        if (granule.offset % granules_of(range).bytes() == 0) granules_of(range).give_back(granule);
+    }
+    cells_.give(piece);
+}
+
+/// Pieces that lie wholly in [begin, end).
+void AddressMap::drop_from(Range& range, uint64_t begin, uint64_t end) {
+    for (Piece** link = &range.pieces; *link != nullptr;) {
+        const Piece& piece = **link;
+        if (piece.at >= begin && piece.at + piece.pages * page_bytes <= end)
+            drop_piece(range, link);
+        else
+            link = &(*link)->next;
+    }
+}
+
+/// Makes `at` a border between two pieces, if it lies within one: unmaps that and maps both parts.
+Result<> AddressMap::split(Range& range, uint64_t at) {
+    Piece* const whole = covering(range, at);
+    if (whole == nullptr || whole->at == at) return {};
+    TRY_VOID(prepare(8, 0)); // both parts may have pages of all three sizes
+    const bool is_border = at % Paging::entry_bytes(whole->level) == 0;
+    if (!is_border) TRY_VOID(paging_.stock());
+    const auto mapped = source_->look_at(whole->mapping);
+    if (!mapped) return split_dead(range, *whole, at);
+    const FrameFacts facts = TRY(source_->look_at(whole->frame));
+    const Piece old = *whole;
+    // The frame's slot is whoever's the frame is: it may hold something else by now.
+    if (facts.base + old.frame_page * page_bytes != mapped->base) return fail(Err::bad_state);
+
+    Piece** link = &range.pieces;
+    while (*link != whole)
+        link = &(*link)->next;
+    *link = whole->next;
+    cells_.give(whole);
+    source_->unmap_entries(old.mapping);
+    source_->drop_mapping_slot(old.mapping);
+    Run run{old.frame, old.frame_page * page_bytes, 0, old.rights, abi::MapFlags(old.flags)};
+    const uint64_t end = old.at + old.pages * page_bytes;
+    TRY_VOID(map_all(range, {old.at, at}, run, facts, old.level));
+    run.offset += at - old.at;
+    return map_all(range, {at, end}, run, facts, old.level);
+}
+
+/// Its mapping has gone with the memory: only the books are split.
+Result<> AddressMap::split_dead(Range& range, Piece& whole, uint64_t at) {
+    const CapSlot slot = TRY(source_->mapping_slot());
+    Piece* const rest = cells_.take<Piece>();
+    INVARIANT(rest != nullptr, "split has prepared for it");
+    *rest = whole;
+    const auto before = static_cast<uint32_t>((at - whole.at) / page_bytes);
+    rest->next = range.pieces;
+    rest->at = at;
+    rest->mapping = slot;
+    rest->pages -= before;
+    rest->frame_page += before;
+    whole.pages = before;
+    range.pieces = rest;
+    return {};
+}
+
+Result<> AddressMap::protect(Id id, uint64_t at, uint64_t bytes, Rights rights) {
+    const Busy busy;
+    Range& range = ranges_[id - 1];
+    const Extent part = TRY(part_of(range, at, bytes));
+    if (range.granule != 0) TRY_VOID(commit(id, at, bytes));
+    if (covered(range, part) != part.bytes()) return fail(Err::not_mapped);
+    for (const Piece* piece = range.pieces; piece != nullptr; piece = piece->next) {
+        if (overlap(part, {piece->at, piece->at + piece->pages * page_bytes}).bytes() == 0)
+            continue;
+        const auto frame = source_->look_at(piece->frame);
+        if (frame && !frame->rights.has(rights)) return fail(Err::cap_rights);
+    }
+    TRY_VOID(split(range, part.begin));
+    TRY_VOID(split(range, part.end));
+    for (Piece* piece = range.pieces; piece != nullptr; piece = piece->next) {
+        if (piece->at < part.begin || piece->at >= part.end) continue;
+        const auto done = source_->protect_entries(piece->mapping, rights);
+        const bool is_gone = !done && done.error().top() == Err::cap_empty;
+        if (!done && !is_gone) return done;
+        piece->rights = rights;
+    }
+    return {};
+}
+
+Result<> AddressMap::unmap(Id id, uint64_t at, uint64_t bytes) {
+    const Busy busy;
+    Range& range = ranges_[id - 1];
+    const Extent part = TRY(part_of(range, at, bytes));
+    if (range.granule != 0) {
+        const uint64_t granule = granules_of(range).bytes();
+        if (part.begin % granule != 0 || part.end % granule != 0) return fail(Err::misaligned);
+    }
+    TRY_VOID(split(range, part.begin));
+    TRY_VOID(split(range, part.end));
+    drop_from(range, part.begin, part.end);
+    graves_.leave(part.begin, part.end);
+    return {};
+}
+
+Result<Backing> AddressMap::backing_of(VirtAddr at) const {
+    const Range* const range = find(at);
+    const Piece* const piece = range != nullptr ? covering(*range, at.raw) : nullptr;
+    if (piece == nullptr) return fail(Err::not_mapped);
+    const uint64_t into = at.raw - piece->at;
+    return Backing{
+        .frame = piece->frame,
+        .offset = piece->frame_page * page_bytes + into,
+        .rest = piece->pages * page_bytes - into,
+        .rights = piece->rights,
+        .flags = abi::MapFlags(piece->flags),
+    };
+}
+
+// -- on demand --
+
+Result<> AddressMap::begin_granules(Granules& granules, uint64_t bytes) {
+    const unsigned level = bytes >= large_page_bytes ? 2 : 1;
+    const Id id = TRY(reserve(bytes, bytes));
+    const VirtAddr at = begin_of(id);
+    const CapSlot table = TRY(paging_.table(level, at));
+    const CapSlot slot = TRY(source_->mapping_slot());
+    granules.begin(bytes, {table, Paging::entry_of(level, at), at, slot});
+    return {};
+}
+
+Result<> AddressMap::make_on_demand(Id id, uint64_t granule, Rights rights) {
+    const Busy busy;
+    Range& range = ranges_[id - 1];
+    const auto size = std::ranges::find(granule_sizes, granule);
+    const bool is_legal = rights.has(abi::read) && !rights.has(abi::write | abi::execute);
+    if (size == granule_sizes.end() || !is_legal) return fail(Err::bad_argument);
+    if (range.begin % granule != 0 || range.end % granule != 0) return fail(Err::misaligned);
+    if (range.pieces != nullptr || range.granule != 0) return fail(Err::bad_state);
+    const auto index = static_cast<size_t>(size - granule_sizes.begin());
+    TRY_VOID(prepare(spare_cells, spare_slots));
+    TRY_VOID(paging_.stock());
+    if (!granules_[index].begun()) TRY_VOID(begin_granules(granules_[index], granule));
+    TRY_VOID(granules_[index].stock());
+    range.rights = rights;
+    range.granule = static_cast<uint8_t>(index + 1);
+    return {};
+}
+
+/// Takes only what lies ready.
+bool AddressMap::bring_in(Range& range, uint64_t at) {
+    Granules& granules = granules_of(range);
+    if (slot_count_ == 0) return false;
+    const auto granule = granules.take();
+    if (!granule) return false;
+    const Run run{
+        .frame = granule->frame,
+        .offset = granule->offset,
+        .bytes = granules.bytes(),
+        .rights = range.rights,
+        .level = granules.bytes() >= large_page_bytes ? 2u : 1u,
+    };
+    const CapSlot slot = slots_[slot_count_ - 1];
+    if (const auto done = map_piece(range, round_down(at, run.bytes), run, slot); !done) {
+        trouble_ = done.error().top();
+        granules.give_back(*granule);
+        return false;
+    }
+    --slot_count_;
+    return true;
+}
+
+Result<> AddressMap::commit(Id id, uint64_t at, uint64_t bytes) {
+    const Busy busy;
+    Range& range = ranges_[id - 1];
+    const Extent part = TRY(part_of(range, at, bytes));
+    if (range.granule == 0) return fail(Err::bad_state);
+    const uint64_t step = granules_of(range).bytes();
+    for (uint64_t here = round_down(part.begin, step); here < part.end; here += step) {
+        if (covering(range, here) != nullptr) continue;
+        TRY_VOID(prepare(spare_cells, 2));
+        TRY_VOID(paging_.stock());
+        TRY_VOID(granules_of(range).stock());
+        if (!bring_in(range, here)) return fail(trouble_);
+    }
+    return {};
+}
+
+bool AddressMap::on_fault(VirtAddr at) {
+    Range* const range = find(at);
+    if (range == nullptr) return false;
+    if (range->granule != 0) {
+        const bool at_leisure = !Busy::now();
+        bool in = bring_in(*range, at.raw);
+        if (at_leisure) restock();
+        if (!in && at_leisure) in = bring_in(*range, at.raw); // memory came back meanwhile
+        return in;
+    }
+    const Piece* const piece = covering(*range, at.raw);
+    if (piece == nullptr || !graves_.bury(at, piece->level, piece->rights)) return false;
+    range->dead = true;
+    return true;
+}
+
+} // namespace os
