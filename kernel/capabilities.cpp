@@ -45,6 +45,12 @@ Result<> check_sizes(const Slot& source, Kind kind, uint64_t offset, uint64_t by
 
 } // namespace
 
+Fault Core::why_not(const Dispatcher& d, uint64_t slot) const {
+    const uint64_t leaf = slot / abi::cnode_slots;
+    if (leaf >= abi::cnode_slots) return Err::cap_invalid;
+    return d.cspace->slot[leaf].kind == Kind::cnode ? Err::cap_empty : Err::cap_invalid;
+}
+
 Result<Slot*> Core::find_changeable(const Dispatcher& d, uint64_t slot) const {
     Slot* const found = TRY(find(d, slot));
     if (!d.cspace->slot[slot / abi::cnode_slots].rights.has(abi::write)) {

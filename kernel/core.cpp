@@ -43,15 +43,6 @@ void Core::switch_to(Dispatcher* next) {
     donated_to_ = nullptr;
 }
 
-std::optional<Instant> Core::next_deadline() const {
-    std::optional<Instant> next;
-    if (const Dispatcher* const d = scheduler_.earliest(); d != nullptr) next = d->deadline;
-    if (current_ != nullptr && current_->state == State::runnable && !scheduler_.alone(*current_)) {
-        next = next ? std::min(*next, slice_end_) : slice_end_;
-    }
-    return next;
-}
-
 void Core::give_run_upcall(Dispatcher& d) {
     d.preempted = false;
     abi::DispatcherPage& page = *d.page;

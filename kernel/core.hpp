@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "kernel/database.hpp"
 #include "kernel/dispatcher.hpp"
@@ -73,6 +74,9 @@ struct Configuration {
 /// Callers of one dispatcher that one call sends home, or offers to a waiting server in vain.
 constexpr unsigned callers_a_call = 32;
 
+/// Slots that one delete or revoke looks at: docs/capabilities.md says how it comes about.
+constexpr unsigned most_looks = 4224;
+
 class Core {
   public:
     Core(Machine& machine, const Config& config);
@@ -83,7 +87,16 @@ class Core {
     Dispatcher* current() const { return current_; }
 
     /// The system call in current()->registers; the answer is written there.
-    void invoke();
+    void invoke() {
+        ++statistics_.calls;
+        Dispatcher& d = *current_;
+        Slot* const cap = look_up(d, d.registers.rdi);
+        if (cap != nullptr && d.registers.rax == std::to_underlying(abi::Op::null_call))
+            d.registers.rax = 0;
+        else
+            invoke(d, cap);
+    }
+
     void on_timer();
     void on_device_or_ipi_vector(uint8_t vector);
     /// Of the current dispatcher in ring 3. `address` is CR2 for a page fault.
@@ -91,6 +104,8 @@ class Core {
 
     /// Who runs now; it becomes current(). nullptr: nobody, halt.
     Dispatcher* schedule() {
+        scheduler_.settle();
+        replaced_ = false;
         Dispatcher* const next = scheduler_.top();
         if (next == current_ && next != nullptr) [[likely]]
             return next;
@@ -99,7 +114,18 @@ class Core {
     }
 
     /// When on_timer() must be called at the latest.
-    std::optional<Instant> next_deadline() const;
+    std::optional<Instant> next_deadline() const {
+        std::optional<Instant> next;
+        if (const Dispatcher* const d = scheduler_.earliest(); d != nullptr) next = d->deadline;
+        if (current_ == nullptr || scheduler_.alone(*current_)) return next;
+        return next && *next < slice_end_ ? next : slice_end_;
+    }
+
+    /// After `invoke`: nothing has changed but the caller's answer, so it can go on without a turn.
+    bool settled() const { return !scheduler_.changed() && !replaced_; }
+
+    /// The caller's registers, all of them and the bases, were taken from its page.
+    bool replaced() const { return replaced_; }
 
     // --- boot: the same plans and commits that invocations use -----------------------------------
     /// Slots that belong to the kernel itself: a place to begin. 0 is usable here.
@@ -171,7 +197,7 @@ class Core {
     /// For the CPU driver, which loads the roots.
     Tlb& tlb() { return tlb_; }
 
-    /// Slots that the last delete or revoke looked at.
+    /// Slots that the last delete or revoke looked at: most_looks at most.
     unsigned looks() const { return looks_; }
 
     /// Ranges that cannot be used here because another core may use them.
@@ -186,15 +212,24 @@ class Core {
     }
 
     // capability space (capabilities.cpp)
-    Result<Slot*> find(const Dispatcher& d, uint64_t slot) const {
+    /// nullptr: there is none, and `why_not` knows why.
+    Slot* look_up(const Dispatcher& d, uint64_t slot) const {
         const uint64_t leaf = slot / abi::cnode_slots;
-        if (leaf >= abi::cnode_slots) return fail(Err::cap_invalid);
+        if (leaf >= abi::cnode_slots || slot == abi::null_slot.raw) return nullptr;
         const Slot& in_root = d.cspace->slot[leaf];
-        if (in_root.kind != Kind::cnode) return fail(Err::cap_invalid);
+        if (in_root.kind != Kind::cnode) return nullptr;
         Slot& found = cnode(in_root).slot[slot % abi::cnode_slots];
-        if (found.empty() || slot == abi::null_slot.raw) return fail(Err::cap_empty);
-        return &found;
+        return found.empty() ? nullptr : &found;
     }
+
+    Fault why_not(const Dispatcher& d, uint64_t slot) const;
+
+    Result<Slot*> find(const Dispatcher& d, uint64_t slot) const {
+        if (Slot* const found = look_up(d, slot)) return found;
+        return fail(why_not(d, slot));
+    }
+
+    void invoke(Dispatcher& d, Slot* cap);
 
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
     Result<Slot*> place(Slot& cnode_capability, uint64_t index) const;
@@ -285,6 +320,7 @@ class Core {
     List<Dispatcher, &Dispatcher::ready_hook> going_home_; // their callers are being sent home
     const Dispatcher* donated_to_{}; // goes on within the slice of who called it
     bool yielded_{};
+    bool replaced_{};
     Scheduler scheduler_;
     Database database_;
     Tlb tlb_;

@@ -169,6 +169,7 @@ Result<> Core::resume(Dispatcher& d, uint64_t area) {
     if (area > static_cast<uint64_t>(abi::Area::fault)) return fail(Err::bad_argument);
     const abi::SaveArea wanted = copy_once(d.page->save[area]);
     d.registers = wanted;
+    replaced_ = true;
     d.registers.rflags = sane_rflags(wanted.rflags);
     if (!in_user_half(wanted.rip) || !in_user_half(wanted.fs_base) ||
         !in_user_half(wanted.gs_base)) {

@@ -475,16 +475,13 @@ Result<> Invoker::core_info() {
     return fail(Err::bad_argument);
 }
 
-void Core::invoke() {
-    ++statistics_.calls;
-    Dispatcher& d = *current_;
-    const uint64_t operation = d.registers.rax;
-    const auto cap = find(d, d.registers.rdi);
-    if (cap && operation == static_cast<uint64_t>(Op::null_call)) [[likely]] {
-        clear_answer(d.registers);
+/// Anything but the null call; `cap`: what rdi names.
+void Core::invoke(Dispatcher& d, Slot* cap) {
+    if (cap == nullptr) {
+        answer_status(d.registers, fail(why_not(d, d.registers.rdi)));
         return;
     }
-    const Result<> result = cap ? Invoker{*this, d, **cap}.run(operation) : fail(cap.error());
+    const Result<> result = Invoker{*this, d, *cap}.run(d.registers.rax);
     if (!result) answer_status(d.registers, result);
 }
 

@@ -37,11 +37,13 @@ class Scheduler {
     }
 
     void unready(Dispatcher& d) {
+        changed_ = true;
         list(d).remove(d);
         if (list(d).empty()) bitmap_ &= ~(1u << d.priority);
     }
 
     void rotate(Dispatcher& d) {
+        changed_ = true;
         list(d).remove(d);
         list(d).push_back(d);
     }
@@ -58,6 +60,7 @@ class Scheduler {
     }
 
     void sleep_until(Dispatcher& d, Instant deadline) {
+        changed_ = true;
         d.deadline = deadline;
         d.deadline_set = true;
         later_.insert(d, [&](const Dispatcher& there) { return deadline < there.deadline; });
@@ -66,6 +69,7 @@ class Scheduler {
 
     void forget_deadline(Dispatcher& d) {
         if (!d.deadline_set) return;
+        changed_ = true;
         if (earliest_ == &d) earliest_ = Tree<Dispatcher, LaterLinks>::next(d);
         later_.erase(d);
         d.deadline_set = false;
@@ -74,15 +78,24 @@ class Scheduler {
     /// Who has the earliest deadline, or nullptr.
     Dispatcher* earliest() const { return earliest_; }
 
+    /// Who runs, or until when, may be another than at the last `settle`.
+    bool changed() const { return changed_; }
+
+    void settle() { changed_ = false; }
+
   private:
     using Ready = List<Dispatcher, &Dispatcher::ready_hook>;
 
     Ready& list(const Dispatcher& d) { return ready_[d.priority]; }
 
-    void mark(const Dispatcher& d) { bitmap_ |= 1u << d.priority; }
+    void mark(const Dispatcher& d) {
+        bitmap_ |= 1u << d.priority;
+        changed_ = true;
+    }
 
     std::array<Ready, priorities> ready_;
     uint32_t bitmap_{};
+    bool changed_{true};
     Tree<Dispatcher, LaterLinks> later_;
     Dispatcher* earliest_{}; // its first
 };

@@ -9,6 +9,7 @@
 #include "cpudriver/x86_64/descriptors.hpp"
 #include "cpudriver/x86_64/image.hpp"
 #include "cpudriver/x86_64/machine.hpp"
+#include "cpudriver/x86_64/offsets.hpp"
 #include "cpudriver/x86_64/panic.hpp"
 #include "cpudriver/x86_64/serial.hpp"
 #include "kernel/core.hpp"
@@ -17,7 +18,8 @@
 extern "C" {
 abi::SaveArea* cpu_current_registers; // where entry.S saves
 abi::SaveArea* cpu_start(uint64_t boot_info);
-abi::SaveArea* cpu_handle_system_call();
+uint64_t cpu_handle_system_call();
+abi::SaveArea* cpu_turn();
 abi::SaveArea* cpu_handle_interrupt(uint64_t vector, uint64_t code);
 abi::SaveArea* cpu_handle_idle_interrupt(uint64_t vector);
 }
@@ -236,10 +238,18 @@ abi::SaveArea* cpu_start(uint64_t boot_info) {
     return leave();
 }
 
-abi::SaveArea* cpu_handle_system_call() {
+/// How to go on: at once, by a turn, or by a turn with registers that are not those of the call.
+uint64_t cpu_handle_system_call() {
     count();
-    if (loaded->registers.rax == std::to_underlying(abi::Op::resume)) fetch_bases();
     core->invoke();
+    if (core->settled()) [[likely]]
+        return GO_ON;
+    if (!core->replaced()) return TURN;
+    bases_live = false;
+    return TURN_REPLACED;
+}
+
+abi::SaveArea* cpu_turn() {
     return leave();
 }
 

@@ -17,14 +17,27 @@ cpu_entry:
 
     .text
 
-// SYSCALL: rcx = rip, r11 = rflags, rsp still the caller's.
+// Those that any way out loads, but rax.
+    .macro general_registers
+    movq SAVE_RDX(%rsp), %rdx
+    movq SAVE_RSI(%rsp), %rsi
+    movq SAVE_RDI(%rsp), %rdi
+    movq SAVE_RBP(%rsp), %rbp
+    movq SAVE_R8(%rsp), %r8
+    movq SAVE_R9(%rsp), %r9
+    movq SAVE_R10(%rsp), %r10
+    movq SAVE_R12(%rsp), %r12
+    movq SAVE_R13(%rsp), %r13
+    .endm
+
+// SYSCALL: rcx = rip, r11 = rflags, rsp still the caller's. What C++ functions keep is saved only
+// when somebody else may go on: rbx, r14 and r15 are the caller's all the way through.
     .globl cpu_system_call
     .type cpu_system_call, @function
 cpu_system_call:
     movq %rsp, user_stack_pointer(%rip)
     movq cpu_current_registers(%rip), %rsp
     movq %rax, SAVE_RAX(%rsp)
-    movq %rbx, SAVE_RBX(%rsp)
     movq %rcx, SAVE_RCX(%rsp)
     movq %rdx, SAVE_RDX(%rsp)
     movq %rsi, SAVE_RSI(%rsp)
@@ -36,8 +49,6 @@ cpu_system_call:
     movq %r11, SAVE_R11(%rsp)
     movq %r12, SAVE_R12(%rsp)
     movq %r13, SAVE_R13(%rsp)
-    movq %r14, SAVE_R14(%rsp)
-    movq %r15, SAVE_R15(%rsp)
     movq %rcx, SAVE_RIP(%rsp)
     movq %r11, SAVE_RFLAGS(%rsp)
     movq user_stack_pointer(%rip), %rax
@@ -45,6 +56,19 @@ cpu_system_call:
     leaq kernel_stack_top(%rip), %rsp
     xorl %ebp, %ebp
     call cpu_handle_system_call
+    testl %eax, %eax
+    jnz 1f
+    movq cpu_current_registers(%rip), %rsp
+    movq SAVE_RCX(%rsp), %rcx
+    movq SAVE_R11(%rsp), %r11
+    jmp return_from_call
+1:  cmpl $TURN_REPLACED, %eax
+    je 2f
+    movq cpu_current_registers(%rip), %rcx
+    movq %rbx, SAVE_RBX(%rcx)
+    movq %r14, SAVE_R14(%rcx)
+    movq %r15, SAVE_R15(%rcx)
+2:  call cpu_turn
     // fall through
 
 // rax = registers of the dispatcher to go on with, or 0: nobody has anything to do.
@@ -55,29 +79,23 @@ cpu_leave:
     jz idle
     movq %rax, %rsp
     movq SAVE_RBX(%rsp), %rbx
-    movq SAVE_RCX(%rsp), %rcx
-    movq SAVE_RDX(%rsp), %rdx
-    movq SAVE_RSI(%rsp), %rsi
-    movq SAVE_RDI(%rsp), %rdi
-    movq SAVE_RBP(%rsp), %rbp
-    movq SAVE_R8(%rsp), %r8
-    movq SAVE_R9(%rsp), %r9
-    movq SAVE_R10(%rsp), %r10
-    movq SAVE_R11(%rsp), %r11
-    movq SAVE_R12(%rsp), %r12
-    movq SAVE_R13(%rsp), %r13
     movq SAVE_R14(%rsp), %r14
     movq SAVE_R15(%rsp), %r15
     // SYSRET loads rip from rcx and rflags from r11: right when they are equal anyway, as after
     // SYSCALL. The handlers have seen to it that rip is in the user half.
+    movq SAVE_RCX(%rsp), %rcx
+    movq SAVE_R11(%rsp), %r11
     cmpq SAVE_RIP(%rsp), %rcx
     jne 1f
     cmpq SAVE_RFLAGS(%rsp), %r11
     jne 1f
+return_from_call:
+    general_registers
     movq SAVE_RAX(%rsp), %rax
     movq SAVE_RSP(%rsp), %rsp
     sysretq
-1:  leaq kernel_stack_top(%rip), %rsp
+1:  general_registers
+    leaq kernel_stack_top(%rip), %rsp
     pushq $USER_DATA
     pushq SAVE_RSP(%rax)
     pushq SAVE_RFLAGS(%rax)

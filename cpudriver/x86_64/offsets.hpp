@@ -34,6 +34,11 @@
 #define USER_CODE 0x23
 #define TASK_STATE 0x28
 
+// What cpu_handle_system_call answers
+#define GO_ON 0
+#define TURN 1
+#define TURN_REPLACED 2
+
 #define STACK_BYTES 0x4000
 #define EXCEPTION_STACK_BYTES 0x1000
 #define VECTORS 256

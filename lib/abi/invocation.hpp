@@ -12,7 +12,7 @@
 namespace abi {
 
 enum class Op : uint16_t {
-    null_call, // any capability: decodes it, does nothing
+    null_call, // any capability: decodes it, does nothing; other registers stay as they are
 
     // on a CNode: `index` names the destination slot in it
     cnode_copy,     // index, source slot

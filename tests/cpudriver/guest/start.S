@@ -37,8 +37,8 @@ guest_recover:
     movl $1, %eax
     ret
 
-// bool guest_call_keeps_sse(seed, slot of an endpoint, abi::Op::call): every xmm register holds its own value over
-// a call to another dispatcher, which fills them all with others.
+// bool guest_call_keeps_sse(seed, slot of an endpoint, abi::Op::call): every xmm register holds its
+// own value over a call to another dispatcher, which fills them all with others.
     .globl guest_call_keeps_sse
 guest_call_keeps_sse:
     pushq %rbx
