@@ -6,7 +6,7 @@ NINJA := ninja -f $(BUILD)/build.ninja
 export BUILD
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak check lint units fuzz plugins counts check-isolation doctor help clean compdb format
+.PHONY: image setup configure run test soak check lint units fuzz sim plugins counts check-isolation doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -39,6 +39,10 @@ units: configure
 
 fuzz: configure
 	@$(NINJA) fuzz
+
+sim: configure
+	@$(NINJA) --quiet sim
+	@$(BUILD)/sim/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(SIM)
 
 plugins: configure
 	@$(NINJA) plugins

@@ -16,6 +16,7 @@ TARGETS = {
     "make counts": "instructions of each operation beside its target and other systems",
     "make check-isolation": "prove on a run that CPU drivers share no memory",
     "make units": "build the host tests into BUILD/tests",
+    "make sim": "SEEDS=N runs of many cores in one process; SEED=n: that one, with its chart",
     "make fuzz": "build the fuzzers into BUILD/fuzz",
     "make doctor": "look at this machine: tools, versions, QEMU, TAP, KVM",
     "make setup": "install missing Debian packages; every other target begins with it",
@@ -40,4 +41,5 @@ table("Targets", TARGETS.items())
 table("Settings of make run", setting_rows(settings.RUN))
 table("Settings of every build", setting_rows(settings.BUILD))
 table("Settings of make test", setting_rows(settings.TEST))
+table("Settings of make sim", setting_rows(settings.SIM))
 table("Settings of make counts", setting_rows(settings.COUNTS))

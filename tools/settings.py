@@ -44,9 +44,13 @@ BUILD = {
 COUNTS = {
     "REPEAT": ("1", "make counts: how often to measure; differing runs show a range"),
 }
+SIM = {
+    "SEEDS": ("1000", "make sim: how many seeds, from 1"),
+    "SIM": ("", "make sim: more options, as `--mutant NAME`, `--mutants`, `--cores 8`, `--verbose`"),
+}
 TEST = {
     "ALLOW_MISSING": ("", "make test: 1 lets it pass where root or TAP are missing"),
-    "ONLY": ("", "make test: only these stages (check units tsan tools guest system)"),
+    "ONLY": ("", "make test: only these stages (check units tsan sim tools guest system)"),
     "PATIENCE": ("1", "make test: factor for all time-outs of tests, for slow machines"),
     "LONG": ("", "make test: 1 runs the long versions of system tests, as make soak does"),
     "K": ("", "make test: only system tests that match, as pytest's -k"),
@@ -64,7 +68,7 @@ def make_overrides(flags):
     return [w.partition("=")[0].rstrip(":+?") for w in words if "=" in w]
 
 
-def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS)):
+def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS, *SIM)):
     """Values of all known settings; arguments win over the environment."""
     values = {name: environment.get(name) or default for name, (default, _) in known.items()}
     given = make_overrides(environment.get("MAKEFLAGS", ""))

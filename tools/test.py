@@ -2,7 +2,7 @@
 """`make test`: builds what the tests need, runs every stage, ends with `N passed, N failed`.
 
 Stages: check (the rules of the tree), units (host tests under ASan and UBSan), tsan (channels under
-TSan), tools (the build's own tests), guest (CPU driver and boot program under a test guest in place
+TSan), sim (many cores in one process: fixed seeds, fresh ones, planted bugs), tools (the build's own tests), guest (CPU driver and boot program under a test guest in place
 of init), system (the image in QEMU). A stage that cannot run counts as one failure. What a machine
 lacks (root, TAP) is said, and is a failure unless ALLOW_MISSING=1.
 """
@@ -16,7 +16,7 @@ from glob import glob
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import settings  # noqa: E402
 
-STAGES = ("check", "units", "tsan", "tools", "guest", "system")
+STAGES = ("check", "units", "tsan", "sim", "tools", "guest", "system")
 PYTHON = "/usr/bin/python3"
 
 
@@ -103,6 +103,24 @@ def stage_tsan(tally, build):
     run_units(tally, glob(f"{build}/tests/*_tsan_tests"))
 
 
+def stage_sim(tally, build):
+    """Each sweep is one test, each planted bug another; the seeds that find bugs are clean without."""
+    fresh = os.environ.get("SEED") or str(time.time_ns() // 1000 % 10**9)
+    program = f"{build}/sim/sim"
+    for what, command in (
+        ("fixed seeds, sanitizers", [f"{program}_san", "--seeds", "100", "--often"]),
+        ("the seeds of the planted bugs", [program, "--seeds", "500"]),
+        (f"fresh seeds from {fresh}", [program, "--seeds", "500", "--first", fresh]),
+    ):
+        print(f"sim: {what}", flush=True)
+        failed = int(stream(command)[0] != 0)
+        tally.add(1 - failed, failed, f"sim: {what}")
+    code, output = stream([program, "--mutants", "--seeds", "500"])
+    match = re.search(r"^mutants: (\d+) found, (\d+) missed$", output, re.M)
+    found, missed = (int(match[1]), int(match[2])) if match else (0, 1)
+    tally.add(found, missed or int(bool(code)), "sim: planted bugs")
+
+
 def run_pytest(tally, folder, *arguments):
     if not glob(f"{folder}/test_*.py"):
         return
@@ -174,6 +192,7 @@ def main(arguments):
             sys.exit("test: configure failed\n0 passed, 1 failed")
         remove_stale(build)
         targets = ["image"] + ["tests"] * ("units" in only or "tsan" in only) + ["plugins"]
+        targets += ["sim"] * ("sim" in only)
         for target in targets:
             if ninja(build, target):
                 tally.add(0, 1, f"building {target}")

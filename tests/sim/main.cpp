@@ -1,9 +1,10 @@
-// The simulator's program: a sweep over seeds, or one seed with its chart.
+// The simulator's program: a sweep over seeds, one seed with its chart, or every planted bug.
 //
-//   sim [--seeds N] [--first S] [--seed S] [--cores C] [--often] [--verbose]
+//   sim [--seeds N] [--first S] [--seed S] [--cores C] [--steps N] [--mutant NAME] [--mutants]
+//       [--often] [--lines N] [--verbose]
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <string>
 
@@ -16,15 +17,20 @@ namespace {
 
 struct Options {
     uint64_t first{1}, seeds{1000};
-    bool one{}, verbose{};
+    bool verbose{}, mutants{};
     size_t lines{120};
     Mutant mutant{Mutant::none};
     Settings settings;
 };
 
+unsigned long long plain(uint64_t value) {
+    return value;
+}
+
+/// What the runs of a sweep came to.
 struct Sums {
-    uint64_t runs{}, with_death{}, with_full{}, least_messages{~uint64_t{0}};
-    uint64_t least_operations{~uint64_t{0}};
+    uint64_t runs{}, with_death{}, with_full{};
+    uint64_t least_messages{~uint64_t{0}}, least_operations{~uint64_t{0}};
     Tally all{};
 
     void add(const Tally& t) {
@@ -33,20 +39,48 @@ struct Sums {
         with_full += t.full != 0;
         least_messages = std::min(least_messages, t.messages + t.letters);
         least_operations = std::min(least_operations, t.operations);
-        all.messages += t.messages;
-        all.letters += t.letters;
-        all.operations += t.operations;
-        all.refused += t.refused;
-        all.deaths += t.deaths;
-        all.full += t.full;
-        all.moves += t.moves;
-        all.lends += t.lends;
-        all.revokes += t.revokes;
-        all.births += t.births;
-        all.steps += t.steps;
-        all.most_slots = std::max(all.most_slots, t.most_slots);
+        all.add(t);
     }
+
+    double mean(uint64_t sum) const { return static_cast<double>(sum) / static_cast<double>(runs); }
+
+    void print(double seconds) const;
 };
+
+void Sums::print(double seconds) const {
+    const double a_minute = 60.0 * static_cast<double>(runs) / seconds;
+    std::printf("%llu runs in %.1f s, %.0f a minute\n", plain(runs), seconds, a_minute);
+    std::printf(
+        "a run: %.0f messages delivered (%.0f between monitors, %.0f between domains; the least "
+        "%llu), %.0f operations done (the least %llu), %.0f refused\n",
+        mean(all.messages + all.letters),
+        mean(all.messages),
+        mean(all.letters),
+        plain(least_messages),
+        mean(all.operations),
+        plain(least_operations),
+        mean(all.refused)
+    );
+    std::printf(
+        "       %.1f domains born and %.1f ended (in %.0f %% of the runs), %.1f channels full for "
+        "long (in %.0f %%)\n",
+        mean(all.births),
+        mean(all.deaths),
+        100 * mean(with_death),
+        mean(all.full),
+        100 * mean(with_full)
+    );
+    std::printf(
+        "       %.1f capabilities received with messages, %.1f revokes (%.1f by way of the "
+        "monitors), %.1f blocks of RAM moved, %.0f steps, at most %llu slots filled on a core\n",
+        mean(all.lends),
+        mean(all.revokes),
+        mean(all.asked),
+        mean(all.moves),
+        mean(all.steps),
+        plain(all.most_slots)
+    );
+}
 
 /// Empty when all is well, else what broke.
 std::string try_seed(World& world, uint64_t seed) {
@@ -58,75 +92,61 @@ std::string try_seed(World& world, uint64_t seed) {
     }
 }
 
-void report(const World& world, uint64_t seed, const std::string& what, size_t lines) {
-    std::cout << "\nseed " << seed << ": " << what << "\n"
-              << world.chart.text(world.settings.cores, lines) << "\nagain: make sim SEED=" << seed
-              << "\n";
-}
-
-void summary(const Sums& s, double seconds) {
-    const auto mean = [&](uint64_t sum) {
-        return static_cast<double>(sum) / static_cast<double>(s.runs);
-    };
-    std::printf(
-        "%llu runs in %.1f s, %.0f a minute\n",
-        static_cast<unsigned long long>(s.runs),
-        seconds,
-        60.0 * static_cast<double>(s.runs) / seconds
-    );
-    std::printf(
-        "a run: %.0f messages (%.0f between monitors, %.0f between domains; least %llu), "
-        "%.0f operations (least %llu), %.0f refused\n",
-        mean(s.all.messages + s.all.letters),
-        mean(s.all.messages),
-        mean(s.all.letters),
-        static_cast<unsigned long long>(s.least_messages),
-        mean(s.all.operations),
-        static_cast<unsigned long long>(s.least_operations),
-        mean(s.all.refused)
-    );
-    std::printf(
-        "       %.1f births, %.1f deaths (in %.0f %% of runs), %.1f lines full for long (in %.0f "
-        "%%), %.1f lends, %.1f revokes, %.1f blocks moved, %.0f steps, at most %llu slots a core\n",
-        mean(s.all.births),
-        mean(s.all.deaths),
-        100 * mean(s.with_death),
-        mean(s.all.full),
-        100 * mean(s.with_full),
-        mean(s.all.lends),
-        mean(s.all.revokes),
-        mean(s.all.moves),
-        mean(s.all.steps),
-        static_cast<unsigned long long>(s.all.most_slots)
-    );
-}
-
-int sweep(const Options& options) {
-    const Arena arena{options.settings.cores};
-    World world{options.settings, arena};
-    world.verbose = options.verbose;
+/// Every seed, until one fails.
+int sweep(const Options& options, World& world) {
     planted_mutant = options.mutant;
     Sums sums;
     const auto begin = std::chrono::steady_clock::now();
     for (uint64_t i = 0; i < options.seeds; ++i) {
         const uint64_t seed = options.first + i;
         if (const std::string what = try_seed(world, seed); !what.empty()) {
-            report(world, seed, what, options.lines);
+            std::cout << world.chart.text(world.cores(), options.lines) << "\nseed " << seed << ": "
+                      << what << "\nagain: make sim SEED=" << seed << "\n";
             return 1;
         }
         sums.add(world.tally);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    summary(sums, took.count());
+    sums.print(took.count());
     return 0;
+}
+
+/// Each planted bug until the first seed that finds it out.
+int hunt(const Options& options, World& world) {
+    size_t found = 0;
+    for (size_t i = 1; i < mutant_texts.size(); ++i) {
+        planted_mutant = static_cast<Mutant>(i);
+        std::string what;
+        uint64_t tried = 0;
+        while (what.empty() && tried < options.seeds)
+            what = try_seed(world, options.first + tried++);
+        std::printf(
+            "%-28s %s after %llu seeds: %s\n",
+            mutant_texts[i].name.data(),
+            what.empty() ? "MISSED" : "found",
+            plain(tried),
+            what.empty() ? mutant_texts[i].text.data() : what.c_str()
+        );
+        found += !what.empty();
+    }
+    const size_t all = mutant_texts.size() - 1;
+    std::printf("mutants: %zu found, %zu missed\n", found, all - found);
+    return found == all ? 0 : 1;
+}
+
+Mutant mutant_named(const std::string& name) {
+    const auto known = std::ranges::find(mutant_texts, name, &MutantText::name);
+    if (known == mutant_texts.end()) throw std::runtime_error("no such mutant: " + name);
+    return static_cast<Mutant>(known - mutant_texts.begin());
 }
 
 Options read(int count, char** words) {
     Options o;
-    const auto number = [&](int& i) {
-        if (++i == count) throw std::runtime_error("a number is missing");
-        return std::strtoull(words[i], nullptr, 0);
+    const auto value = [&](int& i) {
+        if (++i == count) throw std::runtime_error("a value is missing");
+        return std::string{words[i]};
     };
+    const auto number = [&](int& i) { return std::strtoull(value(i).c_str(), nullptr, 0); };
     for (int i = 1; i < count; ++i) {
         const std::string word = words[i];
         if (word == "--seeds") {
@@ -140,6 +160,10 @@ Options read(int count, char** words) {
             o.settings.cores = static_cast<unsigned>(number(i));
         } else if (word == "--steps") {
             o.settings.steps = static_cast<uint32_t>(number(i));
+        } else if (word == "--mutant") {
+            o.mutant = mutant_named(value(i));
+        } else if (word == "--mutants") {
+            o.mutants = true;
         } else if (word == "--lines") {
             o.lines = number(i);
         } else if (word == "--often") {
@@ -150,7 +174,16 @@ Options read(int count, char** words) {
             throw std::runtime_error("unknown option " + word);
         }
     }
+    if (o.settings.cores < 1 || o.settings.cores > max_cores)
+        throw std::runtime_error("1 to 64 cores");
     return o;
+}
+
+int go(const Options& options) {
+    const Arena arena{options.settings.cores};
+    World world{options.settings, arena};
+    world.verbose = options.verbose;
+    return options.mutants ? hunt(options, world) : sweep(options, world);
 }
 
 } // namespace
@@ -159,7 +192,7 @@ Options read(int count, char** words) {
 
 int main(int count, char** words) {
     try {
-        return sim::sweep(sim::read(count, words));
+        return sim::go(sim::read(count, words));
     } catch (const std::exception& e) {
         std::cerr << "sim: " << e.what() << "\n";
         return 2;

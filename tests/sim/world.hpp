@@ -25,10 +25,28 @@ struct Tally {
     uint64_t letters{};    // between domains, delivered
     uint64_t operations{}; // of domains that succeeded
     uint64_t refused{};    // those that did not
-    uint64_t deaths{};
-    uint64_t full{}; // times that a line was full
-    uint64_t moves{}, lends{}, revokes{}, births{};
+    uint64_t births{}, deaths{};
+    uint64_t full{};             // times that a channel was full for long
+    uint64_t lends{};            // capabilities that came with messages
+    uint64_t revokes{}, asked{}; // done; those that the monitors had to do
+    uint64_t moves{};            // of blocks of RAM
     uint64_t steps{}, most_slots{};
+
+    void add(const Tally& t) {
+        messages += t.messages;
+        letters += t.letters;
+        operations += t.operations;
+        refused += t.refused;
+        births += t.births;
+        deaths += t.deaths;
+        full += t.full;
+        lends += t.lends;
+        revokes += t.revokes;
+        asked += t.asked;
+        moves += t.moves;
+        steps += t.steps;
+        most_slots = most_slots < t.most_slots ? t.most_slots : most_slots;
+    }
 };
 
 class World {
