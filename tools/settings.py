@@ -46,7 +46,7 @@ COUNTS = {
 }
 SIM = {
     "SEEDS": ("1000", "make sim: how many seeds, from 1"),
-    "SIM": ("", "make sim: more options, as `--mutant NAME`, `--mutants`, `--cores 8`, `--verbose`"),
+    "SIM": ("", "make sim: more options: --mutant NAME, --mutants, --cores 8, --verbose"),
 }
 TEST = {
     "ALLOW_MISSING": ("", "make test: 1 lets it pass where root or TAP are missing"),

@@ -2,9 +2,10 @@
 """`make test`: builds what the tests need, runs every stage, ends with `N passed, N failed`.
 
 Stages: check (the rules of the tree), units (host tests under ASan and UBSan), tsan (channels under
-TSan), sim (many cores in one process: fixed seeds, fresh ones, planted bugs), tools (the build's own tests), guest (CPU driver and boot program under a test guest in place
-of init), system (the image in QEMU). A stage that cannot run counts as one failure. What a machine
-lacks (root, TAP) is said, and is a failure unless ALLOW_MISSING=1.
+TSan), sim (many cores in one process: fixed seeds, fresh ones, planted bugs), tools (the build's
+own tests), guest (CPU driver and boot program under a test guest in place of init), system (the
+image in QEMU). A stage that cannot run counts as one failure. What a machine lacks (root, TAP) is
+said, and is a failure unless ALLOW_MISSING=1.
 """
 import os
 import re
@@ -104,7 +105,7 @@ def stage_tsan(tally, build):
 
 
 def stage_sim(tally, build):
-    """Each sweep is one test, each planted bug another; the seeds that find bugs are clean without."""
+    """Each sweep is one test, each planted bug another; without a bug its seeds are clean."""
     fresh = os.environ.get("SEED") or str(time.time_ns() // 1000 % 10**9)
     program = f"{build}/sim/sim"
     for what, command in (
