@@ -19,12 +19,23 @@ struct DriverEntry {
     std::string_view registers; // what the window is called for it
     uint8_t window{};           // index of the base address register
     std::string_view interrupt; // what its line is called
+    uint32_t reset_offset{};    // of the register in that window whose bit resets the function
+    uint32_t reset_bit{};
 };
 
+// 8254x manual 13.4.1, 82574 manual 10.2.2.1: device control, global reset.
+constexpr uint32_t intel_control = 0, intel_reset = 26;
+
+constexpr DriverEntry intel_card(uint16_t device) {
+    return {
+        0x8086, device, "e1000", "nic.registers", 0, "nic.interrupt", intel_control, intel_reset
+    };
+}
+
 constexpr std::array driver_table{
-    DriverEntry{0x8086, 0x100e, "e1000", "nic.registers", 0, "nic.interrupt"}, // 82540EM
-    DriverEntry{0x8086, 0x100f, "e1000", "nic.registers", 0, "nic.interrupt"}, // 82545EM
-    DriverEntry{0x8086, 0x10d3, "e1000", "nic.registers", 0, "nic.interrupt"}, // 82574L
+    intel_card(0x100e), // 82540EM
+    intel_card(0x100f), // 82545EM
+    intel_card(0x10d3), // 82574L
 };
 
 constexpr const DriverEntry* driver_of(const hw::PciFunction& function) {

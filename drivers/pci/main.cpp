@@ -4,7 +4,7 @@
 #include "drivers/pci/drivers.hpp"
 #include "drivers/pci/routing.hpp"
 #include "drivers/pci/scan.hpp"
-#include "interfaces/launch.hpp"
+#include "drivers/pci/silence.hpp"
 #include "interfaces/monitor.hpp"
 #include "interfaces/pci.hpp"
 #include "interfaces/spawn.hpp"
@@ -65,6 +65,37 @@ struct Forwarded {
     OwnedCap line;
     os::Interrupt interrupt;
     Client* client{};
+};
+
+/// The spawner of a core with drivers: it says when one has ended.
+struct Spawner {
+    Spawner(os::Domain& self, class Pci& service, unsigned on)
+        : core{on}, pci{service}, link{self} {}
+
+    void silence(const interfaces::spawn::SilenceArguments& a);
+    void wake(const interfaces::spawn::WakeArguments& a);
+
+    unsigned core;
+    class Pci& pci;
+    os::Binding link;
+};
+
+/// With what its channel needs to find it.
+struct LinkedSpawner {
+    LinkedSpawner(os::Domain& self, Pci& service, unsigned on) : spawner{self, service, on} {}
+
+    Spawner spawner;
+    interfaces::spawn::ClientSide<Spawner> side{spawner};
+};
+
+/// A function that has a driver.
+struct Driven {
+    PciFunction function;
+    const pci::DriverEntry* driver{};
+    Spawner* spawner{};
+    uint32_t domain{}; // its number there
+    OwnedCap window;
+    std::optional<os::Registers> registers;
 };
 
 class Pci {
@@ -138,6 +169,13 @@ class Pci {
     Result<> route_isa(uint32_t irq, Client& client, CapSlot bell);
     Result<> claim(uint32_t address, Client& client);
 
+    // -- for Spawner --
+
+    void silence(Spawner& spawner, uint32_t domain);
+    void wake(Spawner& spawner, uint32_t former, uint32_t domain);
+
+    // -- for Client --
+
     void interrupt_done(uint32_t address, const Client& client) {
         for (Forwarded* f : forwarded_)
             if (f != nullptr && f->address == address && f->client == &client)
@@ -202,71 +240,102 @@ class Pci {
     }
 
     async::Task<> start(const PciFunction& function, const pci::DriverEntry& driver) {
-        const pci::WindowPart part =
-            co_await pci::registers_of(function, driver, window_begin_, window_end_);
-        const OwnedCap registers =
-            co_await part_of(window_, abi::Kind::device_frame, part.offset, part.bytes);
         const auto line = line_of(function);
         if (!line)
             log::warn("{} has no interrupt that is known: it is polled", Written{function.at});
-        pci::enable(*config_, function.at, {.memory = true, .bus_master = true, .intx = true});
         const auto placed = self_.settings().core_for(driver.program);
         const unsigned core = placed ? placed->raw % self_.core_count() : self_.core().raw;
-        if (core == self_.core().raw)
-            co_await start_here(driver, registers.slot(), line);
-        else
-            co_await start_there(core, function, driver, registers.slot(), line);
+        co_await start_on(core, function, driver, line);
         log::info("{} drives {} on core {}", driver.program, Written{function.at}, core);
         co_return {};
     }
 
     /// How the driver binds its line: docs/pci.md.
-    static std::string_view mode_argument(std::span<char> out, const Result<Line>& line) {
-        return line ? format_to(out, "mode={}", std::to_underlying(line->mode)) : "";
+    std::string_view argument_of(
+        std::span<char> out, bool here, const PciFunction& function, const Result<Line>& line
+    ) const {
+        if (!line) return "";
+        if (here) return format_to(out, "mode={}", std::to_underlying(line->mode));
+        return format_to(out, "pci={}", function.at.raw());
     }
 
-    Result<>
-    start_here(const pci::DriverEntry& driver, CapSlot registers, const Result<Line>& line) {
-        os::LocalClient<interfaces::launch::Client> launch{TRY(self_.find_given("launch"))};
-        const uint32_t id = TRY(launch->prepare(Text<16>::cut(driver.program), 0, 0)).id;
-        const auto done = [&]() -> Result<> {
-            TRY_VOID(launch->give(id, Text<16>::cut(driver.registers), registers));
-            if (line) {
-                const OwnedCap cap = TRY(take_line(line->gsi));
-                TRY_VOID(launch->give(id, Text<16>::cut(driver.interrupt), cap.slot()));
-            }
-            std::array<char, 32> text;
-            TRY_VOID(launch->argument(id, Text<32>::cut(mode_argument(text, line))));
-            return launch->start(id);
-        }();
-        if (!done) (void)launch->kill(id);
-        return done;
-    }
-
-    /// The registers leave this core; the line stays and is forwarded.
-    async::Task<> start_there(
-        unsigned core,
-        PciFunction function,
-        const pci::DriverEntry& driver,
-        CapSlot registers,
-        Result<Line> line
+    /// The registers go to the driver's core; the line too if that is ours, else it stays here and
+    /// is forwarded. We keep a view of the registers, for the reset after the driver's end.
+    async::Task<> start_on(
+        unsigned core, PciFunction function, const pci::DriverEntry& driver, Result<Line> line
     ) {
-        if (line) co_await forward(function.at.raw(), *line);
-        const auto label = Text<16>::cut(driver.registers);
-        co_await monitor_->hand({{static_cast<uint8_t>(core)}}, label, registers);
-        std::array<char, 16> service;
-        os::Binding link{self_};
-        const std::string_view name = format_to(service, "spawn.{}", core);
-        co_await link.open({.name = name, .contract = interfaces::spawn::contract});
-        interfaces::spawn::Client spawner{link.channel()};
-        std::array<char, 32> text;
-        const auto arguments = Text<128>::cut(
-            line ? format_to(text, "pci={}", function.at.raw()) : std::string_view{}
+        const bool here = core == self_.core().raw;
+        const auto place = std::ranges::find(driven_, nullptr, &Driven::driver);
+        if (place == driven_.end()) co_await fail(Err::no_space);
+        Spawner& spawner = *co_await spawner_on(core);
+        std::array<char, 64> labels;
+        TextWriter text{labels};
+        const pci::WindowPart part =
+            co_await pci::registers_of(function, driver, window_begin_, window_end_);
+        format(text, "{}", driver.registers);
+        OwnedCap ours = co_await registers_at(part);
+        if (here) { // both of us have it
+            const OwnedCap theirs{co_await os::slots().copy(ours.slot())};
+            co_await hand(core, driver.registers, theirs);
+        } else { // what is handed to another core is gone here; we hold the window around it
+            co_await hand(core, driver.registers, ours);
+            ours = co_await registers_at(part);
+        }
+        if (line && !here) co_await forward(function.at.raw(), *line);
+        if (line && here) {
+            format(text, " {}", driver.interrupt);
+            co_await hand(core, driver.interrupt, co_await take_line(line->gsi));
+        }
+        place->registers.emplace(co_await os::Registers::open(ours.slot()));
+        place->window = std::move(ours);
+        pci::enable(*config_, function.at, {.memory = true, .bus_master = true, .intx = true});
+        interfaces::spawn::Client client{spawner.link.channel()};
+        std::array<char, 32> argument;
+        const auto started = co_await client.spawn_with(
+            Text<16>::cut(driver.program),
+            Text<128>::cut(argument_of(argument, here, function, line)),
+            {},
+            0,
+            0,
+            Text<128>::cut(text.text())
         );
-        const auto image = Text<16>::cut(driver.program);
-        co_await spawner.spawn_with(image, arguments, 0, 0, Text<128>::cut(driver.registers));
+        place->function = function;
+        place->driver = &driver;
+        place->spawner = &spawner;
+        place->domain = started.id;
         co_return {};
     }
+
+    Result<OwnedCap> registers_at(const pci::WindowPart& part) {
+        return part_of(window_, abi::Kind::device_frame, part.offset, part.bytes);
+    }
+
+    Result<> hand(unsigned core, std::string_view label, const OwnedCap& what) {
+        const auto to = CoreId{{static_cast<uint8_t>(core)}};
+        return monitor_->hand(to, Text<16>::cut(label), what.slot());
+    }
+
+    /// The link to that core's spawner, which stays.
+    async::Task<Spawner*> spawner_on(unsigned core) {
+        for (LinkedSpawner* known : spawners_)
+            if (known != nullptr && known->spawner.core == core) co_return &known->spawner;
+        const auto place = std::ranges::find(spawners_, nullptr);
+        if (place == spawners_.end()) co_await fail(Err::no_space);
+        LinkedSpawner* const made = new (std::nothrow) LinkedSpawner{self_, *this, core};
+        if (made == nullptr) co_await fail(Err::no_memory);
+        *place = made;
+        std::array<char, 16> service;
+        co_await made->spawner.link.open(
+            {.name = format_to(service, "spawn.{}", core),
+             .contract = interfaces::spawn::contract,
+             .events = &made->side}
+        );
+        co_return &made->spawner;
+    }
+
+    async::Task<> answer_silent(Spawner& spawner, uint32_t domain);
+    async::Task<> answer_ready(Spawner& spawner, uint32_t domain);
+    Driven* driven_by(const Spawner& spawner, uint32_t domain);
 
     Result<> forward(uint32_t address, Line line) {
         const auto place = std::ranges::find(forwarded_, nullptr);
@@ -294,6 +363,8 @@ class Pci {
     pci::Router router_{};
     std::array<IsaRoute, 16> isa_{};
     std::array<Forwarded*, 8> forwarded_{};
+    std::array<LinkedSpawner*, 8> spawners_{}; // for good
+    std::array<Driven, 8> driven_{};
 };
 
 /// One client of the service.
@@ -358,6 +429,51 @@ Result<> Pci::claim(uint32_t address, Client& client) {
         return f->interrupt.acknowledge();
     }
     return fail(Err::not_found);
+}
+
+void Spawner::silence(const interfaces::spawn::SilenceArguments& a) {
+    pci.silence(*this, a.id);
+}
+
+void Spawner::wake(const interfaces::spawn::WakeArguments& a) {
+    pci.wake(*this, a.former, a.id);
+}
+
+Driven* Pci::driven_by(const Spawner& spawner, uint32_t domain) {
+    for (Driven& d : driven_)
+        if (d.driver != nullptr && d.spawner == &spawner && d.domain == domain) return &d;
+    return nullptr;
+}
+
+/// The driver has ended, in whatever state its card was.
+void Pci::silence(Spawner& spawner, uint32_t domain) {
+    Driven* const driven = driven_by(spawner, domain);
+    if (driven == nullptr) return;
+    hw::Mmio registers = driven->registers->mmio();
+    pci::silence(*config_, driven->function.at, *driven->driver, registers);
+    log::info("{} is silent: its driver has ended", Written{driven->function.at});
+    if (!self_.loop().spawn("a device is silent", answer_silent(spawner, domain)))
+        log::error("the spawner of core {} waits for a silent device", spawner.core);
+}
+
+async::Task<> Pci::answer_silent(Spawner& spawner, uint32_t domain) {
+    co_await interfaces::spawn::Client{spawner.link.channel()}.silent(domain);
+    co_return {};
+}
+
+void Pci::wake(Spawner& spawner, uint32_t former, uint32_t domain) {
+    Driven* const driven = driven_by(spawner, former);
+    if (driven == nullptr) return;
+    driven->domain = domain;
+    const hw::PciAddress at = driven->function.at;
+    pci::enable(*config_, at, {.memory = true, .bus_master = true, .intx = true});
+    if (!self_.loop().spawn("a device may go on", answer_ready(spawner, domain)))
+        log::error("the spawner of core {} waits for a device", spawner.core);
+}
+
+async::Task<> Pci::answer_ready(Spawner& spawner, uint32_t domain) {
+    co_await interfaces::spawn::Client{spawner.link.channel()}.ready(domain);
+    co_return {};
 }
 
 using Service = os::ServiceOf<Client, api::ServerSide<Client>, Pci>;

@@ -28,6 +28,8 @@ constexpr uint32_t given_end = 48;
 constexpr uint32_t free = 48; // 48..63: for the domain's own use
 } // namespace slot
 
+constexpr CapSlot image_slot = slot_at(1, 2); // frame of the image and the first stack
+
 // The user half. Images are linked below 2 GiB; everything else is placed by lib/os.
 constexpr VirtAddr user_begin = virt(0x1000);
 constexpr VirtAddr user_end = virt(0x0000'8000'0000'0000);
@@ -68,6 +70,10 @@ struct ArgumentPage {
     uint64_t unix_time;                  // seconds at boot, 0 if unknown
     std::array<char, 1024> command_line; // the machine's, NUL-terminated
     std::array<char, 512> arguments;     // the domain's own, NUL-terminated
+    uint64_t replica; // number of the worker that this part of a domain on several cores is; 0: home
+    // where its shared data lies, and in the frame of its image
+    uint64_t shared_begin, shared_bytes, shared_offset;
+    std::array<char, 512> environment;   // NAME=VALUE, each NUL-terminated; an empty one ends
 };
 
 constexpr uint64_t argument_magic = 0x31677261'796b7331;

@@ -2,6 +2,7 @@
 // Every main has one shape: find what I was given, open it, offer it, serve.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "lib/abi/startup.hpp"
@@ -33,6 +34,12 @@ class Domain {
     std::string_view command_line() const { return command_line_; }
 
     std::string_view arguments() const { return arguments_; }
+
+    /// The value of a variable of the environment this domain was given.
+    std::optional<std::string_view> environment(std::string_view name) const;
+
+    /// All of it, as NAME=VALUE, by index. Errors: not_found past the end.
+    Result<std::string_view> variable(size_t index) const;
 
     /// Seconds since 1970 when the machine started; 0 unknown.
     uint64_t unix_time() const { return unix_time_; }

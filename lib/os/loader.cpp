@@ -12,12 +12,19 @@ namespace {
 // Indices in the second leaf, which holds what the domain itself never asks for. Index 0 is its
 // own capability, as in every leaf but the first (place_of).
 constexpr uint32_t page_frame_index = 1, image_frame_index = 2, first_loose_index = 3;
+static_assert(abi::image_slot == abi::slot_at(1, image_frame_index));
 
 Result<abi::Name> name_of(std::string_view text) {
     abi::Name name;
     if (text.empty() || text.size() > abi::name_bytes) return fail(Err::name_too_long);
     std::ranges::copy(text, name.text.begin());
     return name;
+}
+
+/// What stands from `begin` to the next NUL.
+std::string_view text_of(std::span<const char> all, size_t begin) {
+    const std::string_view rest{all.data() + begin, all.size() - begin};
+    return first_of(rest, index_of(rest, '\0'));
 }
 
 /// A CNode of the child, made visible under an index of our own root for as long as this lives.
@@ -139,18 +146,23 @@ class Builder final : public PagingSource {
         );
     }
 
+    /// A replica gets the pages of the others from its home.
+    bool is_loaded(const elf::Segment& s) const { return launch_.replica == 0 || !s.shared; }
+
     Result<> load(const elf::Image& image) {
         uint64_t bytes = stack_bytes;
         for (const elf::Segment& s : image.segments())
-            bytes += s.end_page() - s.first_page();
+            if (is_loaded(s)) bytes += s.end_page() - s.first_page();
         TRY_VOID(make(second_.place(image_frame_index), Kind::frame, bytes));
         TRY_VOID(copy_segments(image, bytes));
         uint64_t offset = 0;
         for (const elf::Segment& s : image.segments()) {
+            if (!is_loaded(s)) continue;
             const Rights rights = abi::read | (s.writable ? abi::write : abi::no_rights) |
                                   (s.executable ? abi::execute : abi::no_rights);
             const uint64_t part = s.end_page() - s.first_page();
             TRY_VOID(map(virt(s.first_page()), image_frame_index, offset, part, rights));
+            if (s.shared) shared_ = {s.first_page(), part, offset};
             offset += part;
         }
         const VirtAddr stack = virt(abi::stack_top.raw - stack_bytes);
@@ -162,6 +174,7 @@ class Builder final : public PagingSource {
             TRY(View::make(second_.at(image_frame_index), 0, bytes, abi::read | abi::write));
         uint64_t offset = 0;
         for (const elf::Segment& s : image.segments()) {
+            if (!is_loaded(s)) continue;
             const uint64_t lead = s.address.raw - s.first_page();
             const MutableBytes into = view.span().subspan(offset + lead, s.file.size());
             std::copy_n(s.file.data(), s.file.size(), into.data()); // becomes memmove
@@ -184,7 +197,7 @@ class Builder final : public PagingSource {
     }
 
     Result<> map_frame(VirtAddr at, CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights) {
-        return paging_->map(at, {frame, offset, bytes, rights, {}, false}, [](CapSlot) {});
+        return paging_->map(at, {frame, offset, bytes, rights}, [](CapSlot, uint64_t, uint64_t) {});
     }
 
     Result<Child> finish(const elf::Image& image, const abi::Name& name) {
@@ -215,6 +228,10 @@ class Builder final : public PagingSource {
         page.quota_bytes = quota_;
         page.quota_used = used_;
         page.free_leafs = 2;
+        page.replica = launch_.replica;
+        page.shared_begin = shared_.begin;
+        page.shared_bytes = shared_.bytes;
+        page.shared_offset = shared_.offset;
         page.unix_time = launch_.unix_time;
         const size_t n = std::min(launch_.command_line.size(), page.command_line.size() - 1);
         std::copy_n(launch_.command_line.begin(), n, page.command_line.begin());
@@ -239,8 +256,13 @@ class Builder final : public PagingSource {
 
     Place place(CapSlot slot) const override { return second_.place(slot.raw % abi::cnode_slots); }
 
+    struct Shared {
+        uint64_t begin, bytes, offset;
+    };
+
     const Launch& launch_;
     uint64_t quota_{}, used_{};
+    Shared shared_{};
     OwnedCap root_, leaf_, loose_;
     ForeignLeaf first_, second_;
     uint32_t next_loose_{first_loose_index};
@@ -263,6 +285,19 @@ Result<> Child::add_argument(std::string_view text) {
     const auto end = std::ranges::find(arguments, '\0');
     if (text.size() >= static_cast<size_t>(arguments.end() - end)) return fail(Err::no_space);
     std::ranges::copy(text, end);
+    return {};
+}
+
+Result<> Child::add_variable(std::string_view text) {
+    auto& all = TRY(page())->environment;
+    if (index_of(text, '=') == 0 || index_of(text, '=') == text.size())
+        return fail(Err::bad_argument);
+    size_t end = 0;
+    while (all[end] != '\0')
+        end += text_of(all, end).size() + 1;
+    // Its own NUL, and the one that ends them all.
+    if (text.size() + 2 > all.size() - end) return fail(Err::no_space);
+    std::ranges::copy(text, all.begin() + static_cast<ptrdiff_t>(end));
     return {};
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "lib/base/elf.hpp"
+#include "lib/base/format.hpp"
 #include "lib/os/memory.hpp"
 
 namespace os {
@@ -27,6 +28,7 @@ struct Launch {
     unsigned core_count{};
     uint64_t unix_time{};
     std::string_view command_line;
+    uint32_t replica{}; // a worker of a domain on several cores: gets no shared data of its own
 };
 
 /// A domain that was built; not running before start().
@@ -43,6 +45,8 @@ class Child {
 
     /// Appends to the argument string. Errors: no_space, bad_state.
     Result<> add_argument(std::string_view text);
+    /// Appends NAME=VALUE to its environment. Errors: bad_argument, no_space, bad_state.
+    Result<> add_variable(std::string_view text);
     /// Copies a capability into the next `given` slot; moves it if it may not be copied. Errors:
     /// no_slots, name_too_long, bad_state.
     Result<> give(std::string_view name, CapSlot what);

@@ -2,13 +2,16 @@
 // of the bundle, one line an entry. Pure; a line that cannot be read is told and left out.
 //
 //   device LABEL ports FIRST COUNT | irq ISA_NUMBER | lines FIRST COUNT | window
-//   domain NAME PLACE PRIORITY QUOTA_KIB LABEL...
-//   counted NAME PLACE PRIORITY QUOTA_KIB LABEL...    (only by the setting count=NAME:...)
-//   image NAME PRIORITY QUOTA_KIB          (not started by itself)
+//   domain NAME PLACE PRIORITY QUOTA_KIB WORD...
+//   counted NAME PLACE PRIORITY QUOTA_KIB WORD...    (only by the setting count=NAME:...)
+//   image NAME PRIORITY QUOTA_KIB WORD...            (not started by itself)
 //
-// A LABEL of a domain is a device's, or what every core has its own of (is_local_label).
+// A WORD is the label of a device, or of what every core has its own of (is_local_label), or
+//   restart=never | on-fault[/TIMES/SECONDS] | always[/TIMES/SECONDS]
+//   bus-master        it programs a device that reaches all memory: docs/domains.md
+//   env:NAME=VALUE    of its environment
 // `#` begins a comment. The order of domains is the order of starting. The same file tells a
-// spawner the quota and priority of what it is asked to start by name.
+// spawner the quota, priority, policy and environment of what it is asked to start by name.
 #pragma once
 
 #include <array>
@@ -18,6 +21,7 @@
 
 #include "lib/base/cmdline.hpp"
 #include "lib/base/result.hpp"
+#include "lib/base/time.hpp"
 
 namespace os {
 
@@ -31,8 +35,19 @@ struct DeviceEntry {
 
 enum class Start : uint8_t { with_machine, when_counted, by_others };
 
+/// Whether the spawner starts a domain again that has ended by itself. An exit code other than 0 is
+/// a fault. At most `times` in any `within`, or it stays away.
+struct RestartPolicy {
+    enum class When : uint8_t { never, on_fault, always };
+    static constexpr unsigned most_times = 16;
+
+    When when{};
+    uint8_t times{5};
+    Duration within{seconds(60)};
+};
+
 struct DomainEntry {
-    static constexpr size_t max_labels = 8;
+    static constexpr size_t max_labels = 8, max_variables = 4;
 
     std::string_view name;
     Start start{};
@@ -41,6 +56,14 @@ struct DomainEntry {
     uint64_t quota{}; // bytes, a power of two
     std::array<std::string_view, max_labels> label{};
     size_t label_count{};
+    RestartPolicy restart{};
+    bool bus_master{};
+    std::array<std::string_view, max_variables> variable{}; // NAME=VALUE
+    size_t variable_count{};
+
+    std::span<const std::string_view> variables() const {
+        return std::span{variable}.first(variable_count);
+    }
 
     std::span<const std::string_view> labels() const { return std::span{label}.first(label_count); }
 };
@@ -49,13 +72,21 @@ class Manifest {
   public:
     static constexpr size_t max_devices = 16, max_domains = 32;
 
-    /// Calls bad(line) for each line that is left out. The views point into `text`.
-    template <std::invocable<std::string_view> Bad>
+    /// Why a line is left out. `word` is where reading stopped, empty at the line's end.
+    struct Problem {
+        unsigned line;
+        std::string_view text, word;
+        Fault why;
+    };
+
+    /// Calls bad(Problem) for each line that is left out. The views point into `text`.
+    template <std::invocable<const Problem&> Bad>
     static Manifest parse(std::string_view text, Bad&& bad) {
         Manifest manifest;
-        while (!text.empty()) {
+        for (unsigned number = 1; !text.empty(); ++number) {
             const std::string_view line = take_until(text, '\n');
-            if (!manifest.take_line(line)) bad(line);
+            if (const auto taken = manifest.take_line(line); !taken)
+                bad(Problem{number, line, manifest.word_, taken.error()});
         }
         return manifest;
     }
@@ -81,15 +112,24 @@ class Manifest {
     }
 
   private:
+    std::string_view next_word(std::string_view& line);
     Result<> take_line(std::string_view line);
     Result<> take_device(std::string_view rest);
     Result<> take_domain(std::string_view rest, Start start);
+    Result<> take_option(DomainEntry& entry, std::string_view word) const;
 
+    std::string_view word_; // read last
     std::array<DeviceEntry, max_devices> devices_{};
     size_t device_count_{};
     std::array<DomainEntry, max_domains> domains_{};
     size_t domain_count_{};
 };
+
+/// `on-fault/3/60`. Errors: malformed.
+Result<RestartPolicy> parse_restart(std::string_view text);
+
+/// NAME=VALUE with a name, and no spaces.
+bool is_variable(std::string_view text);
 
 /// `launch` and `memory`: endpoints of the core's spawner and memory server; `bundle`, `boot.info`.
 bool is_local_label(std::string_view label);

@@ -17,8 +17,9 @@ struct Parsed {
 
 Parsed parse(std::string_view text) {
     Parsed parsed;
-    parsed.manifest =
-        Manifest::parse(text, [&](std::string_view line) { parsed.bad.emplace_back(line); });
+    parsed.manifest = Manifest::parse(text, [&](const Manifest::Problem& p) {
+        parsed.bad.push_back(std::to_string(p.line) + " " + std::string{p.word});
+    });
     return parsed;
 }
 
@@ -71,6 +72,49 @@ TEST(Manifest, LeavesOutABadLineAndKeepsTheRest) {
     EXPECT_TRUE(m.devices().empty());
     ASSERT_EQ(m.domains().size(), 1u);
     EXPECT_EQ(m.domains()[0].place, 1);
+}
+
+TEST(Manifest, ReadsPolicyEnvironmentAndBusMaster) {
+    using When = os::RestartPolicy::When;
+    const auto [m, bad] =
+        parse("domain a 0 4 256 restart=on-fault/3/120 env:COLOUR=red env:SIZE=a=b launch\n"
+              "domain b 0 4 256 restart=always\n"
+              "image c 4 256 bus-master\n");
+    EXPECT_TRUE(bad.empty()) << bad.front();
+    const os::DomainEntry& a = *m.domain("a");
+    EXPECT_EQ(a.restart.when, When::on_fault);
+    EXPECT_EQ(a.restart.times, 3);
+    EXPECT_EQ(a.restart.within, seconds(120));
+    ASSERT_EQ(a.variables().size(), 2u);
+    EXPECT_EQ(a.variables()[0], "COLOUR=red");
+    EXPECT_EQ(a.variables()[1], "SIZE=a=b");
+    ASSERT_EQ(a.labels().size(), 1u);
+    EXPECT_FALSE(a.bus_master);
+    EXPECT_EQ(m.domain("b")->restart.when, When::always);
+    EXPECT_EQ(m.domain("c")->restart.when, When::never);
+    EXPECT_TRUE(m.domain("c")->bus_master);
+}
+
+TEST(Manifest, SaysAtWhichWordOfWhichLineItStopped) {
+    const auto [m, bad] = parse("domain good 0 4 256\n"
+                                "domain a 0 4 256 restart=sometimes\n"
+                                "domain b 0 4 256 restart=always/0/5\n"
+                                "domain c 0 4 256 restart=always/3\n"
+                                "domain d 0 4 256 restart=always/17/60\n"
+                                "domain e 0 4 256 env:=red\n"
+                                "domain f 0 4 256 env:red\n"
+                                "domain g 0 4\n");
+    EXPECT_EQ(m.domains().size(), 1u);
+    const std::vector<std::string> expected{
+        "2 restart=sometimes",
+        "3 restart=always/0/5",
+        "4 restart=always/3",
+        "5 restart=always/17/60",
+        "6 env:=red",
+        "7 env:red",
+        "8 "
+    };
+    EXPECT_EQ(bad, expected);
 }
 
 TEST(Manifest, SurvivesAnyPrefixOfItself) {

@@ -102,8 +102,11 @@ TEST(Command, TakesEveryFormInHelp) {
         };
         with("ADDRESS", "10.0.2.2");
         with("[TIMES]", "3");
-        with("NAME on CORE [ARGUMENTS]", "httpd on 1");
+        with("NAME on CORE [ARGUMENTS]", "httpd on 1 fast");
         with("CORE.ID | NAME", "1.2");
+        with("[CORE.ID]", "1.2");
+        with("[with", "with");
+        with("B=2]", "B=2");
         EXPECT_FALSE(std::holds_alternative<Problem>(parse(line, 4))) << line;
     }
 }
@@ -116,10 +119,21 @@ TEST(Command, ReadsArguments) {
     EXPECT_EQ(spawn.name, "bench");
     EXPECT_EQ(spawn.core.raw, 3);
     EXPECT_EQ(spawn.arguments, "warm=5  fast");
+    EXPECT_TRUE(spawn.environment.empty());
+    const auto both = get<Spawn>("spawn bench on 3 a with b  with A=1 B=x=y ");
+    EXPECT_EQ(both.arguments, "a with b");
+    EXPECT_EQ(both.environment, "A=1 B=x=y");
+    EXPECT_EQ(get<Spawn>("spawn bench on 3 with A=1").environment, "A=1");
+    EXPECT_EQ(get<Spawn>("spawn bench on 3 with A=1 2").arguments, "with A=1 2");
     EXPECT_EQ(get<KillById>("kill 2.17").core.raw, 2);
     EXPECT_EQ(get<KillById>("kill 2.17").id, 17u);
     EXPECT_EQ(get<KillByName>("kill httpd").name, "httpd");
     EXPECT_EQ(get<KillByName>("kill spawn.2").name, "spawn.2");
+    EXPECT_EQ(get<RestartById>("restart 1.20").id, 20u);
+    EXPECT_EQ(get<RestartByName>("restart e1000").name, "e1000");
+    EXPECT_EQ(get<PsOfOne>("ps 3.18").core.raw, 3);
+    EXPECT_TRUE(std::holds_alternative<Ps>(parse("ps", 4)));
+    EXPECT_TRUE(std::holds_alternative<Mem>(parse("mem", 4)));
     get<Nothing>("");
     get<Nothing>("    ");
 }
@@ -127,7 +141,7 @@ TEST(Command, ReadsArguments) {
 TEST(Command, SaysInOneSentenceWhatToDo) {
     const std::pair<std::string_view, std::string_view> cases[] = {
         {"frob", "there is no command \"frob\": type help"},
-        {"ps all", "ps takes nothing after it: type only ps"},
+        {"ps all", "ps takes a domain as it lists it: type only ps, or ps CORE.ID"},
         {"ping", "ping needs an address: ping 10.0.2.2 [TIMES]"},
         {"ping x", "\"x\" is no IPv4 address: type four numbers like 10.0.2.2"},
         {"ping 10.0.2.256", "\"10.0.2.256\" is no IPv4 address: type four numbers like 10.0.2.2"},

@@ -101,7 +101,7 @@ async::Task<> measure_remote(os::Domain& self, Harness& harness) {
     os::Binding link{self};
     co_await link.open({.name = "spawn.1", .contract = spawn::contract});
     spawn::Client there{link.channel()};
-    co_await there.spawn(Text<16>::cut("bench"), Text<128>::cut(role::stub), 0);
+    co_await there.spawn(Text<16>::cut("bench"), Text<128>::cut(role::stub), {}, 0);
     co_await call_peer(self, harness, "channel_call_remote");
     co_return {};
 }

@@ -72,7 +72,10 @@ os::Manifest read_manifest(const bundle::Bundle& files) {
     const void* const text = file->data.data();
     return os::Manifest::parse(
         {static_cast<const char*>(text), file->data.size()},
-        [](std::string_view line) { log::error("manifest line is left out: {}", line); }
+        [](const os::Manifest::Problem& p) {
+            const std::string_view word = p.word.empty() ? "its end" : p.word;
+            log::error("manifest line {} is left out, {} at {}: {}", p.line, p.why, word, p.text);
+        }
     );
 }
 

@@ -159,7 +159,7 @@ async::Task<> Services::start_there(unsigned core, os::Binding& link) {
         const auto labels = Text<128>::cut(join(text, entry.labels()));
         const auto image = Text<16>::cut(entry.name);
         const auto id = co_await async::result_of(
-            client.spawn_with(image, {}, entry.quota, entry.priority, labels)
+            client.spawn_with(image, {}, {}, entry.quota, entry.priority, labels)
         );
         if (id) continue;
         if (id.error().top() == Err::not_found)

@@ -7,16 +7,18 @@ namespace shell {
 
 namespace {
 
-constexpr std::array<Usage, 11> all_usages{{
+constexpr std::array<Usage, 13> all_usages{{
     {"help", "this list"},
-    {"ps", "the domains of all cores"},
+    {"ps [CORE.ID]", "the domains of all cores, or one with what it was started with"},
+    {"mem", "the memory of each core"},
     {"cores", "state, idle share and messages of each core"},
     {"names", "the services of the machine"},
     {"ifconfig", "the addresses of the network interface"},
     {"ping ADDRESS [TIMES]", "echo requests; Ctrl-C ends it"},
     {"netstat", "connections, neighbours and counters of the network stack"},
-    {"spawn NAME on CORE [ARGUMENTS]", "starts a domain"},
+    {"spawn NAME on CORE [ARGUMENTS] [with A=1 B=2]", "starts a domain"},
     {"kill CORE.ID | NAME", "ends a domain; ps shows CORE.ID"},
+    {"restart CORE.ID | NAME", "ends a domain and starts it again with what it was given"},
     {"log", "the last lines of the console"},
     {"halt", "switches the machine off"},
 }};
@@ -56,6 +58,27 @@ Command parse_ping(std::string_view rest) {
     return Ping{*address, static_cast<uint32_t>(*times)};
 }
 
+bool is_variable(std::string_view text) {
+    return index_of(text, '=') != 0 && index_of(text, '=') < text.size();
+}
+
+/// Takes `with A=1 B=2` off the end of the arguments, if they end so.
+std::string_view take_environment(std::string_view& arguments) {
+    std::string_view rest = arguments;
+    const auto offset = [&] { return static_cast<size_t>(rest.data() - arguments.data()); };
+    while (!rest.empty()) {
+        const std::string_view before = first_of(arguments, offset());
+        if (word(rest) != "with" || rest.empty()) continue;
+        bool all = true;
+        for (std::string_view left = rest; all && !trimmed(left).empty();)
+            all = is_variable(word(left));
+        if (!all) continue;
+        arguments = trimmed(before);
+        return trimmed(rest);
+    }
+    return {};
+}
+
 Command parse_spawn(std::string_view rest, unsigned core_count) {
     const std::string_view name = word(rest);
     const std::string_view on = word(rest);
@@ -69,30 +92,37 @@ Command parse_spawn(std::string_view rest, unsigned core_count) {
         return problem("\"{}\" is no core: type a number from 0 to {}", where, core_count - 1);
     if (*core >= core_count)
         return problem("there is no core {}: this machine has 0 to {}", *core, core_count - 1);
-    const std::string_view arguments = trimmed(rest);
+    std::string_view arguments = trimmed(rest);
+    const std::string_view environment = take_environment(arguments);
     if (arguments.size() > 128)
         return problem("these arguments are too long: at most 128 characters");
-    return Spawn{name, CoreId{{static_cast<uint8_t>(*core)}}, arguments};
+    if (environment.size() > 128)
+        return problem("this environment is too long: at most 128 characters");
+    return Spawn{name, CoreId{{static_cast<uint8_t>(*core)}}, arguments, environment};
 }
 
-Command parse_kill(std::string_view rest, unsigned core_count) {
+/// "CORE.ID", or a name if the command takes one.
+template <class ById, class ByName>
+Command parse_target(std::string_view verb, std::string_view rest, unsigned core_count) {
     std::string_view target = word(rest);
     if (target.empty() || !trimmed(rest).empty())
-        return problem("kill needs one domain: kill 1.20 (see ps) or kill httpd");
+        return problem("{} needs one domain: {} 1.20 (see ps) or {} httpd", verb, verb, verb);
     const std::string_view whole = target;
     const auto core = parse_number(take_until(target, '.'), 255);
     const bool has_point = index_of(whole, '.') != whole.size();
     if (!core || !has_point) {
         if (parse_number(whole))
-            return problem("kill needs the core as well: type CORE.ID as ps shows it, or a name");
+            return problem(
+                "{} needs the core as well: type CORE.ID as ps shows it, or a name", verb
+            );
         if (whole.size() > abi::name_bytes) return problem("there is no domain \"{}\"", whole);
-        return KillByName{whole};
+        return ByName{whole};
     }
     const auto id = parse_number(target, 0xffff'ffff);
     if (!id) return problem("\"{}\" is no domain: type CORE.ID as ps shows it, or a name", whole);
     if (*core >= core_count)
         return problem("there is no core {}: this machine has 0 to {}", *core, core_count - 1);
-    return KillById{CoreId{{static_cast<uint8_t>(*core)}}, static_cast<uint32_t>(*id)};
+    return ById{CoreId{{static_cast<uint8_t>(*core)}}, static_cast<uint32_t>(*id)};
 }
 
 template <class C>
@@ -100,6 +130,13 @@ Command alone(std::string_view name, std::string_view rest) {
     if (!trimmed(rest).empty())
         return problem("{} takes nothing after it: type only {}", name, name);
     return C{};
+}
+
+Command parse_ps(std::string_view rest, unsigned core_count) {
+    if (trimmed(rest).empty()) return Ps{};
+    const Command one = parse_target<PsOfOne, KillByName>("ps", rest, core_count);
+    if (!std::holds_alternative<KillByName>(one)) return one;
+    return problem("ps takes a domain as it lists it: type only ps, or ps CORE.ID");
 }
 
 } // namespace
@@ -113,7 +150,8 @@ Command parse(std::string_view line, unsigned core_count) {
     const std::string_view name = word(rest);
     if (name.empty()) return Nothing{};
     if (name == "help") return alone<Help>(name, rest);
-    if (name == "ps") return alone<Ps>(name, rest);
+    if (name == "ps") return parse_ps(rest, core_count);
+    if (name == "mem") return alone<Mem>(name, rest);
     if (name == "cores") return alone<Cores>(name, rest);
     if (name == "names") return alone<Names>(name, rest);
     if (name == "ifconfig") return alone<Ifconfig>(name, rest);
@@ -122,7 +160,8 @@ Command parse(std::string_view line, unsigned core_count) {
     if (name == "halt") return alone<Halt>(name, rest);
     if (name == "ping") return parse_ping(rest);
     if (name == "spawn") return parse_spawn(rest, core_count);
-    if (name == "kill") return parse_kill(rest, core_count);
+    if (name == "kill") return parse_target<KillById, KillByName>(name, rest, core_count);
+    if (name == "restart") return parse_target<RestartById, RestartByName>(name, rest, core_count);
     return problem("there is no command \"{}\": type help", name);
 }
 

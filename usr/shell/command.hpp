@@ -16,6 +16,13 @@ struct Help {};
 
 struct Ps {};
 
+struct PsOfOne {
+    CoreId core;
+    uint32_t id;
+};
+
+struct Mem {};
+
 struct Cores {};
 
 struct Names {};
@@ -37,6 +44,7 @@ struct Spawn {
     std::string_view name;
     CoreId core;
     std::string_view arguments;
+    std::string_view environment; // "A=1 B=2"
 };
 
 struct KillById {
@@ -45,6 +53,15 @@ struct KillById {
 };
 
 struct KillByName {
+    std::string_view name;
+};
+
+struct RestartById {
+    CoreId core;
+    uint32_t id;
+};
+
+struct RestartByName {
     std::string_view name;
 };
 
@@ -60,6 +77,8 @@ using Command = std::variant<
     Nothing,
     Help,
     Ps,
+    PsOfOne,
+    Mem,
     Cores,
     Names,
     Ifconfig,
@@ -70,6 +89,8 @@ using Command = std::variant<
     Spawn,
     KillById,
     KillByName,
+    RestartById,
+    RestartByName,
     Problem>;
 
 /// Views in the result point into `line`.

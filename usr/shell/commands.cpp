@@ -11,8 +11,8 @@ using Column = std::pair<std::string_view, Align>;
 
 constexpr uint32_t state_up = 2; // monitor.core_at
 constexpr std::array<std::string_view, 4> core_states{"absent", "starting", "up", "failed"};
-constexpr std::array<std::string_view, 5> domain_states{
-    "prepared", "running", "exited", "faulted", "killed"
+constexpr std::array<std::string_view, 6> domain_states{
+    "prepared", "running", "exited", "faulted", "killed", "ending"
 };
 constexpr std::array<std::string_view, 4> address_sources{"none", "given", "DHCP", "fall-back"};
 
@@ -67,6 +67,7 @@ bool is_end(Fault fault) {
 async::Task<> Commands::run(Command command) {
     if (std::holds_alternative<Help>(command)) return help();
     if (std::holds_alternative<Ps>(command)) return ps();
+    if (std::holds_alternative<Mem>(command)) return mem();
     if (std::holds_alternative<Cores>(command)) return cores();
     if (std::holds_alternative<Names>(command)) return names();
     if (std::holds_alternative<Ifconfig>(command)) return ifconfig();
@@ -76,7 +77,10 @@ async::Task<> Commands::run(Command command) {
     if (const auto* c = std::get_if<Ping>(&command)) return ping(*c);
     if (const auto* c = std::get_if<Spawn>(&command)) return spawn(*c);
     if (const auto* c = std::get_if<KillById>(&command)) return kill(*c);
-    if (const auto* c = std::get_if<KillByName>(&command)) return kill_by_name(c->name);
+    if (const auto* c = std::get_if<KillByName>(&command)) return kill(*c);
+    if (const auto* c = std::get_if<RestartById>(&command)) return restart(*c);
+    if (const auto* c = std::get_if<RestartByName>(&command)) return restart(*c);
+    if (const auto* c = std::get_if<PsOfOne>(&command)) return ps_of(*c);
     const auto* const problem = std::get_if<Problem>(&command);
     return say("{}{}", problem != nullptr ? problem->view() : "", problem != nullptr ? "\n" : "");
 }
@@ -126,9 +130,10 @@ async::Task<> Commands::ps() {
         Column{"state", Align::left},
         Column{"code", Align::right},
         Column{"KiB", Align::right},
-        Column{"parked", Align::right},
+        Column{"restarts", Align::right},
         Column{"busy ms", Align::right},
         Column{"dispatches", Align::right},
+        Column{"notes", Align::left},
     });
     for (uint32_t core = 0; monitor_->core_at(core); ++core) {
         if (!is_up(core)) continue;
@@ -152,9 +157,10 @@ async::Task<> Commands::add_domains(uint32_t core, interfaces::spawn::Client& sp
         table_->cell("{}", word_of(domain_states, domain.state));
         table_->cell("{}", domain.code);
         table_->cell("{}", domain.quota / 1024);
-        table_->cell("{}", domain.parked / 1024);
+        table_->cell("{}", domain.restarts);
         table_->cell("{}", Milliseconds{domain.busy_ns});
         table_->cell("{}", domain.dispatches);
+        table_->cell("{}", std::string_view{domain.bus_master ? "masters the bus" : ""});
     }
 }
 
@@ -167,7 +173,8 @@ async::Task<> Commands::spawn(Spawn what) {
     const auto name = co_await Text<16>::from(what.name);
     const auto arguments = co_await Text<128>::from(what.arguments);
     auto spawner = co_await spawner_of(core);
-    const auto made = co_await async::result_of(spawner.spawn(name, arguments, 0));
+    const auto environment = co_await Text<128>::from(what.environment);
+    const auto made = co_await async::result_of(spawner.spawn(name, arguments, environment, 0));
     if (made)
         co_await say("{}.{} {} runs\n", core, made->id, name.view());
     else if (is_end(made.error()))
@@ -175,6 +182,11 @@ async::Task<> Commands::spawn(Spawn what) {
     else
         co_await say("{} cannot be spawned: {}\n", name.view(), made.error());
     co_return {};
+}
+
+async::Task<> Commands::say_why_not(std::string_view what, uint32_t core, uint32_t id, Fault why) {
+    if (is_end(why)) return say("there is no domain {}.{}: type ps\n", core, id);
+    return say("{}.{} cannot be {}: {}\n", core, id, what, why);
 }
 
 async::Task<> Commands::kill(KillById target) {
@@ -187,18 +199,51 @@ async::Task<> Commands::kill(KillById target) {
     const auto done = co_await async::result_of(spawner.kill(target.id));
     if (done)
         co_await say("{}.{} is killed\n", core, target.id);
-    else if (is_end(done.error()))
-        co_await say("there is no domain {}.{}: type ps\n", core, target.id);
     else if (done.error().top() == Err::bad_state)
         co_await say("{}.{} has ended already\n", core, target.id);
     else
-        co_await say("{}.{} cannot be killed: {}\n", core, target.id, done.error());
+        co_await say_why_not("killed", core, target.id, done.error());
     co_return {};
 }
 
-async::Task<> Commands::kill_by_name(std::string_view name) {
+async::Task<> Commands::kill(KillByName target) {
+    const auto name = co_await Text<16>::from(target.name);
+    if (const auto found = co_await only_one("kill", name)) co_await kill(*found);
+    co_return {};
+}
+
+async::Task<> Commands::restart(RestartById target) {
+    const uint32_t core = target.core.raw;
+    if (!is_up(core)) {
+        co_await say("core {} is not up: type cores to see which are\n", core);
+        co_return {};
+    }
+    auto spawner = co_await spawner_of(core);
+    const auto next = co_await async::result_of(spawner.restart(target.id));
+    if (next)
+        co_await say("{}.{} runs again as {}.{}\n", core, target.id, core, next->id);
+    else if (next.error().top() == Err::bad_state)
+        co_await say(
+            "{}.{} was given capabilities that were not kept: its policy in the manifest is "
+            "never\n",
+            core,
+            target.id
+        );
+    else
+        co_await say_why_not("started again", core, target.id, next.error());
+    co_return {};
+}
+
+async::Task<> Commands::restart(RestartByName target) {
+    const auto name = co_await Text<16>::from(target.name);
+    if (const auto found = co_await only_one("restart", name))
+        co_await restart(RestartById{found->core, found->id});
+    co_return {};
+}
+
+/// The one domain of that name that runs; else says what to type instead.
+async::Task<std::optional<KillById>> Commands::only_one(std::string_view verb, Text<16> wanted) {
     constexpr uint32_t running = 1;
-    const auto wanted = co_await Text<16>::from(name);
     std::optional<KillById> found;
     for (uint32_t core = 0; monitor_->core_at(core); ++core) {
         if (!is_up(core)) continue;
@@ -209,17 +254,51 @@ async::Task<> Commands::kill_by_name(std::string_view name) {
             if (domain->name != wanted || domain->state != running) continue;
             if (found) {
                 co_await say(
-                    "there are several \"{}\": type kill CORE.ID, see ps\n", wanted.view()
+                    "there are several \"{}\": type {} CORE.ID, see ps\n", wanted.view(), verb
                 );
-                co_return {};
+                co_return std::nullopt;
             }
             found = KillById{{{static_cast<uint8_t>(core)}}, domain->id};
         }
     }
-    if (found)
-        co_await kill(*found);
-    else
-        co_await say("no domain \"{}\" is running: type ps\n", wanted.view());
+    if (!found) co_await say("no domain \"{}\" is running: type ps\n", wanted.view());
+    co_return found;
+}
+
+async::Task<> Commands::ps_of(PsOfOne target) {
+    const uint32_t core = target.core.raw;
+    auto spawner = co_await spawner_of(core);
+    const auto about = co_await async::result_of(spawner.started_with(target.id));
+    if (!about) {
+        co_await say_why_not("shown", core, target.id, about.error());
+        co_return {};
+    }
+    co_await say("arguments     {}\n", about->arguments.view());
+    co_await say("environment   {}\n", about->environment.view());
+    co_await say("capabilities  {}\n", about->labels.view());
+    co_return {};
+}
+
+async::Task<> Commands::mem() {
+    table_.emplace(std::array{
+        Column{"core", Align::right},
+        Column{"own KiB", Align::right},
+        Column{"free KiB", Align::right},
+        Column{"largest KiB", Align::right},
+        Column{"capabilities", Align::right},
+    });
+    for (uint32_t core = 0; monitor_->core_at(core); ++core) {
+        if (!is_up(core)) continue;
+        auto spawner = co_await spawner_of(core);
+        const auto memory = co_await spawner.memory();
+        const auto figures = co_await spawner.figures();
+        table_->cell("{}", core);
+        table_->cell("{}", memory.total / 1024);
+        table_->cell("{}", memory.free / 1024);
+        table_->cell("{}", memory.largest / 1024);
+        table_->cell("{}", figures.capabilities);
+    }
+    co_await print_table();
     co_return {};
 }
 

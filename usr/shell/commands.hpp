@@ -44,7 +44,13 @@ class Commands {
     async::Task<> halt();
     async::Task<> spawn(Spawn what);
     async::Task<> kill(KillById target);
-    async::Task<> kill_by_name(std::string_view name);
+    async::Task<> kill(KillByName target);
+    async::Task<> restart(RestartById target);
+    async::Task<> restart(RestartByName target);
+    async::Task<> ps_of(PsOfOne target);
+    async::Task<> mem();
+    async::Task<std::optional<KillById>> only_one(std::string_view verb, Text<16> name);
+    async::Task<> say_why_not(std::string_view what, uint32_t core, uint32_t id, Fault why);
 
     async::Task<> print_table();
     async::Task<> add_domains(uint32_t core, interfaces::spawn::Client& spawner);

@@ -32,7 +32,7 @@ os::Manifest read_manifest() {
     if (!file) return {};
     const void* const text = file->data.data();
     return os::Manifest::parse(
-        {static_cast<const char*>(text), file->data.size()}, [](std::string_view) {}
+        {static_cast<const char*>(text), file->data.size()}, [](const os::Manifest::Problem&) {}
     );
 }
 

@@ -12,6 +12,7 @@ async::Task<api::SpawnResult> SpawnSession::spawn(api::SpawnArguments a) {
     const uint32_t id = co_await spawner_.prepare(a.name.view(), a.quota, 0);
     Unstarted guard{spawner_, id};
     co_await spawner_.add_argument(id, a.arguments.view());
+    co_await spawner_.set_variables(id, a.environment.view());
     co_await spawner_.start(id);
     guard.started();
     co_return api::SpawnResult{id};
@@ -21,6 +22,8 @@ async::Task<api::SpawnWithResult> SpawnSession::spawn_with(api::SpawnWithArgumen
     const uint32_t id = co_await spawner_.prepare(a.name.view(), a.quota, a.priority);
     Unstarted guard{spawner_, id};
     co_await spawner_.add_argument(id, a.arguments.view());
+    co_await spawner_.set_variables(id, a.environment.view());
+    spawner_.set_keeper(id, *this);
     co_await give_all(id, a.labels.view());
     co_await spawner_.start(id);
     guard.started();
@@ -55,21 +58,40 @@ async::Task<os::OwnedCap> SpawnSession::fetch(std::string_view label) {
 }
 
 async::Task<> SpawnSession::kill(api::KillArguments a) {
-    co_return spawner_.kill(a.id);
+    co_await spawner_.kill(a.id);
+    co_return co_await async::result_of(spawner_.is_over(a.id));
+}
+
+async::Task<api::RestartResult> SpawnSession::restart(api::RestartArguments a) {
+    co_return api::RestartResult{co_await spawner_.restart(a.id)};
+}
+
+async::Task<api::StartedWithResult> SpawnSession::started_with(api::StartedWithArguments a) {
+    const Plan& plan = (co_await spawner_.find(a.id))->plan;
+    std::array<char, 256> labels;
+    TextWriter text{labels};
+    for (const Given& given : std::span{plan.given}.first(plan.given_count))
+        format(text, "{}{}", text.text().empty() ? "" : " ", given.label.view());
+    co_return api::StartedWithResult{
+        .arguments = Text<256>::cut(plan.argument_text()),
+        .environment = Text<256>::cut(plan.environment.view()),
+        .labels = Text<256>::cut(text.text()),
+    };
 }
 
 async::Task<api::DescribeResult> SpawnSession::describe(api::DescribeArguments a) {
     const Child& child = *co_await spawner_.child_at(a.index);
     api::DescribeResult result{
         .id = child.id,
-        .name = child.name,
+        .name = child.plan.name,
         .state = std::to_underlying(child.state),
         .code = child.code,
         .quota = child.quota,
-        .parked = child.parked,
+        .restarts = child.restarts,
+        .bus_master = child.plan.bus_master,
     };
     const auto state = child.domain.dispatcher().state();
-    if (!child.ended && state) {
+    if (!child.is_over() && state) {
         result.busy_ns = state->busy_ns;
         result.dispatches = state->dispatches;
     }
@@ -84,6 +106,7 @@ async::Task<api::MemoryResult> SpawnSession::memory() {
 async::Task<api::FiguresResult> SpawnSession::figures() {
     const auto number = [](abi::CoreInfo page) { return static_cast<uint32_t>(page); };
     const auto idle = co_await spawner_.monitor().core_info(number(abi::CoreInfo::idle), 0);
+    const auto caps = co_await spawner_.monitor().core_info(number(abi::CoreInfo::memory), 0);
     const auto traffic = co_await spawner_.monitor().core_info(number(abi::CoreInfo::traffic), 0);
     co_return api::FiguresResult{
         .halts = idle.value0,
@@ -91,6 +114,7 @@ async::Task<api::FiguresResult> SpawnSession::figures() {
         .up_ns = idle.value2,
         .system_calls = traffic.value0,
         .interrupts = traffic.value1,
+        .capabilities = caps.value1,
     };
 }
 

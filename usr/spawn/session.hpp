@@ -9,16 +9,35 @@ namespace spawn {
 
 namespace api = interfaces::spawn;
 
-class SpawnSession {
+class SpawnSession final : public DeviceKeeper {
   public:
     SpawnSession(os::Session& session, Spawner& spawner) : session_{session}, spawner_{spawner} {}
+
+    SpawnSession(const SpawnSession&) = delete;
+
+    ~SpawnSession() { spawner_.keeper_gone(*this); }
 
     async::Task<api::SpawnResult> spawn(api::SpawnArguments a);
     async::Task<api::SpawnWithResult> spawn_with(api::SpawnWithArguments a);
     async::Task<> kill(api::KillArguments a);
+    async::Task<api::RestartResult> restart(api::RestartArguments a);
     async::Task<api::DescribeResult> describe(api::DescribeArguments a);
+    async::Task<api::StartedWithResult> started_with(api::StartedWithArguments a);
     async::Task<api::MemoryResult> memory();
     async::Task<api::FiguresResult> figures();
+
+    async::Task<> silent(api::SilentArguments a) { co_return spawner_.silent(a.id, *this); }
+
+    async::Task<> ready(api::ReadyArguments a) { co_return spawner_.ready(a.id, *this); }
+
+    // DeviceKeeper: the client of this session has the device.
+    Result<> silence(uint32_t id) override {
+        return api::Events{session_.channel()}.try_silence(id);
+    }
+
+    Result<> wake(uint32_t former, uint32_t id) override {
+        return api::Events{session_.channel()}.try_wake(former, id);
+    }
 
   private:
     async::Task<> give_all(uint32_t id, std::string_view labels);

@@ -1,14 +1,15 @@
+// How domains are made. How they end is in ending.cpp, what they say to us in parent.cpp.
 #include "usr/spawn/spawner.hpp"
 
 #include <algorithm>
 #include <bit>
 
-#include "lib/base/log.hpp"
-#include "lib/os/symbols.hpp"
-
 namespace spawn {
+namespace {
 
-using interfaces::launch::PrepareResult, interfaces::launch::StateResult;
+constexpr uint64_t most_quota = uint64_t{1} << 40;
+
+} // namespace
 
 Result<> Spawner::begin() {
     const abi::CapSlot slot = TRY(os::slots().take());
@@ -21,8 +22,7 @@ Result<Child*> Spawner::free_entry() {
     Child* best = nullptr;
     for (Child& child : children_) {
         if (child.id == 0) return &child;
-        const bool usable = child.ended && child.parked == 0;
-        if (usable && (best == nullptr || child.id < best->id)) best = &child;
+        if (child.is_over() && (best == nullptr || child.id < best->id)) best = &child;
     }
     if (best == nullptr) return fail(Err::no_space);
     *best = Child{};
@@ -40,35 +40,57 @@ Result<abi::CapSlot> Spawner::allocate_quota(uint64_t& quota) {
     }
 }
 
-Result<uint32_t> Spawner::prepare(std::string_view name, uint64_t quota, uint32_t priority) {
-    const bundle::File file = TRY(files_.find(name));
-    if (file.kind != bundle::Kind::domain) return fail(Err::not_found);
-    const os::DomainEntry* const known = manifest_.domain(name);
-    if (quota == 0) quota = known != nullptr ? known->quota : default_quota;
-    if (priority == 0) priority = known != nullptr ? known->priority : default_priority;
-    if (quota > uint64_t{1} << 40) return fail(Err::bad_argument);
-    Child& child = *TRY(free_entry());
-    child.name = TRY(DomainName::from(name));
-    child.quota = std::bit_ceil(std::max(quota, os::smallest_quota));
-    child.ram = os::OwnedCap{TRY(allocate_quota(child.quota))};
-    child.id = next_id_++;
-    if (const auto built = build(child, file.data, priority); !built) {
-        end(child, State::killed, 0);
-        return fail(built.error());
+Result<Plan> Spawner::plan_of(std::string_view name, uint64_t quota, uint32_t priority) const {
+    if (TRY(files_.find(name)).kind != bundle::Kind::domain) return fail(Err::not_found);
+    Plan plan{
+        .name = TRY(DomainName::from(name)),
+        .quota = quota == 0 ? default_quota : quota,
+        .priority = priority == 0 ? default_priority : priority,
+    };
+    if (const os::DomainEntry* const known = manifest_.domain(name)) {
+        if (quota == 0) plan.quota = known->quota;
+        if (priority == 0) plan.priority = known->priority;
+        plan.restart = known->restart;
+        plan.bus_master = known->bus_master;
+        for (std::string_view variable : known->variables())
+            TRY_VOID(plan.environment.set(variable));
     }
+    if (plan.quota > most_quota) return fail(Err::bad_argument);
+    plan.quota = std::bit_ceil(std::max(plan.quota, os::smallest_quota));
+    return plan;
+}
+
+Result<uint32_t> Spawner::prepare(std::string_view name, uint64_t quota, uint32_t priority) {
+    Plan plan = TRY(plan_of(name, quota, priority));
+    Child& child = *TRY(free_entry());
+    child.plan = std::move(plan);
+    TRY_VOID(make(child));
     return child.id;
 }
 
-Result<> Spawner::build(Child& child, Bytes image, uint32_t priority) {
-    const os::OwnedCap monitor{TRY(monitor_client_.new_client(child.id, child.name)).endpoint};
+/// Of an entry with a plan.
+Result<> Spawner::make(Child& child) {
+    child.quota = child.plan.quota;
+    child.ram = os::OwnedCap{TRY(allocate_quota(child.quota))};
+    child.id = next_id_++;
+    child.state = State::prepared;
+    const auto built = build(child);
+    if (!built) end(child, State::killed, 0);
+    return built;
+}
+
+Result<> Spawner::build(Child& child) {
+    const DomainName& name = child.plan.name;
+    const bundle::File file = TRY(files_.find(name.view()));
+    const os::OwnedCap monitor{TRY(monitor_client_.new_client(child.id, name)).endpoint};
     const abi::CapSlot slot = TRY(os::slots().take());
     const os::OwnedCap parent{slot};
     TRY_VOID(os::self().make_endpoint(os::place_of(slot), child.id));
     child.domain = TRY(os::Child::build({
-        .name = child.name.view(),
-        .image = image,
+        .name = name.view(),
+        .image = file.data,
         .ram = child.ram.slot(),
-        .priority = priority,
+        .priority = child.plan.priority,
         .monitor = monitor.slot(),
         .parent = parent.slot(),
         .fault_bell = fault_bell_.slot(),
@@ -106,142 +128,52 @@ Result<const Child*> Spawner::child_at(uint32_t index) const {
 }
 
 Result<> Spawner::add_argument(uint32_t id, std::string_view text) {
-    return TRY(find(id))->domain.add_argument(text);
+    Child& child = *TRY(find(id));
+    Plan& plan = child.plan;
+    if (text.size() > plan.arguments.size() - plan.argument_bytes) return fail(Err::no_space);
+    TRY_VOID(child.domain.add_argument(text));
+    std::ranges::copy(text, plan.arguments.begin() + static_cast<ptrdiff_t>(plan.argument_bytes));
+    plan.argument_bytes += text.size();
+    return {};
+}
+
+/// It learns of them when it starts.
+Result<> Spawner::set_variables(uint32_t id, std::string_view words) {
+    Child& child = *TRY(find(id));
+    if (child.state != State::prepared) return fail(Err::bad_state);
+    return child.plan.environment.set_all(words);
 }
 
 Result<> Spawner::give(uint32_t id, std::string_view name, abi::CapSlot what) {
-    return TRY(find(id))->domain.give(name, what);
+    Child& child = *TRY(find(id));
+    Plan& plan = child.plan;
+    os::OwnedCap kept;
+    const bool keeps = plan.restart.when != os::RestartPolicy::When::never;
+    if (keeps && plan.given_count < Plan::most_given)
+        if (const auto copied = os::slots().copy(what)) kept = os::OwnedCap{*copied};
+    TRY_VOID(child.domain.give(name, what));
+    if (kept.is_null())
+        plan.lacks_given = true;
+    else
+        plan.given[plan.given_count++] = {DomainName::cut(name), std::move(kept)};
+    return {};
 }
 
 Result<> Spawner::start(uint32_t id) {
     Child& child = *TRY(find(id));
+    if (child.state != State::prepared) return fail(Err::bad_state);
+    std::string_view variables = child.plan.environment.view();
+    for (auto word = os::take_word(variables); !word.empty(); word = os::take_word(variables))
+        TRY_VOID(child.domain.add_variable(word));
     TRY_VOID(child.domain.start());
     child.state = State::running;
+    child.was_started = true;
     return {};
 }
 
-Result<> Spawner::kill(uint32_t id) {
-    Child& child = *TRY(find(id));
-    if (child.ended) return fail(Err::bad_state);
-    end(child, State::killed, 0);
-    return {};
-}
-
-/// Everything of the domain goes, in this order: it runs no more; its peers hear of it; its memory
-/// is free, and with it all that was made from that memory.
-void Spawner::end(Child& child, State how, int64_t code) {
-    if (child.ended) return;
-    (void)child.domain.dispatcher().stop();
-    (void)monitor_client_.client_gone(child.id);
-    release_ram(child);
-    child.domain = os::Child{};
-    child.ended = true;
-    child.state = how;
-    child.code = code;
-}
-
-void Spawner::release_ram(Child& child) {
-    const auto released = memory_client_.release(child.ram.slot());
-    if (!released) {
-        child.parked = child.quota;
-        log::warn(
-            "memory {} KiB of {} is parked: {}",
-            child.quota / 1024,
-            child.name.view(),
-            released.error()
-        );
-    }
-    child.ram.reset();
-}
-
-rpc::LocalMessage Spawner::serve(uint64_t badge, const rpc::LocalMessage& message) {
-    return badge == launcher_badge ? interfaces::launch::serve(*this, badge, message)
-                                   : interfaces::parent::serve(*this, badge, message);
-}
-
-void Spawner::discard(abi::CapSlot slot) {
-    (void)os::slots().remove(slot);
-}
-
-// -- launch.if --
-
-Result<PrepareResult> Spawner::prepare(uint64_t, const interfaces::launch::PrepareArguments& a) {
-    return PrepareResult{TRY(prepare(a.name.view(), a.quota, a.priority))};
-}
-
-Result<> Spawner::argument(uint64_t, const interfaces::launch::ArgumentArguments& a) {
-    return add_argument(a.id, a.text.view());
-}
-
-Result<> Spawner::give(uint64_t, const interfaces::launch::GiveArguments& a) {
-    const os::OwnedCap what{a.what};
-    return give(a.id, a.name.view(), what.slot());
-}
-
-Result<> Spawner::start(uint64_t, const interfaces::launch::StartArguments& a) {
-    return start(a.id);
-}
-
-Result<> Spawner::kill(uint64_t, const interfaces::launch::KillArguments& a) {
-    return kill(a.id);
-}
-
-Result<StateResult> Spawner::state(uint64_t, const interfaces::launch::StateArguments& a) {
-    const Child& child = *TRY(find(a.id));
-    return StateResult{std::to_underlying(child.state), child.code};
-}
-
-// -- parent.if: the badge is the child's number --
-
-Result<> Spawner::exited(uint64_t badge, const interfaces::parent::ExitedArguments& a) {
-    Child& child = *TRY(find(static_cast<uint32_t>(badge)));
-    const bool fault = child.state == State::faulted;
-    if (!fault) log::info("domain {} ended with code {}", child.name.view(), a.code);
-    end(child, fault ? State::faulted : State::exited, a.code);
-    return {};
-}
-
-os::FaultSubject Spawner::subject(const Child& child) const {
-    const auto file = files_.find(child.name.view());
-    return {child.name.view(), self_.core(), file ? file->data : Bytes{}};
-}
-
-Result<> Spawner::faulted(uint64_t badge, const interfaces::parent::FaultedArguments& a) {
-    Child& child = *TRY(find(static_cast<uint32_t>(badge)));
-    os::report_fault(subject(child), a);
-    child.state = State::faulted;
-    return {};
-}
-
-Result<> Spawner::backtrace(uint64_t badge, const interfaces::parent::BacktraceArguments& a) {
-    os::report_backtrace(subject(*TRY(find(static_cast<uint32_t>(badge)))), a);
-    return {};
-}
-
-Result<> Spawner::last_words(uint64_t badge, const interfaces::parent::LastWordsArguments& a) {
-    Child& child = *TRY(find(static_cast<uint32_t>(badge)));
-    child.words.add(a.text.view(), [&](std::string_view line) {
-        log::error("domain {} says: {}", child.name.view(), line);
-    });
-    return {};
-}
-
-void Spawner::look_for_faults() {
-    constexpr uint64_t faulted_state = 6; // docs/abi.md, dispatcher_state
-    for (Child& child : children_) {
-        if (child.id == 0 || child.ended || child.state != State::running) continue;
-        const auto state = child.domain.dispatcher().state();
-        if (!state || state->state != faulted_state) continue;
-        log::error(
-            "domain {} on core {} faulted while disabled: {}, address {:016x}",
-            child.name.view(),
-            self_.core().raw,
-            os::name_of_trap(static_cast<unsigned>(state->vector)),
-            state->address
-        );
-        os::report_address(subject(child), "in", state->rip);
-        end(child, State::faulted, -1);
-    }
+void Spawner::set_keeper(uint32_t id, DeviceKeeper& keeper) {
+    const auto child = find(id);
+    if (child && (*child)->plan.bus_master) (*child)->keeper = &keeper;
 }
 
 } // namespace spawn

@@ -1,21 +1,17 @@
 // The domains of one core: made from images of the bundle, each on a RAM block of its own, watched,
-// and ended by giving that block back.
+// ended by giving that block back, and started again if their policy says so.
 #pragma once
-
-#include <array>
-#include <optional>
 
 #include "interfaces/launch.hpp"
 #include "interfaces/memory.hpp"
 #include "interfaces/monitor.hpp"
 #include "interfaces/parent.hpp"
+#include "lib/async/loop.hpp"
+#include "lib/async/sync.hpp"
 #include "lib/base/bundle.hpp"
-#include "lib/base/text.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/fault_report.hpp"
-#include "lib/os/line_joiner.hpp"
-#include "lib/os/loader.hpp"
-#include "lib/os/manifest.hpp"
+#include "usr/spawn/child.hpp"
 
 namespace spawn {
 
@@ -28,44 +24,41 @@ constexpr unsigned fault_event = 3;
 constexpr uint32_t default_priority = 10;
 constexpr uint64_t default_quota = 1024 * 1024;
 
-enum class State : uint32_t { prepared, running, exited, faulted, killed };
-
-using DomainName = Text<abi::name_bytes>;
-
-struct Child {
-    uint32_t id{}; // 0: the entry was never used
-    DomainName name;
-    State state{};
-    int64_t code{};
-    uint64_t quota{}, parked{};
-    bool ended{};         // nothing of it is left but this entry, which may be used again
-    os::LineJoiner words; // its last ones
-    os::OwnedCap ram;
-    os::Child domain;
-};
-
 class Spawner final : public os::LocalServer {
   public:
-    Spawner(const os::Domain& self, const bundle::Bundle& files, const os::Manifest& manifest)
-        : self_{self}, files_{files}, manifest_{manifest} {}
+    Spawner(os::Domain& self, const bundle::Bundle& files, const os::Manifest& manifest)
+        : self_{self}, files_{files}, manifest_{manifest}, changed_{self.loop()} {}
 
     /// Makes the doorbell of faults. Errors: no_slots.
     Result<> begin();
 
-    // For both the local and the channel interface.
+    // -- making (spawner.cpp) --
 
-    /// Quota 0: the manifest's or the default.
+    /// Quota and priority 0: the manifest's or the default.
     Result<uint32_t> prepare(std::string_view name, uint64_t quota, uint32_t priority);
-    Result<abi::CapSlot> allocate_quota(uint64_t& quota);
     Result<Child*> find(uint32_t id);
     Result<> add_argument(uint32_t id, std::string_view text);
+    Result<> set_variables(uint32_t id, std::string_view words);
     Result<> give(uint32_t id, std::string_view name, abi::CapSlot what);
     Result<> start(uint32_t id);
+    /// Who answers for the device of this bus master.
+    void set_keeper(uint32_t id, DeviceKeeper& keeper);
+
+    // -- ending (ending.cpp) --
+
+    /// Its end begins; with nothing lent and no device it is over when this returns.
     Result<> kill(uint32_t id);
+    /// When everything of it is back.
+    async::Task<> is_over(uint32_t id);
+    /// Ends it if need be, and starts it again: its new number.
+    async::Task<uint32_t> restart(uint32_t id);
+    /// A keeper's answers. Errors: not_found (it is not this keeper's).
+    Result<> silent(uint32_t id, const DeviceKeeper& keeper);
+    Result<> ready(uint32_t id, const DeviceKeeper& keeper);
+    void keeper_gone(const DeviceKeeper& keeper);
 
     /// What a label means that every core has its own of (os::is_local_label).
     Result<os::OwnedCap> local(std::string_view label);
-    /// The core's hand-over page, for whoever needs to know the board.
 
     /// Every child that was made and whose entry was not needed again.
     Result<const Child*> child_at(uint32_t index) const;
@@ -87,21 +80,34 @@ class Spawner final : public os::LocalServer {
     Result<interfaces::launch::PrepareResult>
     prepare(uint64_t badge, const interfaces::launch::PrepareArguments&);
     Result<> argument(uint64_t badge, const interfaces::launch::ArgumentArguments&);
+    Result<> environment(uint64_t badge, const interfaces::launch::EnvironmentArguments&);
     Result<> give(uint64_t badge, const interfaces::launch::GiveArguments&);
     Result<> start(uint64_t badge, const interfaces::launch::StartArguments&);
-    Result<> kill(uint64_t badge, const interfaces::launch::KillArguments&);
+    Result<interfaces::launch::KillResult>
+    kill(uint64_t badge, const interfaces::launch::KillArguments&);
     Result<interfaces::launch::StateResult>
     state(uint64_t badge, const interfaces::launch::StateArguments&);
     void discard(abi::CapSlot slot);
 
   private:
     Result<Child*> free_entry();
-    Result<> build(Child& child, Bytes image, uint32_t priority);
-    void end(Child& child, State how, int64_t code);
-    void release_ram(Child& child);
+    Result<Plan> plan_of(std::string_view name, uint64_t quota, uint32_t priority) const;
+    Result<> build(Child& child);
+    Result<> make(Child& child);
+    Result<abi::CapSlot> allocate_quota(uint64_t& quota);
     os::FaultSubject subject(const Child& child) const;
 
-    const os::Domain& self_;
+    void end(Child& child, State how, int64_t code);
+    void attend(Child& child);
+    void attend_the_rest();
+    async::Task<> bring_about(Child& child);
+    Result<> take_back(Child& child);
+    void over(Child& child);
+    async::Task<> start_again(uint32_t former);
+    Result<uint32_t> make_again(Child& former);
+    static Result<> give_again(Child& child);
+
+    os::Domain& self_;
     const bundle::Bundle& files_;
     const os::Manifest& manifest_;
     os::LocalPort memory_port_{abi::slot_at(0, abi::slot::memory)};
@@ -111,6 +117,7 @@ class Spawner final : public os::LocalServer {
     os::OwnedCap fault_bell_;
     std::array<Child, 64> children_;
     uint32_t next_id_{first_id};
+    async::Signal changed_; // how some child stands
 };
 
 /// A domain that was prepared is ended again unless it gets as far as being started.

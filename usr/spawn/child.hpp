@@ -1,0 +1,82 @@
+// One domain as its spawner keeps it: what it was started with, how it stands, what becomes of it.
+#pragma once
+
+#include <array>
+
+#include "lib/base/text.hpp"
+#include "lib/os/line_joiner.hpp"
+#include "lib/os/loader.hpp"
+#include "lib/os/manifest.hpp"
+#include "usr/spawn/environment.hpp"
+#include "usr/spawn/restarts.hpp"
+
+namespace spawn {
+
+/// As in launch.if.
+enum class State : uint32_t { prepared, running, exited, faulted, killed, ending };
+
+using DomainName = Text<abi::name_bytes>;
+
+/// Whoever started a bus master, and has its device.
+class DeviceKeeper {
+  public:
+    /// Asks that the device reaches memory no more; the answer is Spawner::silent.
+    virtual Result<> silence(uint32_t id) = 0;
+    /// Asks that it may again, for another domain; the answer is Spawner::ready.
+    virtual Result<> wake(uint32_t former, uint32_t id) = 0;
+
+  protected:
+    ~DeviceKeeper() = default;
+};
+
+struct Given {
+    DomainName label;
+    os::OwnedCap what;
+};
+
+/// Everything a domain is started with.
+struct Plan {
+    static constexpr size_t most_given = 16;
+
+    DomainName name;
+    uint64_t quota{};
+    uint32_t priority{};
+    os::RestartPolicy restart;
+    bool bus_master{};
+    std::array<char, 256> arguments{};
+    size_t argument_bytes{};
+    Environment environment;
+    std::array<Given, most_given> given; // kept only if the policy may need them
+    size_t given_count{};
+    bool lacks_given{}; // it was given something that was not kept
+
+    std::string_view argument_text() const { return {arguments.data(), argument_bytes}; }
+};
+
+struct Child {
+    uint32_t id{}; // 0: the entry was never used
+    State state{};
+    State how{}; // what `ending` leads to
+    int64_t code{};
+    uint64_t quota{};    // what it got of what it wanted
+    uint32_t restarts{}; // since somebody asked for it
+    bool was_started{};
+    bool by_hand{};      // its end is asked for: no policy starts it again
+    bool attended{};     // a task brings its end about
+    bool device_quiet{}; // of a bus master
+    DeviceKeeper* keeper{};
+    RestartHistory history;
+    os::LineJoiner words; // its last ones
+    Plan plan;
+    os::OwnedCap ram;
+    os::Child domain;
+
+    /// Nothing is left of it but this entry, which may be used again.
+    bool is_over() const {
+        return state == State::exited || state == State::faulted || state == State::killed;
+    }
+
+    bool is_alive() const { return id != 0 && !is_over() && state != State::ending; }
+};
+
+} // namespace spawn

@@ -1,0 +1,186 @@
+// The end of a domain, in this order: it runs no more; its device, if it masters the bus, reaches
+// memory no more; its peers hear of it; its memory is revoked everywhere and free, and with it all
+// that was made from that memory. Then its policy may start it again.
+#include "lib/async/loop.hpp"
+#include "lib/base/log.hpp"
+#include "usr/spawn/spawner.hpp"
+
+namespace spawn {
+namespace {
+
+constexpr Duration device_patience = seconds(5);
+
+} // namespace
+
+Result<> Spawner::kill(uint32_t id) {
+    Child& child = *TRY(find(id));
+    if (!child.is_alive()) return fail(Err::bad_state);
+    child.by_hand = true;
+    end(child, State::killed, 0);
+    return {};
+}
+
+async::Task<> Spawner::is_over(uint32_t id) {
+    for (;;) {
+        const auto child = find(id);
+        if (!child || (*child)->state != State::ending) co_return {};
+        co_await changed_.wait();
+    }
+}
+
+void Spawner::end(Child& child, State how, int64_t code) {
+    if (!child.is_alive()) return;
+    (void)child.domain.dispatcher().stop();
+    child.state = State::ending;
+    child.how = how;
+    child.code = code;
+    const bool has_device = child.plan.bus_master && child.was_started;
+    if (has_device || !take_back(child)) attend(child);
+}
+
+/// What needs nobody else's answer. Errors: lent.
+Result<> Spawner::take_back(Child& child) {
+    (void)monitor_client_.client_gone(child.id);
+    const os::Place at = os::place_of(child.ram.slot());
+    TRY_VOID(os::CNode{{at.cnode}}.revoke(at.index));
+    TRY_VOID(memory_client_.release(child.ram.slot()));
+    over(child);
+    return {};
+}
+
+/// Without memory for a task it waits until another end is over.
+void Spawner::attend(Child& child) {
+    child.attended = self_.loop().spawn("end of a domain", bring_about(child)).has_value();
+}
+
+void Spawner::attend_the_rest() {
+    for (Child& child : children_)
+        if (child.state == State::ending && !child.attended) attend(child);
+}
+
+async::Task<> Spawner::bring_about(Child& child) {
+    if (child.plan.bus_master && child.was_started) {
+        if (child.keeper != nullptr) (void)child.keeper->silence(child.id);
+        for (bool told = false; !child.device_quiet;) {
+            const Instant until = self_.loop().now() + device_patience;
+            const auto heard = co_await async::result_of(changed_.wait_until(until));
+            if (heard || std::exchange(told, true)) continue;
+            log::error(
+                "the device of {} is not silenced: its memory is not used again",
+                child.plan.name.view()
+            );
+        }
+    }
+    if (!take_back(child)) {
+        (void)memory_client_.release(child.ram.slot());
+        over(child);
+    }
+    co_return {};
+}
+
+void Spawner::over(Child& child) {
+    child.domain = os::Child{};
+    child.ram.reset();
+    child.state = child.how;
+    child.attended = false;
+    changed_.notify();
+    const os::RestartPolicy& policy = child.plan.restart;
+    const bool wanted = child.was_started && !child.by_hand &&
+                        wants_restart(policy, child.how == State::faulted, child.code);
+    if (!wanted) return attend_the_rest();
+    if (!child.history.grant(policy, self_.loop().now()))
+        log::error(
+            "{} has ended more than {} times in {} s: it is not started again",
+            child.plan.name.view(),
+            policy.times,
+            policy.within.ns / seconds(1).ns
+        );
+    else if (!self_.loop().spawn("restart of a domain", start_again(child.id)))
+        log::error("{} is not started again: out of memory", child.plan.name.view());
+    attend_the_rest();
+}
+
+// -- starting again --
+
+async::Task<> Spawner::start_again(uint32_t former) {
+    const std::string_view name = (co_await find(former))->plan.name.view();
+    const DomainName kept = DomainName::cut(name);
+    const auto made = co_await async::result_of(restart(former));
+    if (!made)
+        log::error("{} cannot be started again: {}", kept.view(), made.error());
+    else
+        log::info("{} is started again", kept.view());
+    co_return {};
+}
+
+async::Task<uint32_t> Spawner::restart(uint32_t id) {
+    if ((co_await find(id))->plan.lacks_given) co_await fail(Err::bad_state);
+    (void)kill(id);
+    co_await is_over(id);
+    Child* const former = co_await find(id);
+    DeviceKeeper* const keeper = former->keeper;
+    const uint32_t next = co_await make_again(*former);
+    Unstarted guard{*this, next};
+    Child& child = *co_await find(next);
+    if (child.plan.bus_master) {
+        if (keeper == nullptr) co_await fail(Err::no_device);
+        child.keeper = keeper;
+        co_await keeper->wake(id, next);
+        const Instant until = self_.loop().now() + device_patience;
+        while (child.device_quiet)
+            co_await changed_.wait_until(until);
+    }
+    co_await start(next);
+    guard.started();
+    co_return next;
+}
+
+/// Its plan becomes the new one's.
+Result<uint32_t> Spawner::make_again(Child& former) {
+    if (!former.is_over()) return fail(Err::bad_state);
+    Child next;
+    next.plan = std::move(former.plan);
+    next.history = former.history;
+    next.restarts = former.restarts + 1;
+    next.device_quiet = next.plan.bus_master;
+    Child& child = former; // the entry serves again: who looks for the former number finds nothing
+    child = std::move(next);
+    TRY_VOID(make(child));
+    const auto given = give_again(child);
+    if (given) return child.id;
+    end(child, State::killed, 0);
+    return fail(given.error());
+}
+
+Result<> Spawner::give_again(Child& child) {
+    TRY_VOID(child.domain.add_argument(child.plan.argument_text()));
+    for (const Given& given : std::span{child.plan.given}.first(child.plan.given_count))
+        TRY_VOID(child.domain.give(given.label.view(), given.what.slot()));
+    return {};
+}
+
+// -- bus masters --
+
+Result<> Spawner::silent(uint32_t id, const DeviceKeeper& keeper) {
+    Child& child = *TRY(find(id));
+    if (child.keeper != &keeper) return fail(Err::not_found);
+    if (child.state == State::ending) child.device_quiet = true;
+    changed_.notify();
+    return {};
+}
+
+Result<> Spawner::ready(uint32_t id, const DeviceKeeper& keeper) {
+    Child& child = *TRY(find(id));
+    if (child.keeper != &keeper) return fail(Err::not_found);
+    child.device_quiet = false;
+    changed_.notify();
+    return {};
+}
+
+/// Its children run on; whether their devices are silent can then nobody say.
+void Spawner::keeper_gone(const DeviceKeeper& keeper) {
+    for (Child& child : children_)
+        if (child.keeper == &keeper) child.keeper = nullptr;
+}
+
+} // namespace spawn
