@@ -57,6 +57,7 @@ struct Segment {
     Bytes file;
     bool writable{};
     bool executable{};
+    bool shared{}; // by all parts of a domain that spans cores
 
     constexpr uint64_t first_page() const { return round_down(address.raw, page_bytes); }
 
@@ -131,6 +132,7 @@ class Image {
   private:
     static constexpr uint32_t type_load = 1, type_dynamic = 2, type_interpreter = 3, type_tls = 7;
     static constexpr uint32_t flag_executable = 1, flag_writable = 2;
+    static constexpr uint32_t flag_shared = 0x0010'0000; // one of the system's own (PF_MASKOS)
     static constexpr uint32_t type_symbols = 2, type_nobits = 8;
     static constexpr uint8_t function_symbol = 2;
     static constexpr size_t longest_name = 512;
@@ -203,7 +205,8 @@ class Image {
         const bool executable = (header.flags & flag_executable) != 0;
         if (writable && executable) return fail(Err::elf_writable_code);
         const Bytes file = TRY(part(header.offset, header.file_bytes, Err::elf_bounds));
-        return Segment{at, header.memory_bytes, file, writable, executable};
+        const bool shared = (header.flags & flag_shared) != 0;
+        return Segment{at, header.memory_bytes, file, writable, executable, shared};
     }
 
     Result<> check_entry() const {

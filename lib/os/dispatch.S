@@ -15,8 +15,8 @@ _start:
     .size _start, . - _start
 
 // The handler may use SSE; the CPU driver saved the general registers only (docs/abi.md, Faults).
-// Of a thread all state is kept in its block (lib/os/threads/block.hpp, extended at offset 0), as it
-// may have to wait; for the loop what this code could change, on the stack.
+// Of a thread all state is kept in its block (lib/os/threads/block.hpp, extended at offset 0), as
+// it may have to wait; for the loop what this code could change, on the stack.
     .macro upcall name, handler
     .section .text.\name, "ax", @progbits
     .global \name

@@ -267,6 +267,33 @@ TEST_F(Threads, AThreadOfAnotherDispatcherIsSentThere) {
     os::scheduler().wake(*source.far[0]);
 }
 
+TEST_F(Threads, AWakeUpThatComesBeforeTheWaitIsNotLost) {
+    go([this] {
+        os::ThreadBlock& me = *os::scheduler().current();
+        os::scheduler().wake(me);
+        os::scheduler().block();
+        seen.push_back(1);
+    });
+    run();
+    EXPECT_EQ(seen, std::vector{1});
+}
+
+TEST_F(Threads, WhoIsWokenFromElsewhereGoesOnHere) {
+    os::ThreadInbox inbox;
+    os::ThreadBlock* sleeper = nullptr;
+    go([&] {
+        sleeper = os::scheduler().current();
+        os::scheduler().block();
+        seen.push_back(1);
+    });
+    run();
+    EXPECT_TRUE(seen.empty());
+    inbox.push(*sleeper);
+    os::scheduler().admit(inbox);
+    run();
+    EXPECT_EQ(seen, std::vector{1});
+}
+
 TEST(ThreadInbox, GivesThemInTheOrderInWhichTheyCame) {
     std::array<os::ThreadBlock, 3> blocks;
     os::ThreadInbox inbox;

@@ -20,6 +20,9 @@ struct Context {
 static_assert(sizeof(Context) == 64 && offsetof(Context, rip) == 56);
 
 struct ThreadBlock {
+    /// As its own dispatcher sees it. Suspended: by a page fault, anywhere, even in a queue.
+    enum class State : uint8_t { ready, running, blocked, suspended };
+
     static constexpr size_t body_bytes = 64, most_locals = 12;
     /// x87, SSE and AVX (SDM vol. 1, 13.4): 512 + 64 + 256.
     static constexpr size_t extended_bytes = 832;
@@ -34,9 +37,12 @@ struct ThreadBlock {
     abi::SaveArea registers{};
     Context context{};
 
-    ThreadBlock* next{}; // in the one queue that it is in
-    uint32_t worker{};   // the dispatcher it runs on
-    uint32_t index{};    // its own number, for who handed it out
+    ThreadBlock* next{};       // in what it waits in, or in the inbox of its dispatcher
+    ThreadBlock* ready_next{}; // among those that can run
+    State state{State::blocked};
+    bool woken{};      // before it got as far as to block
+    uint32_t worker{}; // the dispatcher it runs on
+    uint32_t index{};  // its own number, for who handed it out
     uint64_t stack_begin{}, stack_end{};
 
     void (*run)(void* body){};
@@ -52,21 +58,22 @@ struct ThreadBlock {
 static_assert(offsetof(ThreadBlock, extended) == 0 && offsetof(ThreadBlock, registers) == 832);
 
 /// First in, first out, linked through the blocks themselves.
-class ThreadQueue {
+template <ThreadBlock* ThreadBlock::* Link>
+class ThreadList {
   public:
-    constexpr ThreadQueue() = default;
+    constexpr ThreadList() = default;
 
     bool empty() const { return head_ == nullptr; }
 
     void push(ThreadBlock& thread) {
-        thread.next = nullptr;
-        (head_ == nullptr ? head_ : tail_->next) = &thread;
+        thread.*Link = nullptr;
+        (head_ == nullptr ? head_ : tail_->*Link) = &thread;
         tail_ = &thread;
     }
 
     ThreadBlock* take() {
         ThreadBlock* const first = head_;
-        if (first != nullptr) head_ = first->next;
+        if (first != nullptr) head_ = first->*Link;
         return first;
     }
 
@@ -74,6 +81,9 @@ class ThreadQueue {
     ThreadBlock* head_{};
     ThreadBlock* tail_{}; // meaningless when empty
 };
+
+using ThreadQueue = ThreadList<&ThreadBlock::next>;
+using ReadyQueue = ThreadList<&ThreadBlock::ready_next>;
 
 /// Threads that come from anywhere and are taken all at once by one.
 class ThreadInbox {
@@ -87,7 +97,7 @@ class ThreadInbox {
     }
 
     bool empty() const {
-        // relaxed: a hint; take_all() pairs with push()
+        // relaxed: a hint; it pairs with nothing, take_all() does
         return top_.load(std::memory_order_relaxed) == nullptr;
     }
 

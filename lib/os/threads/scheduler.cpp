@@ -26,6 +26,7 @@ bool Scheduler::run() {
     ThreadBlock* next = ready_.take();
     if (next == nullptr) return false;
     for (budget_ = turns_a_run; next != nullptr; next = budget_ > 0 ? ready_.take() : nullptr) {
+        next->state = ThreadBlock::State::running;
         os_current_thread = next;
         os_switch(&loop_, &next->context);
         os_current_thread = nullptr;
@@ -35,7 +36,8 @@ bool Scheduler::run() {
 }
 
 void Scheduler::start(ThreadBlock& thread) {
-    thread.done = thread.detached = false;
+    thread.done = thread.detached = thread.woken = false;
+    thread.state = ThreadBlock::State::blocked;
     thread.joiner = nullptr;
     for (auto& local : thread.locals)
         local = {};
@@ -83,6 +85,7 @@ void Scheduler::detach(ThreadBlock& thread) {
 
 void Scheduler::suspend() {
     ThreadBlock& me = *std::exchange(os_current_thread, nullptr);
+    me.state = ThreadBlock::State::suspended;
     me.context = {
         .rbx = std::bit_cast<uint64_t>(&me),
         .rip = reinterpret_cast<uint64_t>(&os_resume_thread),

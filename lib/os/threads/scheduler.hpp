@@ -3,6 +3,8 @@
 // its turn when nobody is ready, and every few switches.
 #pragma once
 
+#include <utility>
+
 #include "lib/base/invariant.hpp"
 #include "lib/base/result.hpp"
 #include "lib/os/threads/block.hpp"
@@ -65,22 +67,29 @@ class Scheduler {
     /// A new thread, on whatever dispatcher its block says, runs `thread.run(thread.body)`.
     void start(ThreadBlock& thread);
 
-    /// The thread goes on when its turn comes, on the dispatcher that it belongs to.
+    /// Whoever took the thread out of what it waits in: it goes on when its turn comes, on the
+    /// dispatcher that it belongs to.
     void wake(ThreadBlock& thread) {
-        if (thread.worker == worker_)
-            ready_.push(thread);
+        if (thread.worker != worker_) return source_->wake_far(thread);
+        if (thread.state == ThreadBlock::State::blocked)
+            make_ready(thread);
         else
-            source_->wake_far(thread);
+            thread.woken = true; // it is on its way to block(), which will not wait
     }
 
     /// The current thread waits; it is in a queue by which somebody finds and wakes it.
-    void block() { leave(*os_current_thread); }
+    void block() {
+        ThreadBlock& me = *os_current_thread;
+        if (std::exchange(me.woken, false)) return;
+        me.state = ThreadBlock::State::blocked;
+        leave(me);
+    }
 
     /// Lets the others run that are ready now.
     void yield() {
         ThreadBlock& me = *os_current_thread;
         if (ready_.empty() && --budget_ > 0) return;
-        ready_.push(me);
+        make_ready(me);
         leave(me);
     }
 
@@ -93,17 +102,30 @@ class Scheduler {
     void detach(ThreadBlock& thread);
 
     /// The current thread was interrupted by a page fault; its state is in its block. Goes on in
-    /// the loop; the thread waits, and goes on where it was once somebody wakes it.
+    /// the loop; the thread waits for resume(), and goes on where it was.
     [[noreturn]] void suspend();
 
-    /// Those who come from other dispatchers.
-    void admit(ThreadInbox& inbox) { inbox.take_all(ready_); }
+    void resume(ThreadBlock& thread) { make_ready(thread); }
+
+    /// Those whom other dispatchers have woken.
+    void admit(ThreadInbox& inbox) {
+        ThreadQueue all;
+        inbox.take_all(all);
+        while (ThreadBlock* const thread = all.take())
+            wake(*thread);
+    }
 
   private:
     static constexpr int turns_a_run = 64;
 
+    void make_ready(ThreadBlock& thread) {
+        thread.state = ThreadBlock::State::ready;
+        ready_.push(thread);
+    }
+
     void leave(ThreadBlock& me) {
         ThreadBlock* const next = --budget_ > 0 ? ready_.take() : nullptr;
+        if (next != nullptr) next->state = ThreadBlock::State::running;
         if (next == &me) return;
         os_current_thread = next;
         os_switch(&me.context, next != nullptr ? &next->context : &loop_);
@@ -114,7 +136,7 @@ class Scheduler {
     ThreadSource* source_{};
     uint32_t worker_{};
     int budget_{};
-    ThreadQueue ready_;
+    ReadyQueue ready_;
     ThreadBlock* ended_{}; // still on its stack until the loop has its turn
     Context loop_;
 };
