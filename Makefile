@@ -6,7 +6,7 @@ NINJA := ninja -f $(BUILD)/build.ninja
 export BUILD
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak check lint units fuzz sim plugins counts check-isolation doctor help clean compdb format
+.PHONY: image setup configure run test soak check lint units fuzz sim plugins counts longest-path check-isolation doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -50,6 +50,10 @@ plugins: configure
 counts: configure
 	@$(NINJA) --quiet image plugins
 	@$(PYTHON) tools/counts.py
+
+longest-path: configure
+	@$(NINJA) --quiet image plugins
+	@$(PYTHON) tools/longest.py $(TESTS)
 
 check-isolation: configure
 	@$(NINJA) --quiet plugins

@@ -289,7 +289,7 @@ class Plan:
 
     def plugins(self):
         outs = []
-        for source in expand(["tools/count/*.c", "tools/isolation/*.c"]):
+        for source in expand(["tools/count/*.c", "tools/isolation/*.c", "tools/longest/*.c"]):
             out = f"{self.build}/plugin/{os.path.basename(source)[:-2]}.so"
             outs.append(self.edge("cc", [out], [source], flags="-shared -fPIC"))
         self.phony("plugins", outs)

@@ -37,6 +37,10 @@ class Skerry:
         os.makedirs(folder, exist_ok=True)
         self.log_path = os.path.join(folder, f"{name}.log")
         self.rundir = tempfile.mkdtemp(prefix="skerry-test-")
+        if plugin := os.environ.get("GUEST_PLUGIN"):  # tools/longest.py: one file a guest
+            out = os.path.join(os.environ["GUEST_PLUGIN_OUT"], os.path.basename(self.rundir))
+            words = f"{settings.get('QEMU_ARGS', '')} -plugin {plugin},out={out}.paths"
+            settings["QEMU_ARGS"] = words.strip()
         words = [f"{k}={v}" for k, v in settings.items()]
         words += ["HEADLESS=1", f"RUNDIR={self.rundir}"]
         clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}

@@ -1,0 +1,41 @@
+"""`make longest-path`: what it reads, and how it tells operations apart."""
+import longest
+import pytest
+
+RUN = """\
+P 3 300 150 cnode_copy
+B ffffffff80001000 2
+P 1 90 90 vector 240
+B ffffffff80002000 1
+"""
+
+SOURCE = """\
+    const auto on = [&](Op op) {};
+    on(null_call, ~0u, {}, [](I&) {});
+    on(Op::yield, dispatcher, execute, [](I& i) {});
+    in_registers(call, Kind::endpoint, write, [](I& i) {});
+"""
+
+
+def test_a_run_is_read():
+    found = longest.parse(RUN.splitlines())
+    assert found["cnode_copy"] == longest.Longest(3, 300, 150, {0xFFFFFFFF80001000: 2})
+    assert found["vector 240"].most == 90
+
+
+def test_an_unknown_line_is_refused():
+    with pytest.raises(ValueError, match="unknown line"):
+        longest.parse(["Q 1"])
+
+
+def test_the_longest_of_several_guests_is_kept_with_its_blocks():
+    other = longest.parse(["P 1 200 200 cnode_copy", "B ffffffff80003000 7"])
+    together = longest.merge([longest.parse(RUN.splitlines()), other])
+    assert together["cnode_copy"] == longest.Longest(4, 500, 200, {0xFFFFFFFF80003000: 7})
+
+
+def test_handlers_have_the_names_of_their_lines():
+    names = [(16 * i, 16, f"kernel::Invoker::rules()::'lambda{n}'(kernel::Invoker&)::__invoke(X)")
+             for i, n in enumerate(("", "0", "1"))]  # fmt: skip
+    names.append((999, 1, "kernel::Core::call(kernel::Dispatcher&)"))
+    assert longest.operations(SOURCE, names) == {0: "null_call", 16: "yield", 32: "call"}
