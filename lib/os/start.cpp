@@ -9,11 +9,14 @@
 #include "lib/os/instructions.hpp"
 #include "lib/os/logging.hpp"
 #include "lib/os/memory.hpp"
+#include "lib/os/threads/scheduler.hpp"
 
 extern "C" {
 void os_upcall_page_fault();
 void os_upcall_trap();
 [[noreturn]] void os_start(abi::DispatcherPage* page);
+/// Only in programs that span cores (lib/os/span).
+[[gnu::weak]] int os_worker_main(os::Domain& self, uint64_t replica);
 }
 
 namespace os {
@@ -39,6 +42,12 @@ std::string_view text_of(const char* begin, size_t most) {
 
 const abi::ArgumentPage& argument_page() {
     return *reinterpret_cast<const abi::ArgumentPage*>(abi::arguments_at.raw);
+}
+
+/// SDM vol. 1, 13.2: with OSXSAVE the CPU driver has set XCR0, and XSAVE leaves out what it lacks.
+void choose_extended_state() {
+    constexpr uint32_t has_osxsave = 1u << 27, x87_sse_avx = 7;
+    if ((cpuid(1).ecx & has_osxsave) != 0) os_extended_mask = x87_sse_avx;
 }
 
 void enable_upcalls() {
@@ -72,6 +81,7 @@ class Startup {
     static int run(abi::DispatcherPage* shared) {
         the_page = shared;
         if (shared->tsc_khz != 0) ns_per_tick_32 = (uint64_t{1'000'000} << 32) / shared->tsc_khz;
+        choose_extended_state();
         enable_upcalls();
         const abi::ArgumentPage& given = argument_page();
         INVARIANT(given.magic == abi::argument_magic, "the spawner wrote the argument page");
@@ -79,7 +89,8 @@ class Startup {
         if (given.quota_bytes != 0)
             quota().begin(abi::slot_at(0, abi::slot::quota), given.quota_bytes, given.quota_used);
         fill(the_domain, given);
-        return domain_main(the_domain);
+        if (given.replica == 0) return domain_main(the_domain);
+        return os_worker_main != nullptr ? os_worker_main(the_domain, given.replica) : -1;
     }
 
   private:
