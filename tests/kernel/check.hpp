@@ -58,4 +58,77 @@ inline std::string database_trouble(const kernel::Database& database) {
     return {};
 }
 
+inline bool is_object_of_ram(const kernel::Slot& s) {
+    using enum abi::Kind;
+    return s.kind == frame || s.kind == cnode || s.kind == dispatcher ||
+           abi::table_level(s.kind) != 0;
+}
+
+/// What is used at the same time lies apart, and what is another core's is nobody's here.
+inline std::string overlap_trouble(const std::vector<kernel::Slot*>& all) {
+    namespace flag = kernel::flag;
+    const kernel::Slot* last = nullptr; // of the objects and of what is given away, in order
+    uint64_t given_end = 0;
+    for (const kernel::Slot* s : all) {
+        if (s->base >= abi::io_port_space) break;
+        if (s->has(flag::given)) given_end = std::max(given_end, s->end());
+        if (s->has(flag::borrowed)) {
+            if (last != nullptr && !last->has(flag::given) && last->end() > s->base) {
+                return "something borrowed overlaps something owned";
+            }
+            continue;
+        }
+        if (s->base < given_end && !s->has(flag::given) && s->end() <= given_end) {
+            return "something is derived from what was given away";
+        }
+        if (!is_object_of_ram(*s) && !s->has(flag::given)) continue;
+        if (last != nullptr && last->end() > s->base && !kernel::same_object(*last, *s)) {
+            return "two objects overlap";
+        }
+        last = s;
+    }
+    return {};
+}
+
+inline std::string dispatcher_trouble(const kernel::Core& core, const kernel::Slot& slot) {
+    const kernel::Dispatcher& d = core.dispatcher(slot);
+    using enum kernel::State;
+    if (d.state == unconfigured) return d.page == nullptr ? "" : "unconfigured with a page";
+    for (const size_t i : {kernel::hold::cspace, kernel::hold::vspace, kernel::hold::page}) {
+        if (d.held[i].empty()) return "a dispatcher lost what it stands on";
+    }
+    if (d.root.raw != d.held[kernel::hold::vspace].base) return "another space";
+    if (d.held[kernel::hold::page].has(kernel::flag::borrowed)) return "a borrowed page";
+    if ((d.state == queued || d.state == called) && d.callee == nullptr) return "waits for nobody";
+    if (d.state == called && d.callee->caller != &d) return "called by nobody";
+    if (d.caller != nullptr && (d.caller->state != called || d.caller->callee != &d)) {
+        return "works for nobody";
+    }
+    return {};
+}
+
+/// What always holds of a core's capabilities and dispatchers. Empty if it does, else what does
+/// not.
+inline std::string core_trouble(const kernel::Core& core) {
+    namespace flag = kernel::flag;
+    if (auto found = database_trouble(core.database()); !found.empty()) return found;
+    const auto all = all_slots(core.database());
+    if (auto found = overlap_trouble(all); !found.empty()) return found;
+    size_t loans = 0, marks = 0, standing = 0;
+    for (const kernel::Slot* s : all) {
+        loans += s->kind == abi::Kind::loan ? 1 : 0;
+        marks += s->has(flag::revoking) ? 1 : 0;
+        standing += s->has(flag::marked) ? 1 : 0;
+        if (s->has(flag::keeper) && !s->has(flag::borrowed)) return "a keeper of what is owned";
+        if (s->has(flag::given) && s->kind != abi::Kind::loan) return "given, and no loan";
+        const bool foreign = s->kind == abi::Kind::frame && s->has(flag::borrowed);
+        if (foreign && s->depth != kernel::borrowed_depth) return "borrowed, but not as deep";
+        if (s->kind != abi::Kind::dispatcher) continue;
+        if (auto found = dispatcher_trouble(core, *s); !found.empty()) return found;
+    }
+    if (loans != core.parked_loans()) return "loans are not counted right";
+    if (marks > 8 || standing > 8) return "more marks than there are places";
+    return {};
+}
+
 } // namespace kernel_test

@@ -16,10 +16,19 @@ namespace kernel_test {
 class CallStorm {
   public:
     explicit CallStorm(std::function<uint32_t()> random) : random_{std::move(random)} {
+        world_.machine.only_arena = true;
         for (uint8_t i = 0; i < 3; ++i)
             domains_.push_back(world_.make_domain(8));
         for (Domain& d : domains_)
             furnish(d);
+        // blocks of RAM: parts of the boot's, and one that came from another core
+        world_.align(large_page_bytes);
+        for (Domain& d : domains_)
+            world_.make(Kind::ram, d.leaf->slot[blocks_at], large_page_bytes);
+        World::must(world_.core->accept(
+            domains_[0].leaf->slot[blocks_at + 1],
+            {Kind::ram, spare_base, large_page_bytes, abi::all_rights}
+        ));
         world_.core->schedule();
     }
 
@@ -44,13 +53,20 @@ class CallStorm {
         }
         core.schedule();
         revive();
+        ++steps_;
+        if (steps_ % 1024 == 0) world_.machine.forget();
         return true;
     }
+
+    uint64_t calls() const { return world_.core->statistics().calls; }
+
+    /// How often this operation succeeded.
+    uint64_t successes(Op op) const { return successes_[static_cast<size_t>(op)]; }
 
     /// Empty if all that always holds does.
     std::string trouble() const {
         const auto& database = world_.core->database();
-        if (auto found = database_trouble(database); !found.empty()) return found;
+        if (auto found = core_trouble(*world_.core); !found.empty()) return found;
         for (Slot* s : all_slots(database)) {
             if (s->kind == Kind::mapping) {
                 const auto& table = *world_.at<kernel::PageTable>(s->extra);
@@ -60,7 +76,12 @@ class CallStorm {
                     if (table.owner[s->entry + i] != s) return "an entry of another mapping";
                     const bool both = (entry & kernel::pte::writable) != 0 &&
                                       (entry & kernel::pte::no_execute) == 0;
-                    if (both && !s->has(kernel::flag::maps_table)) return "writable code";
+                    if (s->has(kernel::flag::maps_table)) continue;
+                    if (both) return "writable code";
+                    const uint64_t at = s->base + i * kernel::entry_bytes(s->level);
+                    if ((entry & kernel::pte::address) != at) return "an entry for other memory";
+                    const bool writes = (entry & kernel::pte::writable) != 0;
+                    if (writes && !s->rights.has(abi::write)) return "an entry with a right more";
                 }
             }
             if (abi::table_level(s->kind) != 0) {
@@ -79,6 +100,7 @@ class CallStorm {
         if (d != nullptr && (d->state != State::runnable || d->page == nullptr)) {
             return "the running one cannot run";
         }
+        if (world_.core->looks() > kernel::most_looks) return "too many slots in one call";
         return {};
     }
 
@@ -98,6 +120,9 @@ class CallStorm {
     }
 
   private:
+    static constexpr size_t blocks_at = 46; // and the next
+    static constexpr size_t unused_dispatcher = 48;
+
     void furnish(Domain& d) {
         Core& core = *world_.core;
         auto& slot = d.leaf->slot;
@@ -119,6 +144,8 @@ class CallStorm {
                 break;
             }
         }
+        world_.make(Kind::dispatcher, slot[unused_dispatcher]);
+        World::must(core.make_doorbell(slot[abi::slot::dispatcher], slot[49], 5));
         for (size_t i = 17; i <= 20; ++i) {
             if (slot[i].empty()) {
                 const Kind kind = static_cast<Kind>(static_cast<size_t>(Kind::page_table) + i - 17);
@@ -158,19 +185,65 @@ class CallStorm {
         }
     }
 
+    /// A slot with whole blocks of RAM, if there is one.
+    uint64_t block_slot(const Dispatcher& d) {
+        if (d.cspace->slot[0].kind != Kind::cnode) return 0;
+        const auto& leaf = world_.core->cnode(d.cspace->slot[0]);
+        const uint64_t from = random_() % 64;
+        for (uint64_t i = 0; i < 64; ++i) {
+            const Slot& s = leaf.slot[(from + i) % 64];
+            const bool kind = s.kind == Kind::ram || s.has(kernel::flag::given);
+            if (kind && s.bytes >= large_page_bytes) return (from + i) % 64;
+        }
+        return from;
+    }
+
+    /// A frame of one page that may be a dispatcher's, if there is one.
+    uint64_t page_slot(const Dispatcher& d) {
+        if (d.cspace->slot[0].kind != Kind::cnode) return 0;
+        const auto& leaf = world_.core->cnode(d.cspace->slot[0]);
+        const uint64_t from = random_() % 64;
+        for (uint64_t i = 0; i < 64; ++i) {
+            const Slot& s = leaf.slot[(from + i) % 64];
+            const bool own = s.kind == Kind::frame && !s.has(kernel::flag::borrowed);
+            if (own && s.bytes == page_bytes) return (from + i) % 64;
+        }
+        return from;
+    }
+
+    uint64_t block_base() { return ram_base + random_() % 8 * large_page_bytes; }
+
+    /// What a monitor is told by its peers, and what it had better not be told.
+    std::array<uint64_t, 7> accepted(uint64_t leaf, uint64_t into) {
+        using enum Kind;
+        const auto make = [&](Kind k, uint64_t base, uint64_t bytes, uint64_t badge) {
+            const auto kind = static_cast<uint64_t>(k);
+            return std::array<uint64_t, 7>{leaf, into, kind, base, bytes, 15, badge};
+        };
+        switch (random_() % 8) {
+        case 0: return make(ram, block_base(), large_page_bytes * (1 + random_() % 2), 0);
+        case 1: return make(doorbell, abi::core_space + random_() % 9, 1, 0x30 + random_() % 200);
+        case 2: return make(interrupt, abi::interrupt_space + random_() % 300, 1, 0);
+        case 3: return make(io_port, abi::io_port_space + random_() % 0x1'0010, 1, 0);
+        case 4: return make(device_frame, 0xfe00'0000 + random_() % 16 * 0x1000, 0x1000, 0);
+        case 5: return make(frame, block_base() + random_() % 2 * 0x1000, 0x1000, 3);
+        default: return make(frame, random_() % 16 * 0x1000, 0x1000, random_() % 4);
+        }
+    }
+
     /// The kinds an operation is of.
     static uint32_t kinds_of(Op op) {
         const auto bit = [](Kind k) { return 1u << static_cast<unsigned>(k); };
         using enum Op;
         if (op >= cnode_copy && op <= cnode_describe) return bit(Kind::cnode);
         if (op == table_map) return 15u << static_cast<unsigned>(Kind::page_table);
-        if (op == mapping_protect) return bit(Kind::mapping);
+        if (op == mapping_protect || op == mapping_status) return bit(Kind::mapping);
         if (op >= dispatcher_configure && op <= resume) return bit(Kind::dispatcher);
         if (op == call) return bit(Kind::endpoint);
         if (op == ring) return bit(Kind::doorbell);
         if (op == interrupt_bind || op == interrupt_acknowledge) return bit(Kind::interrupt);
         if (op == port_in || op == port_out) return bit(Kind::io_port);
-        if (op >= core_start && op <= core_info) return bit(Kind::core);
+        if (op >= core_start && op <= core_drained) return bit(Kind::core);
         return ~1u;
     }
 
@@ -231,7 +304,9 @@ class CallStorm {
         } else if (op == call || op == reply || op == reply_wait) {
             a[0] = random_() % 2 == 0 ? 0 : slot_of(d, ~1u) | uint64_t{random_() % 2} << 32;
         } else if (op == dispatcher_configure) {
-            a = {cnode(), kind_slot(Kind::address_space), kind_slot(Kind::frame), 0x1000, 0, 0, 0};
+            const uint64_t bell = random_() % 2 == 0 ? 0 : kind_slot(Kind::doorbell);
+            const uint64_t space = kind_slot(Kind::address_space);
+            a = {cnode(), space, page_slot(d), 0x1000, random_() % 9, bell, 0};
         } else if (op == dispatcher_start) {
             a = {0x1000, 0x2000, 0, 0, 0, 0, 0};
         } else if (op == Op::port_in || op == Op::port_out) {
@@ -245,7 +320,20 @@ class CallStorm {
         } else if (op == core_lend) {
             a = {kind_slot(Kind::frame), cnode(), slot_of(d, 1), 0, 0, 0, 0};
         } else if (op == core_accept) {
-            a = {cnode(), slot_of(d, 1), 2, random_() % 16 * 0x1000, 0x1000, 15, 0};
+            a = accepted(cnode(), slot_of(d, 1));
+        } else if (op == core_start) {
+            a = {block_slot(d), random_() % 32 == 0 ? 0u : 8u, 0, 0, 0, 0, 0};
+        } else if (op == core_give || op == core_regain) {
+            a[0] = block_slot(d);
+        } else if (op == core_recall) {
+            a = {kind_slot(Kind::loan), random_() % 16, cnode(), slot_of(d, 1), 0, 0, 0};
+        } else if (op == core_mark) {
+            // mostly off again, or soon nothing goes on
+            a = {slot_of(d, ~1u), random_() % 4 == 0 ? 1u : 0u, 0, 0, 0, 0, 0};
+        } else if (op == core_watch) {
+            a[0] = random_() % 4 == 0 ? 0 : kind_slot(Kind::doorbell);
+        } else if (op == core_vector) {
+            a[0] = kind_slot(Kind::doorbell);
         }
         return a;
     }
@@ -256,10 +344,20 @@ class CallStorm {
         d.registers.rdi = slot_of(d, random_() % 8 == 0 ? ~1u : kinds_of(op));
         // own operations mostly on oneself, and stopping oneself seldom
         if (op >= Op::wait && op <= Op::resume) d.registers.rdi = abi::slot::dispatcher;
+        if (op >= Op::core_start && op <= Op::core_drained && random_() % 8 != 0) {
+            d.registers.rdi = op == Op::core_start ? 43 : 42;
+        }
+        if (op == Op::dispatcher_configure && random_() % 2 == 0) {
+            d.registers.rdi = unused_dispatcher;
+        }
         const auto a = arguments(d, op);
         for (size_t i = 0; i < a.size(); ++i)
             d.registers.*kernel::word_registers[i] = a[i];
+        world_.machine.start_fails = op == Op::core_start && random_() % 8 == 0;
         world_.core->invoke();
+        // who is called or waits has its answer later
+        const bool done = d.registers.rax == 0 || d.state != State::runnable;
+        if (op < Op::count_ && done) ++successes_[static_cast<size_t>(op)];
     }
 
     /// The domain writes what it likes into its page.
@@ -299,6 +397,8 @@ class CallStorm {
     }
 
     World world_;
+    uint64_t steps_{};
+    std::array<uint64_t, static_cast<size_t>(Op::count_)> successes_{};
     std::vector<Domain> domains_;
     std::function<uint32_t()> random_;
 };

@@ -23,6 +23,13 @@ using kernel::Dispatcher;
 using kernel::Slot;
 using kernel::State;
 
+constexpr uint64_t arena_base = uint64_t{1} << 30; // what the arena pretends to be
+constexpr uint64_t arena_bytes = 9 * large_page_bytes;
+constexpr uint64_t ram_base = arena_base + large_page_bytes; // the first block is the kernel's
+constexpr uint64_t ram_bytes = 7 * large_page_bytes;
+constexpr uint64_t spare_base = ram_base + ram_bytes; // the last block: nobody's at first
+constexpr uint32_t own_apic = 7;
+
 struct FakeMachine final : kernel::Machine {
     std::vector<uint64_t> flushed_pages;
     unsigned flushes{};
@@ -41,6 +48,7 @@ struct FakeMachine final : kernel::Machine {
     std::vector<std::tuple<uint16_t, unsigned, uint32_t>> port_writes;
     Instant time{1000};
     bool start_fails{}, route_fails{}, own_fails{};
+    bool only_arena{}; // what is taken over is used: there must be memory
 
     void flush_page(VirtAddr page) override { flushed_pages.push_back(page.raw); }
 
@@ -59,7 +67,8 @@ struct FakeMachine final : kernel::Machine {
     }
 
     Result<> own(PhysAddr begin, PhysAddr end) override {
-        if (own_fails) return fail(Err::no_space);
+        const bool inside = begin.raw >= arena_base && end.raw <= arena_base + arena_bytes;
+        if (own_fails || (only_arena && !inside)) return fail(Err::no_space);
         owned.emplace_back(begin.raw, end.raw);
         return {};
     }
@@ -80,15 +89,24 @@ struct FakeMachine final : kernel::Machine {
     void mask_interrupt(uint32_t gsi, bool masked) override { routes[gsi].masked = masked; }
 
     Instant now() override { return time; }
+
+    /// Forgets what it wrote down.
+    void forget() {
+        flushed_pages.clear();
+        ipis.clear();
+        started.clear();
+        disowned.clear();
+        owned.clear();
+        port_writes.clear();
+    }
 };
 
-constexpr uint64_t arena_base = uint64_t{1} << 30; // what the arena pretends to be
-constexpr uint64_t arena_bytes = 8 * large_page_bytes;
-constexpr uint64_t ram_base = arena_base + large_page_bytes; // the first block is the kernel's
-constexpr uint64_t ram_bytes = arena_bytes - large_page_bytes;
-constexpr uint32_t own_apic = 7;
+/// One arena for all worlds of a fuzzer: to make 18 MiB anew for each input takes longer than to
+/// run it. What the kernel takes for itself it clears, so what an earlier one left says nothing.
+inline std::byte* kept_arena = nullptr;
 
 inline std::byte* make_arena() {
+    if (kept_arena != nullptr) return kept_arena;
     auto* const arena = static_cast<std::byte*>(std::aligned_alloc(large_page_bytes, arena_bytes));
     // memory is not zero when it is handed out; to fill all of it would only take time
     std::memset(arena, 0xa5, 2 * large_page_bytes);
@@ -126,7 +144,9 @@ class World {
         must(core->insert_root(ram(), {Kind::ram, ram_base, ram_bytes, abi::all_rights}));
     }
 
-    ~World() { std::free(arena_); }
+    ~World() {
+        if (arena_ != kept_arena) std::free(arena_);
+    }
 
     World(const World&) = delete;
     World& operator=(const World&) = delete;
