@@ -26,6 +26,7 @@ RUN = {
     "COUNT": ("", "SERVICE:WARM:N, counting markers in a service"),
     "SEED": ("", "random seed of the guest, a number"),
     "LOG": ("", "log level: error, warn, info or trace"),
+    "MEMORY": ("", "checked: free memory holds a pattern, whoever writes to it is found"),
     "POLL": ("", "polling budget; empty: 0 when there are more virtual CPUs than the host has"),
     "SERIAL": ("", "file that gets a copy of the serial line; with HEADLESS=1 all of it"),
     "HEADLESS": ("", "1: no terminal; serial to SERIAL or standard output; runs until signalled"),
@@ -171,6 +172,8 @@ def checked(values):
     for name in ("SEED", "POLL"):
         if values[name]:
             number(values, name, 0, 10**18 - 1)
+    if values["MEMORY"]:
+        choice(values, "MEMORY", ("checked",))
     if values["LOG"]:
         choice(values, "LOG", ("error", "warn", "info", "trace"))
     matching(values, "PLACE", r"[a-z0-9_.-]+:\d+(,[a-z0-9_.-]+:\d+)*", "netd:2,httpd:3")

@@ -113,6 +113,7 @@ class Cmdline {
     std::optional<uint32_t> tsc_khz;
     std::optional<uint32_t> poll; // budget of the wait loop in turns, 0 for no polling
     bool test{};
+    bool memory_checked{}; // `memory=checked`: docs/domains.md, The memory server
 
     /// Where `place` puts the domain of that name, if it does.
     constexpr std::optional<CoreId> core_for(std::string_view name) const {
@@ -188,6 +189,7 @@ class Cmdline {
         if (key == "gw") return keep(gateway, parse_ipv4(value));
         if (key == "ip6") return keep(ip6, value);
         if (key == "test") return take_test(value);
+        if (key == "memory") return memory_checked = value == "checked";
         if (key == "place") return valid_place(value) && keep(place, value);
         if (key == "count") return keep(count, value);
         if (key == "seed") return keep(seed, parse_number(value));

@@ -45,6 +45,22 @@ Result<CapSlot> Slots::take() {
     return fail(Err::no_slots);
 }
 
+Result<CapSlot> Slots::take_run(uint32_t count) {
+    const uint64_t run = (uint64_t{1} << count) - 1;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        for (uint32_t leaf = 0; leaf < free_.size(); ++leaf) {
+            if (static_cast<uint32_t>(std::popcount(free_[leaf])) < count) continue;
+            for (uint32_t at = 0; at + count <= abi::cnode_slots; ++at) {
+                if ((free_[leaf] >> at & run) != run) continue;
+                free_[leaf] &= ~(run << at);
+                return abi::slot_at(leaf, at);
+            }
+        }
+        TRY_VOID(grow());
+    }
+    return fail(Err::no_slots);
+}
+
 void Slots::release(CapSlot slot) {
     const Busy busy;
     const uint32_t leaf = slot.raw / abi::cnode_slots;

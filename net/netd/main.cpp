@@ -184,6 +184,11 @@ async::Task<> run() {
         "netctl", interfaces::netctl::contract, all, os::Service::Limits{.sessions = shells_max}
     );
     co_await os::offer(all.self, control);
+    // Its packets were in memory that went with the card's end of it: who starts us again starts
+    // with an empty stack (usr/init/manifest).
+    co_await all.card.closed_signal().wait();
+    log::error("the network card has gone");
+    all.self.stop(1);
     co_return {};
 }
 

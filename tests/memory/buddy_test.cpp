@@ -72,15 +72,35 @@ TEST(Buddy, RefusesToReleaseWhatIsNotGranted) {
     EXPECT_FALSE(buddy.release(block->base, 8192));
 }
 
-TEST(Buddy, CountsParkedBlocksAsNeitherFreeNorLost) {
+TEST(Buddy, ARunIsManyBlocksSideBySide) {
     Buddy buddy;
     ASSERT_TRUE(buddy.add(phys(0), mib, 0));
-    const auto block = buddy.allocate(65536);
-    ASSERT_TRUE(buddy.park(block->base, block->bytes));
-    EXPECT_EQ(buddy.sums().parked, 65536u);
-    EXPECT_EQ(buddy.sums().free, mib - 65536);
-    EXPECT_EQ(buddy.sums().total, mib);
-    EXPECT_EQ(buddy.release(block->base, block->bytes).error(), Err::bad_state);
+    ASSERT_TRUE(buddy.allocate(4096));
+    const auto first = buddy.allocate_run(4096, 16);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->base, phys(65536)) << "aligned as one block";
+    EXPECT_EQ(buddy.sums().free, mib - 17 * 4096);
+    for (uint64_t i = 0; i < 16; ++i)
+        ASSERT_TRUE(buddy.release(first->base + i * 4096, 4096)) << i;
+    EXPECT_EQ(buddy.sums().free, mib - 4096);
+    EXPECT_EQ(buddy.sums().largest, mib / 2);
+    EXPECT_EQ(buddy.allocate_run(4096, 3).error(), Err::bad_argument);
+    EXPECT_EQ(buddy.allocate_run(4096, 512).error(), Err::no_memory);
+}
+
+TEST(Buddy, ARegionLeavesOnlyWhenNothingOfItIsGranted) {
+    Buddy buddy;
+    ASSERT_TRUE(buddy.add(phys(0), 3 * 4096, 0));
+    ASSERT_TRUE(buddy.add(phys(16 * mib), 2 * mib, 1));
+    const auto block = buddy.allocate(mib);
+    EXPECT_EQ(buddy.remove(1).error(), Err::bad_state);
+    EXPECT_EQ(buddy.remove(2).error(), Err::not_found);
+    ASSERT_TRUE(buddy.release(block->base, block->bytes));
+    ASSERT_TRUE(buddy.remove(1));
+    EXPECT_EQ(buddy.sums().total, 3u * 4096);
+    EXPECT_EQ(buddy.allocate(mib).error(), Err::no_memory);
+    ASSERT_TRUE(buddy.add(phys(16 * mib), 2 * mib, 1)) << "it may come again";
+    EXPECT_TRUE(buddy.allocate(2 * mib));
 }
 
 TEST(Buddy, KeepsBlocksApartUnderRandomUse) {

@@ -5,7 +5,7 @@
 namespace init {
 namespace {
 
-constexpr uint64_t memory_quota = 512 * 1024;
+constexpr uint64_t memory_quota = 768 * 1024;
 constexpr uint64_t monitor_quota = 2 * 1024 * 1024;
 constexpr uint64_t spawn_quota = 1024 * 1024;
 
@@ -71,7 +71,7 @@ Result<> FirstDomains::give_all_ram() {
         const auto given = self_.given(i);
         if (!given) break;
         if (!given->name.starts_with("ram.")) continue;
-        if (const auto added = memory->add(given->slot); !added)
+        if (const auto added = memory->add(given->slot, false); !added)
             log::warn("{} is not used: {}", given->name, added.error());
     }
     const auto state = TRY(memory->state());

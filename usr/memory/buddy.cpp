@@ -55,8 +55,29 @@ Result<> Buddy::release(PhysAddr base, uint64_t bytes) {
     return {};
 }
 
-Result<> Buddy::park(PhysAddr base, uint64_t bytes) {
-    blocks_[TRY(granted(base, bytes))].use = Use::parked;
+Result<Block> Buddy::allocate_run(uint64_t bytes, size_t count) {
+    if (!std::has_single_bit(bytes) || bytes < page_bytes || !std::has_single_bit(count))
+        return fail(Err::bad_argument);
+    // The splits on the way to the block, and within it.
+    if (count - 1 + 64 > max_blocks - count_) return fail(Err::no_memory);
+    const Block whole = TRY(allocate(bytes * count));
+    const size_t at = index_of(whole.base);
+    blocks_[at].bytes = bytes;
+    open_gap(at + 1, count - 1);
+    for (size_t i = 1; i < count; ++i) {
+        blocks_[at + i] = blocks_[at];
+        blocks_[at + i].base = whole.base + i * bytes;
+    }
+    return blocks_[at];
+}
+
+Result<> Buddy::remove(uint16_t root) {
+    const auto of_root = [&](const Block& b) { return b.root == root; };
+    if (std::ranges::none_of(blocks(), of_root)) return fail(Err::not_found);
+    const auto in_use = [&](const Block& b) { return of_root(b) && b.use != Use::free; };
+    if (std::ranges::any_of(blocks(), in_use)) return fail(Err::bad_state);
+    const auto all = std::span{blocks_}.first(count_);
+    count_ -= std::ranges::remove_if(all, of_root).size();
     return {};
 }
 
@@ -70,11 +91,9 @@ Sums Buddy::sums() const {
     Sums sums{};
     for (const Block& b : blocks()) {
         sums.total += b.bytes;
-        if (b.use == Use::free) {
-            sums.free += b.bytes;
-            sums.largest = std::max(sums.largest, b.bytes);
-        }
-        if (b.use == Use::parked) sums.parked += b.bytes;
+        if (b.use != Use::free) continue;
+        sums.free += b.bytes;
+        sums.largest = std::max(sums.largest, b.bytes);
     }
     return sums;
 }
@@ -93,14 +112,16 @@ Result<size_t> Buddy::granted(PhysAddr base, uint64_t bytes) const {
     return at;
 }
 
+void Buddy::open_gap(size_t at, size_t count) {
+    const auto begin = blocks_.begin() + static_cast<ptrdiff_t>(at);
+    const auto end = blocks_.begin() + static_cast<ptrdiff_t>(count_);
+    std::copy_backward(begin, end, end + static_cast<ptrdiff_t>(count));
+    count_ += count;
+}
+
 void Buddy::insert(size_t at, const Block& block) {
-    std::copy_backward(
-        blocks_.begin() + static_cast<ptrdiff_t>(at),
-        blocks_.begin() + static_cast<ptrdiff_t>(count_),
-        blocks_.begin() + static_cast<ptrdiff_t>(count_) + 1
-    );
+    open_gap(at, 1);
     blocks_[at] = block;
-    ++count_;
 }
 
 void Buddy::erase(size_t at) {

@@ -14,11 +14,7 @@
 
 namespace memory {
 
-enum class Use : uint8_t {
-    free,
-    granted,
-    parked, // came back while a part was lent to another core: nobody can use it
-};
+enum class Use : uint8_t { free, granted };
 
 struct Block {
     PhysAddr base;
@@ -31,7 +27,7 @@ constexpr uint64_t largest_block = uint64_t{1} << 30;
 constexpr size_t max_blocks = 2048;
 
 struct Sums {
-    uint64_t total, free, parked, largest;
+    uint64_t total, free, largest;
 };
 
 class Buddy {
@@ -48,8 +44,12 @@ class Buddy {
     /// A granted block comes back. Errors: not_found (no such block), bad_state (not granted).
     Result<> release(PhysAddr base, uint64_t bytes);
 
-    /// A granted block came back, but cannot be used again. Errors: as release.
-    Result<> park(PhysAddr base, uint64_t bytes);
+    /// One block of `count * bytes`, granted as `count` blocks: `bytes` each, side by side; the
+    /// first. Errors: as allocate.
+    Result<Block> allocate_run(uint64_t bytes, size_t count);
+
+    /// A region with nothing granted leaves. Errors: not_found, bad_state (something is granted).
+    Result<> remove(uint16_t root);
 
     /// The block that starts there.
     std::optional<Block> find(PhysAddr base) const;
@@ -61,6 +61,7 @@ class Buddy {
   private:
     size_t index_of(PhysAddr base) const;
     Result<size_t> granted(PhysAddr base, uint64_t bytes) const;
+    void open_gap(size_t at, size_t count);
     void insert(size_t at, const Block& block);
     void erase(size_t at);
     void split(size_t at);

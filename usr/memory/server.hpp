@@ -11,6 +11,9 @@ namespace memory {
 
 class Server final : public os::LocalServer {
   public:
+    /// Free memory holds canaries from now on, and is looked at before it is granted.
+    void check_free_memory() { checked_ = true; }
+
     rpc::LocalMessage serve(uint64_t badge, const rpc::LocalMessage& message) override {
         return interfaces::memory::serve(*this, badge, message);
     }
@@ -23,20 +26,33 @@ class Server final : public os::LocalServer {
     Result<> release(uint64_t badge, const interfaces::memory::ReleaseArguments& arguments);
     Result<interfaces::memory::StateResult> state(uint64_t badge);
     Result<> add(uint64_t badge, const interfaces::memory::AddArguments& arguments);
+    Result<interfaces::memory::SpareResult> spare(uint64_t badge);
     void discard(abi::CapSlot slot);
 
   private:
     struct Region {
-        abi::CapSlot ram;
+        os::OwnedCap ram; // null: the entry is free
         PhysAddr base;
+        uint64_t bytes;
+        bool foreign;
     };
 
+    /// Pages that are carved and cleared ahead, so that most need neither.
+    static constexpr uint32_t ready_pages = 16;
+
     Result<abi::CapSlot> grant(uint64_t bytes, bool zeroed);
-    Result<abi::CapSlot> carve(const Block& block) const;
+    Result<abi::CapSlot> ready_page();
+    Result<> make_pages_ready();
+    Result<> carve(const Block& first, abi::CapSlot to, uint32_t count) const;
+    Result<> prepare(const Block& block, bool zeroed);
+    Result<> fill(uint16_t root, PhysAddr base, uint64_t bytes);
 
     Buddy buddy_;
     std::array<Region, 32> regions_{};
-    uint16_t region_count_{};
+    std::array<abi::CapSlot, ready_pages> ready_{};
+    uint32_t ready_count_{};
+    bool checked_{};
+    uint64_t damaged_words_{};
 };
 
 } // namespace memory

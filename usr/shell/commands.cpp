@@ -241,26 +241,33 @@ async::Task<> Commands::restart(RestartByName target) {
     co_return {};
 }
 
-/// The one domain of that name that runs; else says what to type instead.
+/// The one domain of that name that runs, or for restart the last that ended; else says what to
+/// type instead.
 async::Task<std::optional<KillById>> Commands::only_one(std::string_view verb, Text<16> wanted) {
-    constexpr uint32_t running = 1;
-    std::optional<KillById> found;
+    constexpr uint32_t running = 1, ending = 5;
+    std::optional<KillById> found, ended;
     for (uint32_t core = 0; monitor_->core_at(core); ++core) {
         if (!is_up(core)) continue;
         auto spawner = co_await spawner_of(core);
         for (uint32_t index = 0;; ++index) {
             const auto domain = co_await async::result_of(spawner.describe(index));
             if (!domain) break;
-            if (domain->name != wanted || domain->state != running) continue;
+            if (domain->name != wanted) continue;
+            const KillById here{{{static_cast<uint8_t>(core)}}, domain->id};
+            if (domain->state != running) {
+                if (domain->state != ending) ended = here;
+                continue;
+            }
             if (found) {
                 co_await say(
                     "there are several \"{}\": type {} CORE.ID, see ps\n", wanted.view(), verb
                 );
                 co_return std::nullopt;
             }
-            found = KillById{{{static_cast<uint8_t>(core)}}, domain->id};
+            found = here;
         }
     }
+    if (!found && verb == "restart") found = ended;
     if (!found) co_await say("no domain \"{}\" is running: type ps\n", wanted.view());
     co_return found;
 }
@@ -285,6 +292,8 @@ async::Task<> Commands::mem() {
         Column{"own KiB", Align::right},
         Column{"free KiB", Align::right},
         Column{"largest KiB", Align::right},
+        Column{"foreign KiB", Align::right},
+        Column{"damaged words", Align::right},
         Column{"capabilities", Align::right},
     });
     for (uint32_t core = 0; monitor_->core_at(core); ++core) {
@@ -293,9 +302,11 @@ async::Task<> Commands::mem() {
         const auto memory = co_await spawner.memory();
         const auto figures = co_await spawner.figures();
         table_->cell("{}", core);
-        table_->cell("{}", memory.total / 1024);
+        table_->cell("{}", (memory.total - memory.foreign) / 1024);
         table_->cell("{}", memory.free / 1024);
         table_->cell("{}", memory.largest / 1024);
+        table_->cell("{}", memory.foreign / 1024);
+        table_->cell("{}", memory.damaged);
         table_->cell("{}", figures.capabilities);
     }
     co_await print_table();

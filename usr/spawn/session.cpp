@@ -100,7 +100,9 @@ async::Task<api::DescribeResult> SpawnSession::describe(api::DescribeArguments a
 
 async::Task<api::MemoryResult> SpawnSession::memory() {
     const auto state = co_await spawner_.memory().state();
-    co_return api::MemoryResult{state.total, state.free, state.parked, state.largest};
+    co_return api::MemoryResult{
+        state.total, state.free, state.largest, state.foreign, state.damaged
+    };
 }
 
 async::Task<api::FiguresResult> SpawnSession::figures() {
