@@ -161,6 +161,12 @@ Slot* Database::copy_of(Slot& slot) const {
     return nullptr;
 }
 
+Slot* Database::copy_to_revoke(Slot& slot) const {
+    Slot* const copy = copy_of(slot);
+    if (copy == nullptr || !copy->has(flag::keeper) || slot.has(flag::keeper)) return copy;
+    return nullptr; // keepers come first: before this one there are only keepers
+}
+
 bool Database::is_last(Slot& slot) const {
     return copy_of(slot) == nullptr;
 }

@@ -50,6 +50,8 @@ class Database {
     Slot* lent_frame(const Slot& loan) const;
     /// A neighbouring copy, or nullptr.
     Slot* copy_of(Slot& slot) const;
+    /// One that a revoke of `slot` takes away: a keeper only if `slot` is a keeper itself.
+    Slot* copy_to_revoke(Slot& slot) const;
     /// The nearest capability that `slot` derives from, or nullptr.
     Slot* ancestor(Slot& slot) const;
     /// The first descendant of `slot` that overlaps [begin, end), or nullptr.

@@ -173,7 +173,7 @@ Result<bool> Core::revoke_one(Slot& slot) {
         lent = true;
         below = database_.descendant_after(slot, *below);
     }
-    if (Slot* const copy = database_.copy_of(slot); copy != nullptr) {
+    if (Slot* const copy = database_.copy_to_revoke(slot); copy != nullptr) {
         if (Dispatcher* const d = holder(*copy); d != nullptr) TRY_VOID(let_go(*d));
         dispose(*copy);
         return true;

@@ -137,6 +137,20 @@ TEST_F(Lending, AKeeperIsIdleWhenNoCopyAndNoMappingIsLeft) {
     EXPECT_NE(flags_of(keeper_cap) & abi::describe_idle, 0u);
 }
 
+TEST_F(Lending, ARevokeOfACopyLeavesTheKeeper) {
+    ASSERT_EQ(accept(Kind::frame, foreign, page_bytes, 3, keeper_cap), Err::none);
+    for (uint64_t into = 40; into < 43; ++into)
+        ASSERT_EQ(copy(keeper_cap, into), Err::none);
+    EXPECT_EQ(revoke(41), Err::none);
+    EXPECT_TRUE(slot(40).empty());
+    EXPECT_EQ(slot(41).kind, Kind::frame);
+    EXPECT_TRUE(slot(42).empty());
+    EXPECT_EQ(slot(keeper_cap).kind, Kind::frame);
+    // so that the monitor can still take it away
+    EXPECT_EQ(revoke(keeper_cap), Err::none);
+    EXPECT_TRUE(slot(41).empty());
+}
+
 TEST_F(Lending, TheLastCopyTellsOnceThatAFrameIsDrained) {
     ASSERT_EQ(world.call(Op::core_watch, core_cap, {bell}), Err::none);
     ASSERT_EQ(accept(Kind::frame, foreign, 0x2000, 6, keeper_cap), Err::none);
