@@ -229,7 +229,7 @@ class Core {
         return fail(why_not(d, slot));
     }
 
-    void invoke(Dispatcher& d, Slot* cap);
+    [[gnu::noinline]] void invoke(Dispatcher& d, Slot* cap); // keeps the null call short
 
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
     Result<Slot*> place(Slot& cnode_capability, uint64_t index) const;
@@ -255,12 +255,23 @@ class Core {
         VirtAddr address;
     };
 
+    /// Where a table of pages hangs, as it was found last: until any table is unhooked.
+    struct KnownPlace {
+        uint64_t table{}; // 0: none known
+        Place place{};
+    };
+
+    KnownPlace& known_place(uint64_t table) {
+        return known_places_[table / abi::bytes_of(Kind::page_table) % known_places_.size()];
+    }
+
     Result<> check_memory(const Slot& table, const Slot& source, const MapRequest& request) const;
     Result<> check_table(const Slot& table, Slot& source, const MapRequest& request) const;
     void fill(const MapRequest& request, Slot& mapping, uint64_t first);
     void unmap(Slot& mapping);
     void flush(const Slot& mapping);
-    std::optional<Place> place_of(const Slot& mapping) const;
+    std::optional<Place> place_of(const Slot& mapping);
+    std::optional<Place> place_of_table(uint64_t table, unsigned level) const;
     void adopt(Slot& mapping);
 
     // dispatchers (dispatching.cpp)
@@ -324,6 +335,7 @@ class Core {
     Scheduler scheduler_;
     Database database_;
     Tlb tlb_;
+    std::array<KnownPlace, 16> known_places_{};
     Vectors vectors_;
     Statistics statistics_{};
     CNode boot_{};

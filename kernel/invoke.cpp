@@ -17,7 +17,7 @@ class Invoker {
   public:
     Invoker(Core& core, Dispatcher& caller, Slot& cap) : core_{core}, caller_{caller}, cap_{cap} {}
 
-    Result<> run(uint64_t operation);
+    void run(uint64_t operation);
 
   private:
     using Handler = Result<> (*)(Invoker&);
@@ -33,7 +33,8 @@ class Invoker {
 
     static constexpr auto rules();
 
-    uint64_t argument(size_t i) const { return arguments_[i]; }
+    /// They stay in the caller's registers until the answer is written there.
+    uint64_t argument(size_t i) const { return caller_.registers.*word_registers[i]; }
 
     Result<uint32_t> narrow(size_t i) const;
     Result<Rights> rights_argument(size_t i) const;
@@ -49,7 +50,13 @@ class Invoker {
     Result<> own_dispatcher() const;
     Result<> own_core() const;
 
-    void value(size_t i, uint64_t v) { caller_.registers.*word_registers[i] = v; }
+    /// Values come in order, from 0 on.
+    void value(size_t i, uint64_t v) {
+        values_[i] = v;
+        value_count_ = i + 1;
+    }
+
+    void answer();
 
     Result<> copy();
     Result<> mint();
@@ -81,7 +88,8 @@ class Invoker {
     Core& core_;
     Dispatcher& caller_;
     Slot& cap_;
-    std::array<uint64_t, abi::argument_words> arguments_{};
+    size_t value_count_{};
+    std::array<uint64_t, abi::argument_words> values_; // as many as counted
 };
 
 constexpr auto Invoker::rules() {
@@ -183,19 +191,26 @@ constexpr auto Invoker::rules() {
     return table;
 }
 
-Result<> Invoker::run(uint64_t operation) {
+void Invoker::answer() {
+    Registers& r = caller_.registers;
+    clear_answer(r);
+    for (size_t i = 0; i < value_count_; ++i)
+        r.*word_registers[i] = values_[i];
+}
+
+void Invoker::run(uint64_t operation) {
     static constexpr auto table = rules();
     static_assert(std::ranges::all_of(table, [](const Rule& r) { return r.handler != nullptr; }));
-    if (operation >= table.size()) return fail(Err::bad_operation);
+    const auto refuse = [&](Err why) { answer_status(caller_.registers, fail(why)); };
+    if (operation >= table.size()) return refuse(Err::bad_operation);
     const Rule& rule = table[operation];
-    if ((rule.kinds & bit(cap_.kind)) == 0) return fail(Err::bad_operation);
-    if (!cap_.rights.has(rule.rights)) return fail(Err::cap_rights);
-    if (rule.in_registers) return rule.handler(*this);
-    for (size_t i = 0; i < arguments_.size(); ++i) {
-        arguments_[i] = caller_.registers.*word_registers[i];
-    }
-    clear_answer(caller_.registers);
-    return rule.handler(*this);
+    if ((rule.kinds & bit(cap_.kind)) == 0) return refuse(Err::bad_operation);
+    if (!cap_.rights.has(rule.rights)) return refuse(Err::cap_rights);
+    const Result<> done = rule.handler(*this);
+    if (!done)
+        answer_status(caller_.registers, done);
+    else if (!rule.in_registers)
+        answer();
 }
 
 Result<uint32_t> Invoker::narrow(size_t i) const {
@@ -481,8 +496,7 @@ void Core::invoke(Dispatcher& d, Slot* cap) {
         answer_status(d.registers, fail(why_not(d, d.registers.rdi)));
         return;
     }
-    const Result<> result = Invoker{*this, d, *cap}.run(d.registers.rax);
-    if (!result) answer_status(d.registers, result);
+    Invoker{*this, d, *cap}.run(d.registers.rax);
 }
 
 } // namespace kernel

@@ -110,6 +110,9 @@ void Core::unmap(Slot& mapping) {
     for (uint32_t i = 0; i < mapping.entry_count(); ++i)
         table.entry[mapping.entry + i] = 0;
     flush(mapping);
+    if (!mapping.has(flag::maps_table)) return;
+    for (KnownPlace& known : known_places_)
+        known.table = 0;
 }
 
 Result<> Core::protect(Slot& mapping, Rights rights) {
@@ -139,18 +142,28 @@ Result<Core::Touched> Core::touched(const Slot& mapping) const {
     return Touched{(any & pte::accessed) != 0, memory && (any & pte::dirty) != 0};
 }
 
-/// Which address space the mapping is in, and where in it; nothing while a table above hangs
-/// nowhere.
-std::optional<Core::Place> Core::place_of(const Slot& mapping) const {
-    uint64_t address = mapping.entry * entry_bytes(mapping.level);
-    const Slot* at = &mapping;
-    while (at->level < 4) {
-        const Slot* const above = database_.mapping_of_table(at->extra);
-        if (above == nullptr) return std::nullopt;
-        at = above;
-        address += at->entry * entry_bytes(at->level);
+/// Which address space a table is in, and where in it; nothing while one above hangs nowhere.
+std::optional<Core::Place> Core::place_of_table(uint64_t table, unsigned level) const {
+    uint64_t address = 0;
+    while (level < 4) {
+        const Slot* const hook = database_.mapping_of_table(table);
+        if (hook == nullptr) return std::nullopt;
+        table = hook->extra;
+        level = hook->level;
+        address += hook->entry * entry_bytes(level);
     }
-    return Place{phys(at->extra), virt(address)};
+    return Place{phys(table), virt(address)};
+}
+
+std::optional<Core::Place> Core::place_of(const Slot& mapping) {
+    KnownPlace& known = known_place(mapping.extra);
+    if (known.table != mapping.extra) {
+        const auto found = place_of_table(mapping.extra, mapping.level);
+        if (!found) return std::nullopt;
+        known = {mapping.extra, *found};
+    }
+    const Place& table = known.place;
+    return Place{table.root, table.address + mapping.entry * entry_bytes(mapping.level)};
 }
 
 /// At once in the address space that is loaded. What the TLB may hold of another goes when that is

@@ -31,12 +31,15 @@ FREESTANDING = (
     "-mno-red-zone -fno-threadsafe-statics -fno-asynchronous-unwind-tables "
     "-ffunction-sections -fdata-sections"
 )
+# Functions of the CPU driver may be drawn into each other across files; as its objects hold machine
+# code as well, the rules on them can be checked.
+LTO = "-flto -ffat-lto-objects"
 NO_VECTORS = "-mno-mmx -mno-sse -mno-sse2"
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 # How one source becomes an object, by who it is for.
 FLAVOURS = {
     "domain": FREESTANDING,
-    "kernel": f"{FREESTANDING} {NO_VECTORS} -mcmodel=kernel",
+    "kernel": f"{FREESTANDING} {NO_VECTORS} -mcmodel=kernel {LTO}",
     "boot": f"{FREESTANDING} {NO_VECTORS}",
     "host": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 {SANITIZE}",
     "tsan": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 -fsanitize=thread",
@@ -45,7 +48,10 @@ FLAVOURS = {
     "sim": f"{COMMON} -O2 -DSKERRY_MUTANTS",
     "sim_san": f"{COMMON} -O1 -DSKERRY_MUTANTS {SANITIZE}",
 }
-LINK = "-static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096"
+LINK = (
+    "-static -nostdlib --fat-lto-objects --gc-sections --build-id=none -z noexecstack "
+    "-z max-page-size=4096"
+)
 GTEST = "/usr/include/gtest/gtest.h"
 DOMAIN_SCRIPT = "lib/os/domain.ld"
 DOMAIN_STEP = 0x1000000

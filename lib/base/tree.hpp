@@ -142,12 +142,9 @@ class Tree {
 
     static int height(T* at) { return at == nullptr ? 0 : A::height(*at); }
 
-    static bool set_height(T& at) {
+    static void set_height(T& at) {
         const int left = height(A::left(at)), right = height(A::right(at));
-        const auto now = static_cast<uint8_t>(1 + (left > right ? left : right));
-        const bool changed = now != A::height(at);
-        A::height(at) = now;
-        return changed;
+        A::height(at) = static_cast<uint8_t>(1 + (left > right ? left : right));
     }
 
     void attach(T& item, T* above, T** link) {
@@ -187,18 +184,22 @@ class Tree {
 
     /// Upwards until nothing changes any more, but not before `must_visit` has been seen.
     void repair(T* at, T* must_visit) {
-        while (at != nullptr) {
-            bool changed = at == must_visit; // its summary is still that of its old place
-            if (changed) must_visit = nullptr;
-            changed |= set_height(*at);
-            changed |= A::update(*at);
-            const int lean = height(A::left(*at)) - height(A::right(*at));
-            if (lean > 1 || lean < -1) {
-                at = balance(*at, lean > 0);
-                changed = true;
+        for (; at != nullptr; at = A::parent(*at)) {
+            const int left = height(A::left(*at)), right = height(A::right(*at));
+            if (left - right > 1 || right - left > 1) {
+                if (at == must_visit) must_visit = nullptr;
+                at = balance(*at, left > right);
+                continue;
+            }
+            bool changed = A::update(*at);
+            const auto now = static_cast<uint8_t>(1 + (left > right ? left : right));
+            changed |= now != A::height(*at);
+            A::height(*at) = now;
+            if (at == must_visit) {
+                must_visit = nullptr; // its summary was still that of its old place
+                continue;
             }
             if (!changed && must_visit == nullptr) return;
-            at = A::parent(*at);
         }
     }
 
@@ -219,9 +220,9 @@ class Tree {
         if (middle != nullptr) A::parent(*middle) = &at;
         (left ? A::right(up) : A::left(up)) = &at;
         A::parent(at) = &up;
-        (void)set_height(at);
+        set_height(at);
         (void)A::update(at);
-        (void)set_height(up);
+        set_height(up);
         (void)A::update(up);
         return &up;
     }
