@@ -239,7 +239,7 @@ class Core {
 
     // removal (removal.cpp)
     Result<Slot*> blocker(Slot& slot, const Slot& start);
-    Result<Slot*> blocker_of_memory(Slot& slot);
+    Result<Slot*> blocker_of_memory(Slot& slot, const Slot& start);
     Slot* blocker_of_table(Slot& table);
     Result<Slot*> blocker_of_dispatcher(Slot& slot, const Slot& start);
     Result<> let_go(Dispatcher& d);

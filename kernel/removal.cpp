@@ -30,7 +30,9 @@ Result<Slot*> Core::blocker(Slot& slot, const Slot& start) {
                            abi::table_level(slot.kind) != 0;
     if (slot.kind == Kind::loan && slot.has(flag::given)) return fail(Err::lent);
     if (!container || !database_.is_last(slot)) return nullptr;
-    if (slot.kind == Kind::frame || slot.kind == Kind::device_frame) return blocker_of_memory(slot);
+    if (slot.kind == Kind::frame || slot.kind == Kind::device_frame) {
+        return blocker_of_memory(slot, start);
+    }
     if (slot.kind == Kind::dispatcher) return blocker_of_dispatcher(slot, start);
     if (slot.kind != Kind::cnode) return blocker_of_table(slot);
     for (Slot& inner : cnode(slot).slot) {
@@ -40,11 +42,13 @@ Result<Slot*> Core::blocker(Slot& slot, const Slot& start) {
     return nullptr;
 }
 
-Result<Slot*> Core::blocker_of_memory(Slot& slot) {
+/// The last capability to a lent frame is not deleted by itself: who does has lost track. With the
+/// CNode or dispatcher it lies in it goes, and the Loan stands alone until its owner revokes it.
+Result<Slot*> Core::blocker_of_memory(Slot& slot, const Slot& start) {
     Slot* below = database_.descendant(slot);
     for (unsigned visits = 0; below != nullptr; ++visits, ++looks_) {
         const bool own = below->depth == slot.depth + 1;
-        if (own && below->kind == Kind::loan) return fail(Err::lent);
+        if (own && below->kind == Kind::loan && &slot == &start) return fail(Err::lent);
         if (own && below->kind == Kind::mapping) return below;
         // only device frames have parts that outlive them, and init alone has many of those
         if (visits == looks_a_step) return fail(Err::range_in_use);

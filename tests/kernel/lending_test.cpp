@@ -117,6 +117,19 @@ TEST_F(Lending, AKeeperNamesItsOwnerAndItsCopiesAreNone) {
     EXPECT_EQ(accept(Kind::frame, foreign, 0x1000, 255, 43), Err::none);
 }
 
+TEST_F(Lending, ALentFrameGoesWithItsCNode) {
+    world.make(Kind::frame, slot(frame_cap), page_bytes);
+    ASSERT_EQ(world.call(Op::core_lend, core_cap, {frame_cap, leaf_cap, loan_cap}), Err::none);
+    world.make(Kind::cnode, slot(40));
+    ASSERT_EQ(world.call(Op::cnode_move, 40, {7, frame_cap}), Err::none);
+    EXPECT_EQ(world.call(Op::cnode_delete, 40, {7}), Err::lent); // by itself it does not
+    EXPECT_EQ(remove(40), Err::none);
+    // nobody has the frame any more, but another core may
+    EXPECT_EQ(slot(loan_cap).kind, Kind::loan);
+    EXPECT_EQ(world.call(Op::core_recall, core_cap, {loan_cap, 1, leaf_cap, 41}), Err::cap_empty);
+    EXPECT_EQ(remove(loan_cap), Err::none);
+}
+
 TEST_F(Lending, AMovedKeeperIsStillOne) {
     ASSERT_EQ(accept(Kind::frame, foreign, 0x1000, 6, keeper_cap), Err::none);
     ASSERT_EQ(world.call(Op::cnode_move, leaf_cap, {40, keeper_cap}), Err::none);
