@@ -6,7 +6,7 @@ NINJA := ninja -f $(BUILD)/build.ninja
 export BUILD
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak check lint units fuzz sim plugins counts longest-path check-isolation doctor help clean compdb format
+.PHONY: image setup configure run test soak check lint units fuzz fuzz-kernel sim plugins counts longest-path check-isolation doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -39,6 +39,10 @@ units: configure
 
 fuzz: configure
 	@$(NINJA) fuzz
+
+fuzz-kernel: configure
+	@$(NINJA) --quiet fuzz-kernel
+	@$(PYTHON) tools/fuzz_kernel.py
 
 sim: configure
 	@$(NINJA) --quiet sim

@@ -31,7 +31,7 @@ class Invoker {
 
     static constexpr uint32_t bit(Kind k) { return 1u << static_cast<unsigned>(k); }
 
-    static constexpr auto rules();
+    static consteval auto rules();
 
     /// They stay in the caller's registers until the answer is written there.
     uint64_t argument(size_t i) const { return caller_.registers.*word_registers[i]; }
@@ -92,7 +92,7 @@ class Invoker {
     std::array<uint64_t, abi::argument_words> values_; // as many as counted
 };
 
-constexpr auto Invoker::rules() {
+consteval auto Invoker::rules() {
     std::array<Rule, static_cast<size_t>(Op::count_)> table{};
     const auto on = [&](Op op, uint32_t kinds, Rights rights, Handler handler) {
         table[static_cast<size_t>(op)] = {kinds, rights, false, handler};

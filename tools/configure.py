@@ -44,6 +44,10 @@ FLAVOURS = {
     "host": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 {SANITIZE}",
     "tsan": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 -fsanitize=thread",
     "fuzz": f"{COMMON} -O1 {SANITIZE} -fsanitize=fuzzer-no-link",
+    # Its inputs are choices, not data: to trace comparisons tells nothing and takes longest.
+    "fuzz_kernel": f"{COMMON} -O1 {SANITIZE} -fsanitize=fuzzer-no-link "
+    "-fno-sanitize-coverage=trace-cmp",
+    "cover": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 -fprofile-instr-generate -fcoverage-mapping",
     # The simulator plants bugs in what it tests, so it has objects of its own (docs/simulator.md).
     "sim": f"{COMMON} -O2 -DSKERRY_MUTANTS",
     "sim_san": f"{COMMON} -O1 -DSKERRY_MUTANTS {SANITIZE}",
@@ -54,6 +58,10 @@ LINK = (
 )
 GTEST = "/usr/include/gtest/gtest.h"
 DOMAIN_SCRIPT = "lib/os/domain.ld"
+# Pure functions of musl's libm, and nothing else of that archive (docs/dependencies.md).
+MUSL = "/usr/lib/x86_64-linux-musl/libc.a"
+MATH = "sin cos exp log sqrt __sin __cos __rem_pio2 __rem_pio2_large exp_data log_data floor " \
+    "scalbn __math_divzero __math_invalid __math_oflow __math_uflow __math_xflow"
 DOMAIN_STEP = 0x1000000
 NOT_UNITS = ("system", "tools", "fuzz", "support", "sim")
 
@@ -69,6 +77,10 @@ rule ar
 rule link
   command = {ld} $flags -o $out $in
   description = link $out
+rule members
+  command = rm -f $out && mkdir -p $out.parts && for m in $members; do $
+    {ar} p $in $$m.lo > $out.parts/$$m.o || exit 1; done && {ar} rcs $out $out.parts/*.o
+  description = members of $in
 rule strip
   command = {objcopy} --strip-debug --discard-locals $in $out
   description = strip $out
@@ -181,6 +193,14 @@ class Plan:
                 found += self.archive(flavour, name, sources(library["sources"]))
         return found
 
+    def math(self):
+        """The archive of kept mathematical functions; who calls none of them links none."""
+        key = ("domain", "math")
+        if key not in self.archives:
+            out = f"{self.build}/lib/domain/libmath.a"
+            self.archives[key] = [self.edge("members", [out], [MUSL], members=MATH)]
+        return self.archives[key]
+
     def program(self, place, program):
         """Edges for one program; its stripped image, or None when it cannot be built yet."""
         name, kind = program["name"], program.get("kind", "domain")
@@ -197,6 +217,7 @@ class Plan:
             flags += f" --defsym=domain_base={DOMAIN_STEP * (place + 1):#x}"
         objects = [self.compile(kind, f) for f in files]
         libraries = self.libraries(kind, program.get("uses", ()))
+        libraries += self.math() if kind == "domain" else []
         full = f"{self.build}/bin/{name}.elf"
         self.edge("link", [full], objects + libraries, implicit=[script], flags=flags)
         return self.edge("strip", [f"{self.build}/image/{name}.elf"], [full])
@@ -275,11 +296,21 @@ class Plan:
     def fuzzers(self):
         outs = []
         for source in expand(["tests/fuzz/*_fuzz.cpp"]):
-            ins = [self.compile("fuzz", source)] + self.host_archives("fuzz", "fuzz")
+            how, room = ("fuzz_kernel", "kernel") if "/kernel_" in source else ("fuzz", "fuzz")
+            ins = [self.compile(how, source)] + self.host_archives(how, room)
             out = f"{self.build}/fuzz/{os.path.basename(source)[:-4]}"
             flags = f"{SANITIZE} -fsanitize=fuzzer"
             outs.append(self.edge("host_link", [out], ins, flags=flags, libs="-fuse-ld=lld-19"))
         self.phony("fuzz", outs)
+        self.phony("fuzz-kernel", [o for o in outs if "/kernel_" in o] + [self.kernel_cover()])
+
+    def kernel_cover(self):
+        """Runs the inputs of the kernel's fuzzers and counts the lines that they reach."""
+        files = expand(["kernel/*.cpp", "tests/kernel/corpus_test.cpp", "tests/support/*.cpp"])
+        ins = [self.compile("cover", f) for f in files]
+        out, flags = f"{self.build}/fuzz/kernel_cover", "-fprofile-instr-generate"
+        libs = "-fuse-ld=lld-19 -lgtest -lgtest_main -lpthread"
+        return self.edge("host_link", [out], ins, flags=flags, libs=libs)
 
     def simulator(self):
         outs = []

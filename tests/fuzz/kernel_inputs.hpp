@@ -57,14 +57,14 @@ class Choices {
 inline Outcome run_calls(Input input) {
     if (input.empty()) return {};
     const uint8_t first = input.front();
-    const unsigned after = first < 128 ? 0 : 16u << (first % 8);
+    const unsigned after = first < 128 ? 0 : 32u << (first % 8);
     Choices choices{input.subspan(1)};
     kernel_test::CallStorm storm{[&] { return choices.next(); }};
     Outcome outcome;
     unsigned steps = 0;
     const auto go_on = [&] {
         if (!storm.step()) return false;
-        if (++steps % 64 == 0) outcome.trouble = storm.trouble();
+        if (++steps % 128 == 0) outcome.trouble = storm.trouble();
         return outcome.trouble.empty();
     };
     while (choices.more())

@@ -1,6 +1,7 @@
 // The fuzzers' kept inputs, run as tests: what was once interesting, or once went wrong.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -11,10 +12,11 @@ namespace {
 
 template <class Run>
 void run_corpus(const char* name, Run&& run) {
+    const char* const elsewhere = std::getenv("SKERRY_CORPUS");
+    const std::filesystem::path corpus{elsewhere == nullptr ? "tests/fuzz/corpus" : elsewhere};
     unsigned inputs = 0;
     uint64_t calls = 0;
-    for (const auto& entry :
-         std::filesystem::directory_iterator{std::filesystem::path{"tests/fuzz/corpus"} / name}) {
+    for (const auto& entry : std::filesystem::directory_iterator{corpus / name}) {
         std::ifstream file{entry.path(), std::ios::binary};
         const std::vector<char> bytes{std::istreambuf_iterator<char>{file}, {}};
         const auto* const data = reinterpret_cast<const uint8_t*>(bytes.data());

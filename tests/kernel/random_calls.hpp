@@ -17,6 +17,7 @@ class CallStorm {
   public:
     explicit CallStorm(std::function<uint32_t()> random) : random_{std::move(random)} {
         world_.machine.only_arena = true;
+        if (random_() % 2 == 0) world_.core->tlb().use(2); // few, so that they are taken over
         for (uint8_t i = 0; i < 3; ++i)
             domains_.push_back(world_.make_domain(8));
         for (Domain& d : domains_)
@@ -51,7 +52,8 @@ class CallStorm {
         } else {
             system_call(*d);
         }
-        core.schedule();
+        const Dispatcher* const next = core.schedule();
+        if (next != nullptr && core.tlb().tagged()) (void)core.tlb().load(next->root);
         revive();
         ++steps_;
         if (steps_ % 1024 == 0) world_.machine.forget();
