@@ -370,6 +370,26 @@ TEST_F(CoreStart, ACoreThatDoesNotStartLeavesTheMemoryAlone) {
     EXPECT_TRUE(world.machine.disowned.empty());
 }
 
+TEST_F(CoreStart, TwoHundredAndFiftyFiveRangesAreGivenAtMost) {
+    constexpr uint64_t far = uint64_t{8} << 30;
+    Slot all{}, part{};
+    World::must(
+        world.core->insert_root(all, {Kind::ram, far, 256 * large_page_bytes, abi::all_rights})
+    );
+    for (uint64_t i = 0; i < 256; ++i) {
+        const uint64_t offset = i * large_page_bytes;
+        World::must(world.core->retype(all, Kind::ram, offset, large_page_bytes, {&part, 1}));
+        const auto started = world.core->start_core(slot(other_core), part, 8);
+        ASSERT_EQ(started.has_value(), i < 255);
+        if (i == 255) EXPECT_EQ(started.error().top(), Err::no_slots);
+    }
+    EXPECT_FALSE(part.empty());
+    EXPECT_EQ(world.machine.started.size(), 255u);
+    World::must(world.core->remove(part));
+    EXPECT_EQ(world.core->revoke(all).error().top(), Err::lent);
+    World::must(world.core->remove(all));
+}
+
 TEST_F(Events, CoreInfoCounts) {
     Dispatcher& d = world.invoke(Op::core_info, core_cap, {0});
     EXPECT_EQ(World::value(d, 0), 2u);
