@@ -73,6 +73,7 @@ struct ArgumentPage {
     uint64_t replica; // number of the worker that this part of a domain on several cores is; 0: home
     // where its shared data lies, and in the frame of its image
     uint64_t shared_begin, shared_bytes, shared_offset;
+    std::array<uint32_t, 4> shared_tables; // in a replica: slots of the page tables for it
     std::array<char, 512> environment;   // NAME=VALUE, each NUL-terminated; an empty one ends
 };
 

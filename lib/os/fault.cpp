@@ -12,6 +12,7 @@
 #include "lib/os/loader.hpp"
 #include "lib/os/local.hpp"
 #include "lib/os/logging.hpp"
+#include "lib/os/threads/scheduler.hpp"
 
 extern "C" {
 void os_on_page_fault(abi::DispatcherPage* page);
@@ -25,6 +26,7 @@ constexpr size_t most_frames = 32, frames_a_call = 4;
 constexpr uint64_t code_not_present_mask = 1; // SDM vol. 3A 4.7: 0 = the page was not present
 
 constinit Pager the_pager = nullptr;
+constinit ThreadPager thread_pager = nullptr;
 
 using Parent = LocalClient<interfaces::parent::Client>;
 
@@ -63,23 +65,56 @@ void report_backtrace(uint64_t frame) {
     }
 }
 
-[[noreturn]] void die(const abi::DispatcherPage& page) {
-    const abi::SaveArea& at = page.save[std::to_underlying(abi::Area::fault)];
+[[noreturn]] void
+die_of(uint64_t vector, uint64_t code, uint64_t address, const abi::SaveArea& at) {
     (void)parent()->faulted(
-        static_cast<uint32_t>(page.fault_vector),
-        static_cast<uint32_t>(page.fault_code),
-        page.fault_address,
-        at.rip
+        static_cast<uint32_t>(vector), static_cast<uint32_t>(code), address, at.rip
     );
     report_backtrace(at.rbp);
     exit(-1);
+}
+
+[[noreturn]] void die(const abi::DispatcherPage& page) {
+    const abi::SaveArea& at = page.save[std::to_underlying(abi::Area::fault)];
+    die_of(page.fault_vector, page.fault_code, page.fault_address, at);
+}
+
+/// The upcall was a thread's, and its block has all of its state but the general registers: those
+/// are here. Leaves the upcall for the loop.
+[[noreturn]] void suspend_thread(abi::DispatcherPage& page) {
+    os_current_thread->registers = page.save[std::to_underlying(abi::Area::fault)];
+    page.disabled = 0;
+    scheduler().suspend();
 }
 
 bool page_in(VirtAddr at) {
     return (the_pager != nullptr && the_pager(at)) || on_absent_page(at);
 }
 
+/// A touch has no other way to answer that the quota is used up.
+void say_what_is_lacking(VirtAddr at) {
+    const auto lacking = lacking_at(at);
+    if (!lacking) return;
+    std::array<char, 96> text;
+    last_words(format_to(
+        text,
+        "no memory on demand: {} (quota {} KiB, {} KiB free)",
+        text_of(*lacking),
+        quota().bytes() / 1024,
+        quota().free_bytes() / 1024
+    ));
+}
+
 } // namespace
+
+void set_thread_pager(ThreadPager pager) {
+    thread_pager = pager;
+}
+
+void die_of_page_fault(VirtAddr at, uint64_t code, const abi::SaveArea& registers) {
+    constexpr uint64_t page_fault_vector = 14;
+    die_of(page_fault_vector, code, at.raw, registers);
+}
 
 void set_pager(Pager pager) {
     the_pager = pager;
@@ -117,6 +152,9 @@ void exit(int64_t code) {
 void os_on_page_fault(abi::DispatcherPage* page) {
     const bool absent = (page->fault_code & os::code_not_present_mask) == 0;
     if (absent && os::page_in(virt(page->fault_address))) return;
+    const bool threads = os_current_thread != nullptr && os::thread_pager != nullptr;
+    if (threads && os::thread_pager(*page)) os::suspend_thread(*page);
+    os::say_what_is_lacking(virt(page->fault_address));
     os::die(*page);
 }
 

@@ -157,7 +157,10 @@ class Builder final : public PagingSource {
         TRY_VOID(copy_segments(image, bytes));
         uint64_t offset = 0;
         for (const elf::Segment& s : image.segments()) {
-            if (!is_loaded(s)) continue;
+            if (!is_loaded(s)) {
+                TRY_VOID(make_tables(s));
+                continue;
+            }
             const Rights rights = abi::read | (s.writable ? abi::write : abi::no_rights) |
                                   (s.executable ? abi::execute : abi::no_rights);
             const uint64_t part = s.end_page() - s.first_page();
@@ -167,6 +170,20 @@ class Builder final : public PagingSource {
         }
         const VirtAddr stack = virt(abi::stack_top.raw - stack_bytes);
         return map(stack, image_frame_index, offset, stack_bytes, abi::read | abi::write);
+    }
+
+    /// For pages that a replica maps itself.
+    Result<> make_tables(const elf::Segment& s) {
+        shared_ = {s.first_page(), s.end_page() - s.first_page(), 0};
+        const uint64_t first = round_down(s.first_page(), large_page_bytes);
+        for (uint64_t at = first; at < s.end_page(); at += large_page_bytes) {
+            const uint64_t index = (at - first) / large_page_bytes;
+            if (index >= shared_tables_.size()) return fail(Err::no_space);
+            // Seen from inside: the second leaf is the replica's leaf 1.
+            const CapSlot made = TRY(paging_->table(1, virt(at)));
+            shared_tables_[index] = abi::slot_at(1, made.raw % abi::cnode_slots).raw;
+        }
+        return {};
     }
 
     Result<> copy_segments(const elf::Image& image, uint64_t bytes) {
@@ -232,6 +249,7 @@ class Builder final : public PagingSource {
         page.shared_begin = shared_.begin;
         page.shared_bytes = shared_.bytes;
         page.shared_offset = shared_.offset;
+        page.shared_tables = shared_tables_;
         page.unix_time = launch_.unix_time;
         const size_t n = std::min(launch_.command_line.size(), page.command_line.size() - 1);
         std::copy_n(launch_.command_line.begin(), n, page.command_line.begin());
@@ -263,6 +281,7 @@ class Builder final : public PagingSource {
     const Launch& launch_;
     uint64_t quota_{}, used_{};
     Shared shared_{};
+    std::array<uint32_t, 4> shared_tables_{};
     OwnedCap root_, leaf_, loose_;
     ForeignLeaf first_, second_;
     uint32_t next_loose_{first_loose_index};

@@ -15,6 +15,8 @@ extern "C" {
 void os_upcall_page_fault();
 void os_upcall_trap();
 [[noreturn]] void os_start(abi::DispatcherPage* page);
+/// Only in programs that use math.hpp.
+[[gnu::weak]] void os_begin_math();
 /// Only in programs that span cores (lib/os/span).
 [[gnu::weak]] int os_worker_main(os::Domain& self, uint64_t replica);
 }
@@ -83,6 +85,7 @@ class Startup {
         if (shared->tsc_khz != 0) ns_per_tick_32 = (uint64_t{1'000'000} << 32) / shared->tsc_khz;
         choose_extended_state();
         enable_upcalls();
+        if (os_begin_math != nullptr) os_begin_math();
         const abi::ArgumentPage& given = argument_page();
         INVARIANT(given.magic == abi::argument_magic, "the spawner wrote the argument page");
         slots().begin(static_cast<uint32_t>(given.free_leafs));

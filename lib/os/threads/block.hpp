@@ -35,6 +35,7 @@ struct ThreadBlock {
     // All of it at a page fault, where a call keeps less.
     alignas(64) std::array<std::byte, extended_bytes> extended{};
     abi::SaveArea registers{};
+    uint64_t fault_address{}, fault_code{};
     Context context{};
 
     ThreadBlock* next{};       // in what it waits in, or in the inbox of its dispatcher

@@ -72,4 +72,31 @@ os_resume_thread:
     ud2
     .size os_resume_thread, . - os_resume_thread
 
+// FS can be loaded by a resume only. Comes back as if nothing had happened but that; rdi is the base.
+    .section .text.os_set_fs_base, "ax", @progbits
+    .global os_set_fs_base
+    .type os_set_fs_base, @function
+os_set_fs_base:
+    movabsq $PAGE, %rdx
+    movq $1, (%rdx)
+    addq $PAGE_SAVE, %rdx
+    movq %rbx, 8(%rdx)
+    movq %rbp, 48(%rdx)
+    popq %rax
+    movq %rsp, 56(%rdx)
+    movq %r12, 96(%rdx)
+    movq %r13, 104(%rdx)
+    movq %r14, 112(%rdx)
+    movq %r15, 120(%rdx)
+    movq %rax, 128(%rdx)       // rip
+    movq $0x202, 136(%rdx)     // rflags
+    movq %rdi, 144(%rdx)       // fs_base
+    movq $0, 152(%rdx)
+    movl $RESUME, %eax
+    movl $SELF, %edi
+    movl $AREA_ENABLED, %esi
+    syscall                    // does not return
+    ud2
+    .size os_set_fs_base, . - os_set_fs_base
+
     .section .note.GNU-stack, "", @progbits

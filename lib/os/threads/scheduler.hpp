@@ -93,6 +93,14 @@ class Scheduler {
         leave(me);
     }
 
+    /// Lets the loop have its turn before this thread goes on.
+    void rest() {
+        ThreadBlock& me = *os_current_thread;
+        make_ready(me);
+        budget_ = 0;
+        leave(me);
+    }
+
     /// The current thread is done with its body.
     [[noreturn]] void end();
 
