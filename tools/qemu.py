@@ -48,6 +48,24 @@ def guest_line(run, khz):
     return " ".join(f"{key}={value}" for key, value in pairs if value)
 
 
+def nodes(run):
+    """NUMA nodes of equal size, the first virtual CPUs in the first; the farther the more apart."""
+    if run.nodes == 1:
+        return []
+    words, left = [], run.mem
+    for node in range(run.nodes):
+        size = left if node == run.nodes - 1 else run.mem // run.nodes // 2 * 2
+        left -= size
+        words += ["-object", f"memory-backend-ram,id=node{node},size={size}M"]
+        cpus = [cpu for cpu in range(run.cores) if cpu * run.nodes // run.cores == node]
+        named = f",cpus={cpus[0]}-{cpus[-1]}" if cpus else ""
+        words += ["-numa", f"node,nodeid={node},memdev=node{node}{named}"]
+    for a in range(run.nodes):
+        for b in range(run.nodes):
+            words += ["-numa", f"dist,src={a},dst={b},val={10 + 10 * abs(a - b)}"]
+    return words
+
+
 def network(run, tap):
     if run.net == "none":
         return []
@@ -94,6 +112,7 @@ def command(run, iso, rundir, khz, tap="", control=None, stdout="/dev/stdout"):
     if "-accel" not in extra:
         words += ["-accel", "tcg,thread=" + ("single" if "-icount" in extra else "multi")]
     words += ["-cpu", run.values["CPU"], "-smp", str(run.cores), "-m", f"{run.mem}M", "-no-reboot"]
+    words += nodes(run)
     words += ["-cdrom", iso, "-boot", "d"]
     line = guest_line(run, khz)
     words += ["-fw_cfg", f"name=opt/skerry/cmdline,string={comma(line)}"]

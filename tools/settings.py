@@ -12,6 +12,7 @@ from dataclasses import dataclass
 RUN = {
     "CORES": ("4", "virtual CPUs, 1 to 255"),
     "MEM": ("512M", "memory, as 512M or 2G"),
+    "NUMA": ("1", "nodes that memory and virtual CPUs are split into, 1 to 8"),
     "CPU": ("max", "QEMU's CPU model"),
     "NIC": ("e1000", "network card: e1000, or none"),
     "NET": ("user", "user (no root needed), tap, or none; TAP= implies tap"),
@@ -150,6 +151,7 @@ class Run:
     values: dict
     cores: int
     mem: int  # MiB
+    nodes: int
     nic: str
     net: str  # user, tap or none
     ip: object
@@ -184,6 +186,7 @@ def checked(values):
         values=values,
         cores=number(values, "CORES", 1, 255),
         mem=megabytes(values),
+        nodes=number(values, "NUMA", 1, 8),
         nic=nic,
         net="none" if nic == "none" else net,
         ip=address(values, "IP", ipaddress.IPv4Interface, "10.77.0.2/24"),

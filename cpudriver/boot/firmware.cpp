@@ -1,5 +1,6 @@
 #include "cpudriver/boot/firmware.hpp"
 
+#include "cpudriver/boot/nodes.hpp"
 #include "cpudriver/boot/stop.hpp"
 #include "cpudriver/x86_64/features.hpp"
 #include "lib/abi/invocation.hpp"
@@ -32,7 +33,21 @@ void add_core(abi::BootInfo& info, ApicId core) {
     if (core.raw > 255)
         say("core with APIC id {} left out: ids above 255 are not used", core);
     else if (info.core_count < info.cores.size())
-        info.cores[info.core_count++] = {.apic_id = core.raw, .node = 0};
+        info.cores[info.core_count++] = {.apic_id = static_cast<uint16_t>(core.raw), .node = 0};
+}
+
+/// Without an SRAT all memory is equally near.
+void read_nodes(abi::BootInfo& info, Identity& memory, hw::acpi::Root root) {
+    const auto table = hw::acpi::find_table(memory, root, hw::acpi::srat_signature);
+    if (!table) return;
+    const auto srat = hw::acpi::parse_srat(*table);
+    hw::acpi::Slit slit;
+    if (const auto matrix = hw::acpi::find_table(memory, root, hw::acpi::slit_signature))
+        slit = hw::acpi::parse_slit(*matrix).value_or(slit);
+    const auto filled = srat ? fill_nodes(info, *srat, slit) : Result<>{fail(srat.error())};
+    if (!filled) say("ACPI: SRAT: {}: going on without nodes", filled.error());
+    for (const abi::NodeMemory& m : std::span{info.node_memory}.first(info.node_memory_count))
+        say("ACPI: node {}: memory {:x}..{:x}", m.node, m.begin, m.end);
 }
 
 } // namespace
@@ -63,6 +78,7 @@ Result<> read_acpi(abi::BootInfo& info, Bytes rsdp) {
         info.irq_gsi[irq] = static_cast<uint8_t>(route.gsi);
         info.irq_mode[irq] = static_cast<uint8_t>(mode_of(route));
     }
+    read_nodes(info, memory, root);
     return {};
 }
 

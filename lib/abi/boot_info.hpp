@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "lib/base/strong.hpp"
@@ -14,9 +15,16 @@ struct MemoryRange { // half-open, page-aligned
 };
 
 struct CoreEntry {
-    uint32_t apic_id;
-    uint32_t node; // NUMA node, 0 if unknown
+    uint16_t apic_id;
+    uint16_t node; // NUMA node, 0 if unknown
 };
+
+struct NodeMemory { // half-open
+    uint64_t begin, end;
+    uint64_t node;
+};
+
+constexpr size_t nodes_max = 16; // more, and the firmware's tables are not believed
 
 constexpr uint64_t boot_info_magic = 0x3176'7265'6b73'6f62;
 
@@ -47,7 +55,11 @@ struct BootInfo {
     std::array<uint8_t, 16> irq_gsi;  // ISA interrupt -> GSI (MADT overrides applied)
     std::array<uint8_t, 16> irq_mode; // ISA interrupt -> abi::InterruptMode
     std::array<CoreEntry, 256> cores;
-    std::array<char, 1024> command_line; // NUL-terminated
+    uint64_t node_count; // 0: the firmware says nothing of nodes
+    uint64_t node_memory_count;
+    std::array<NodeMemory, 16> node_memory;
+    std::array<std::array<uint8_t, nodes_max>, nodes_max> node_distance; // 10: a node's own
+    std::array<char, 1024> command_line;                                 // NUL-terminated
 };
 
 static_assert(sizeof(BootInfo) <= 4096);

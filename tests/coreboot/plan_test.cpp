@@ -32,6 +32,45 @@ TEST(Share, RefusesTooLittle) {
     EXPECT_EQ(*share_of(22 * mebibyte, 4), 4 * mebibyte);
 }
 
+abi::BootInfo two_nodes(uint64_t first_bytes, uint64_t second_bytes) {
+    abi::BootInfo info{};
+    info.core_count = 5;
+    info.cores[3].node = info.cores[4].node = 1;
+    info.node_count = 2;
+    info.node_memory_count = 2;
+    info.node_memory[0] = {0, first_bytes, 0};
+    info.node_memory[1] = {first_bytes, first_bytes + second_bytes, 1};
+    info.ram_count = 2;
+    info.ram[0] = {4 * mebibyte, 8 * mebibyte};
+    info.ram[1] = {8 * mebibyte, first_bytes + second_bytes};
+    return info;
+}
+
+TEST(Share, IsOfTheCoresOwnNode) {
+    const auto info = two_nodes(512 * mebibyte, 256 * mebibyte);
+    EXPECT_EQ(bytes_in_node(info, 0), 508 * mebibyte);
+    EXPECT_EQ(bytes_in_node(info, 1), 256 * mebibyte);
+    for (uint64_t core : {1, 2})
+        EXPECT_EQ(*share_for(info, 764 * mebibyte, core), 64 * mebibyte); // core 0 keeps most
+    for (uint64_t core : {3, 4})
+        EXPECT_EQ(*share_for(info, 764 * mebibyte, core), 128 * mebibyte);
+}
+
+TEST(Share, IsEvenWithoutNodesAndWhereANodeHasTooLittle) {
+    auto info = two_nodes(512 * mebibyte, 2 * mebibyte);
+    const auto even = share_of(510 * mebibyte, 5);
+    EXPECT_EQ(*share_for(info, 510 * mebibyte, 4), *even);
+    EXPECT_EQ(*share_for(info, 510 * mebibyte, 1), 64 * mebibyte);
+    info.node_count = 0;
+    EXPECT_EQ(*share_for(info, 510 * mebibyte, 1), *even);
+    EXPECT_EQ(share_for(info, mebibyte, 1).error(), Err::no_memory);
+}
+
+TEST(Tables, LieLowWhereTheBlockDoesNot) {
+    EXPECT_FALSE(needs_low_tables(phys(low_end - large_page_bytes)));
+    EXPECT_TRUE(needs_low_tables(phys(low_end)));
+}
+
 /// An image of one code and one data segment, as small as the loader takes it.
 std::vector<std::byte> small_image(uint64_t data_bytes) {
     elf::FileHeader header{};

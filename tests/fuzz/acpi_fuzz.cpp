@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lib/hw/acpi.hpp"
+#include "lib/hw/acpi_numa.hpp"
 
 namespace {
 
@@ -34,6 +35,28 @@ void check(const hw::acpi::Madt& madt) {
     }
 }
 
+void check(const hw::acpi::Srat& srat) {
+    if (srat.processors.size() > hw::acpi::processor_affinities_max) __builtin_trap();
+    if (srat.memory.size() > hw::acpi::memory_affinities_max) __builtin_trap();
+    for (const auto& m : srat.memory)
+        if (m.begin >= m.end) __builtin_trap();
+}
+
+void check(const hw::acpi::Slit& slit) {
+    for (uint32_t from = 0; from <= slit.count() && from < 16; ++from)
+        for (uint32_t to = 0; to <= slit.count() && to < 16; ++to) {
+            const auto distance = slit.between(from, to);
+            if (distance && (*distance < 10 || from >= slit.count())) __builtin_trap();
+        }
+}
+
+void parse_all(Bytes table) {
+    if (const auto madt = hw::acpi::parse_madt(table)) check(*madt);
+    if (const auto srat = hw::acpi::parse_srat(table)) check(*srat);
+    if (const auto slit = hw::acpi::parse_slit(table)) check(*slit);
+    (void)hw::acpi::parse_mcfg(table);
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -43,16 +66,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Memory memory{std::span{memory_bytes}.first(used)};
 
     (void)hw::acpi::parse_rsdp(memory.all);
-    if (used >= 36)
-        if (const auto madt = hw::acpi::parse_madt(memory.all)) check(*madt);
+    if (used >= 36) parse_all(memory.all);
     for (const bool wide : {false, true}) {
         const hw::acpi::Root root{phys(used > 0 ? data[0] : 0), wide};
-        for (const uint32_t name : {hw::acpi::madt_signature, hw::acpi::mcfg_signature}) {
-            const auto table = hw::acpi::find_table(memory, root, name);
-            if (!table) continue;
-            if (const auto madt = hw::acpi::parse_madt(*table)) check(*madt);
-            (void)hw::acpi::parse_mcfg(*table);
-        }
+        for (const uint32_t name :
+             {hw::acpi::madt_signature,
+              hw::acpi::mcfg_signature,
+              hw::acpi::srat_signature,
+              hw::acpi::slit_signature})
+            if (const auto table = hw::acpi::find_table(memory, root, name)) parse_all(*table);
     }
     return 0;
 }

@@ -23,6 +23,11 @@ struct MemoryServer {
         return fail(Err::no_memory);
     }
 
+    Result<memory::AllocateWithinResult>
+    allocate_within(uint64_t, const memory::AllocateWithinArguments&) {
+        return fail(Err::no_memory);
+    }
+
     Result<> release(uint64_t, const memory::ReleaseArguments& a) {
         released.push_back(a.ram.raw);
         return {};

@@ -22,6 +22,29 @@ TEST(Buddy, SplitsTheSmallestBlockThatFits) {
     EXPECT_EQ(buddy.sums().largest, 16 * mib);
 }
 
+TEST(Buddy, AllocatesWithinARangeAndNowhereElse) {
+    Buddy buddy;
+    ASSERT_TRUE(buddy.add(phys(16 * mib), 16 * mib, 0));
+    const auto block = buddy.allocate_within(2 * mib, phys(23 * mib), phys(27 * mib));
+    ASSERT_TRUE(block);
+    EXPECT_EQ(block->base, phys(24 * mib));
+    EXPECT_TRUE(buddy.find(phys(24 * mib)));
+    // What is left there is one aligned MiB in front and one behind.
+    EXPECT_EQ(
+        buddy.allocate_within(2 * mib, phys(23 * mib), phys(27 * mib)).error(), Err::no_memory
+    );
+    EXPECT_EQ(buddy.allocate_within(mib, phys(23 * mib), phys(27 * mib))->base, phys(26 * mib));
+    EXPECT_EQ(buddy.allocate_within(mib, phys(23 * mib), phys(27 * mib))->base, phys(23 * mib));
+    EXPECT_EQ(buddy.allocate_within(mib, phys(0), phys(mib)).error(), Err::no_memory);
+    EXPECT_EQ(buddy.allocate_within(mib, phys(27 * mib), phys(23 * mib)).error(), Err::no_memory);
+    const uint64_t end = ~uint64_t{0};
+    EXPECT_EQ(buddy.allocate_within(mib, phys(end - 5), phys(end)).error(), Err::no_memory);
+    ASSERT_TRUE(buddy.release(phys(24 * mib), 2 * mib));
+    ASSERT_TRUE(buddy.release(phys(23 * mib), mib));
+    ASSERT_TRUE(buddy.release(phys(26 * mib), mib));
+    EXPECT_EQ(buddy.sums().largest, 16 * mib);
+}
+
 TEST(Buddy, MergesBackToWhatWasAdded) {
     Buddy buddy;
     ASSERT_TRUE(buddy.add(phys(16 * mib), 16 * mib, 0));

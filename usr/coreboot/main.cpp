@@ -59,9 +59,8 @@ class CoreBoot {
     }
 
     void start_all() {
-        const auto share = choose_share();
         for (uint32_t core = 1; core < info_.core_count; ++core) {
-            const auto started = share ? start(core, *share) : Result<>{fail(share.error())};
+            const auto started = start(core);
             if (started) continue;
             log::error(
                 "core {} (APIC {}) cannot be started: {}: left out",
@@ -119,41 +118,70 @@ class CoreBoot {
         return {};
     }
 
-    Result<uint64_t> choose_share() {
-        const auto memory = TRY(memory_->state());
-        const auto share = share_of(memory.total, info_.core_count);
+    Result<uint64_t> choose_share(uint32_t core) {
+        const uint64_t total = TRY(memory_->state()).total;
+        // What was granted to others while we plan is as much as before for all of them.
+        if (whole_ == 0) whole_ = total;
+        const auto share = share_for(info_, whole_, core);
         if (!share)
             log::error(
                 "memory of {} MiB is too little for {} cores: {} MiB are needed",
-                memory.total >> 20,
+                whole_ >> 20,
                 info_.core_count,
                 round_up(smallest_share * info_.core_count * 4 / 3, smallest_share) >> 20
             );
         return share;
     }
 
-    /// The largest block there is, up to the share.
-    Result<OwnedCap> take_ram(uint64_t& bytes) {
-        for (;; bytes /= 2) {
+    std::optional<OwnedCap> take_in_node(uint64_t node, uint64_t bytes) {
+        for (const abi::NodeMemory& m : std::span{info_.node_memory}.first(info_.node_memory_count))
+            if (m.node == node)
+                if (const auto ram = memory_->allocate_within(bytes, m.begin, m.end))
+                    return OwnedCap{ram->ram};
+        return std::nullopt;
+    }
+
+    /// The largest block there is, up to `bytes`: near the core, else anywhere.
+    Result<OwnedCap> take_ram(uint32_t core, uint64_t& bytes) {
+        const uint64_t wanted = bytes;
+        for (; info_.node_count != 0 && bytes >= smallest_share; bytes /= 2)
+            if (auto near = take_in_node(info_.cores[core].node, bytes)) return std::move(*near);
+        for (bytes = wanted;; bytes /= 2) {
             const auto ram = memory_->allocate_dirty(bytes);
             if (ram) return OwnedCap{ram->ram};
             if (bytes == smallest_share) return fail(ram.error());
         }
     }
 
-    Result<> start(uint32_t core, uint64_t share) {
+    /// Start-up tables of their own for a block that lies beyond what a core reaches in real mode.
+    /// They stay: a core that comes late would still read them.
+    Result<PhysAddr> make_low_tables(PhysAddr block) {
+        constexpr uint64_t bytes = std::bit_ceil(sizeof(hw::StartupTables));
+        const CapSlot ram = TRY(memory_->allocate_within(bytes, 0, low_end)).ram;
+        const PhysAddr at = phys(TRY(os::describe(ram)).base);
+        const OwnedCap frame = TRY(make_frame(ram, bytes));
+        const View view = TRY(View::make(frame.slot(), 0, bytes, abi::read | abi::write));
+        fill_tables(view.span(), at, block);
+        return at;
+    }
+
+    Result<> start(uint32_t core) {
+        uint64_t share = TRY(choose_share(core));
         const std::string_view name = format_to(name_, "core.{}", core);
         const os::Core target{{TRY(self_.find_given(name))}};
-        const OwnedCap ram = TRY(take_ram(share));
+        const OwnedCap ram = TRY(take_ram(core, share));
         const PhysAddr at = phys(TRY(os::describe(ram.slot())).base);
         if (apic_of(core) * sizeof(abi::StartEntry) >= page_bytes) return fail(Err::unsupported);
-        // The start-up tables lie in the block, and CR3 is loaded in real mode.
-        if (at.raw + large_page_bytes > uint64_t{1} << 32) return fail(Err::unsupported);
+        PhysAddr tables = at + layout_.tables;
+        if (needs_low_tables(at)) tables = TRY(make_low_tables(at));
         const Joint joint = TRY(make_joint(core));
         abi::BootInfo info = hand_over(info_, core, at, share, layout_);
         set_joint(info, joint);
         TRY_VOID(fill(ram.slot(), at, info));
-        start_entry(core) = {at.raw + layout_.tables, at.raw + layout_.boot_info};
+        start_entry(core) = {tables.raw, at.raw + layout_.boot_info};
+        log::info(
+            "core {} gets {:x}..{:x}, node {}", core, at.raw, at.raw + share, info_.cores[core].node
+        );
         return target.start(ram.slot(), info_.start_page / page_bytes, 0, 0);
     }
 
@@ -211,6 +239,7 @@ class CoreBoot {
     Bytes file_;
     std::optional<elf::Image> image_;
     BlockLayout layout_;
+    uint64_t whole_{};
     std::array<char, 16> name_{};
     std::array<bool, 256> left_out_{};
     Instant started_at_{};

@@ -23,6 +23,38 @@ constexpr Result<uint64_t> share_of(uint64_t total_bytes, uint64_t cores) {
     return std::bit_floor(most);
 }
 
+constexpr uint64_t overlap_of(const abi::MemoryRange& a, const abi::NodeMemory& b) {
+    const uint64_t begin = std::max(a.begin, b.begin), end = std::min(a.end, b.end);
+    return begin < end ? end - begin : 0;
+}
+
+/// RAM of the machine that lies in that node.
+constexpr uint64_t bytes_in_node(const abi::BootInfo& info, uint64_t node) {
+    uint64_t sum = 0;
+    for (const abi::NodeMemory& m : std::span{info.node_memory}.first(info.node_memory_count))
+        for (const abi::MemoryRange& r : std::span{info.ram}.first(info.ram_count))
+            if (m.node == node) sum += overlap_of(r, m);
+    return sum;
+}
+
+/// How much `core` gets: of its node's memory where there are nodes, so that core 0 keeps a quarter
+/// and more of its own node; else, and where a node has too little, of all memory evenly.
+/// Errors: no_memory.
+constexpr Result<uint64_t>
+share_for(const abi::BootInfo& info, uint64_t total_bytes, uint64_t core) {
+    const auto even = share_of(total_bytes, info.core_count);
+    if (info.node_count == 0) return even;
+    const uint64_t node = info.cores[core].node;
+    uint64_t cores = 0;
+    for (const abi::CoreEntry& other : std::span{info.cores}.first(info.core_count))
+        cores += other.node == node ? 1 : 0;
+    const uint64_t bytes = std::min(bytes_in_node(info, node), total_bytes);
+    if (info.cores[0].node != node)
+        return bytes / cores < smallest_share ? even : std::bit_floor(bytes / cores);
+    const auto share = share_of(bytes, cores);
+    return share ? share : even;
+}
+
 /// Bytes from the start of a core's first block.
 struct BlockLayout {
     uint64_t tables{};    // hw::StartupTables
@@ -82,6 +114,21 @@ inline void set_joint(abi::BootInfo& info, const Joint& joint) {
     info.joint_vector = joint.bell;
 }
 
+/// Tables that a core can load in real mode.
+constexpr uint64_t low_end = uint64_t{1} << 32;
+
+constexpr bool needs_low_tables(PhysAddr block) {
+    return block.raw + large_page_bytes > low_end;
+}
+
+/// Writes the start-up tables for the block `of`, which will be read at physical address `at`.
+inline void fill_tables(MutableBytes to, PhysAddr at, PhysAddr of) {
+    hw::StartupTables tables;
+    hw::fill(tables, at, of);
+    const Bytes bytes = std::as_bytes(std::span{&tables, 1});
+    std::ranges::copy(bytes, to.begin());
+}
+
 /// Writes the image, the file and the start-up tables into a zeroed block seen at `block`.
 inline void fill_block(
     MutableBytes block, PhysAddr at, const elf::Image& image, Bytes file, const BlockLayout& layout
@@ -89,10 +136,7 @@ inline void fill_block(
     for (const elf::Segment& s : image.segments())
         std::ranges::copy(s.file, block.subspan(s.address - hw::cpu_driver_image).begin());
     std::ranges::copy(file, block.subspan(layout.file).begin());
-    hw::StartupTables tables;
-    hw::fill(tables, at + layout.tables, at);
-    const Bytes bytes = std::as_bytes(std::span{&tables, 1});
-    std::ranges::copy(bytes, block.subspan(layout.tables).begin());
+    if (!needs_low_tables(at)) fill_tables(block.subspan(layout.tables), at + layout.tables, at);
 }
 
 } // namespace coreboot

@@ -30,21 +30,41 @@ Result<> Buddy::add(PhysAddr base, uint64_t bytes, uint16_t root) {
 }
 
 Result<Block> Buddy::allocate(uint64_t bytes) {
+    return allocate_within(bytes, phys(0), phys(~uint64_t{0}));
+}
+
+Result<Block> Buddy::allocate_within(uint64_t bytes, PhysAddr begin, PhysAddr end) {
     if (!std::has_single_bit(bytes) || bytes < page_bytes) return fail(Err::bad_argument);
     std::optional<size_t> best;
+    uint64_t best_base = 0;
     for (size_t i = 0; i < count_; ++i) {
         const Block& b = blocks_[i];
         if (b.use != Use::free || b.bytes < bytes) continue;
-        if (!best || b.bytes < blocks_[*best].bytes) best = i;
+        if (best && b.bytes >= blocks_[*best].bytes) continue;
+        // The first aligned place in the block and the range, if it ends in both.
+        const uint64_t low = std::max(b.base.raw, begin.raw);
+        const uint64_t high = std::min(b.base.raw + b.bytes, end.raw);
+        if (low > ~uint64_t{0} - bytes) continue;
+        const uint64_t base = round_up(low, bytes);
+        if (base >= high || high - base < bytes) continue;
+        best = i;
+        best_base = base;
     }
     if (!best) return fail(Err::no_memory);
+    return cut_out(*best, best_base, bytes);
+}
+
+/// Splits a free block until [base, base + bytes) is one of its own, and grants that.
+Result<Block> Buddy::cut_out(size_t at, uint64_t base, uint64_t bytes) {
     const auto steps =
-        static_cast<size_t>(std::countr_zero(blocks_[*best].bytes) - std::countr_zero(bytes));
+        static_cast<size_t>(std::countr_zero(blocks_[at].bytes) - std::countr_zero(bytes));
     if (steps > max_blocks - count_) return fail(Err::no_memory);
-    while (blocks_[*best].bytes > bytes)
-        split(*best);
-    blocks_[*best].use = Use::granted;
-    return blocks_[*best];
+    while (blocks_[at].bytes > bytes) {
+        split(at);
+        if (base >= blocks_[at + 1].base.raw) ++at;
+    }
+    blocks_[at].use = Use::granted;
+    return blocks_[at];
 }
 
 Result<> Buddy::release(PhysAddr base, uint64_t bytes) {

@@ -41,6 +41,9 @@ class Buddy {
     /// Errors: bad_argument (not a power of two of pages), no_memory.
     Result<Block> allocate(uint64_t bytes);
 
+    /// The same, wholly within [begin, end).
+    Result<Block> allocate_within(uint64_t bytes, PhysAddr begin, PhysAddr end);
+
     /// A granted block comes back. Errors: not_found (no such block), bad_state (not granted).
     Result<> release(PhysAddr base, uint64_t bytes);
 
@@ -65,6 +68,7 @@ class Buddy {
     void insert(size_t at, const Block& block);
     void erase(size_t at);
     void split(size_t at);
+    Result<Block> cut_out(size_t at, uint64_t base, uint64_t bytes);
     std::optional<size_t> merge(size_t at);
 
     std::array<Block, max_blocks> blocks_{}; // sorted by address

@@ -46,6 +46,13 @@ Server::allocate_dirty(uint64_t, const AllocateDirtyArguments& arguments) {
     return AllocateDirtyResult{TRY(grant(arguments.bytes, false))};
 }
 
+Result<AllocateWithinResult>
+Server::allocate_within(uint64_t, const AllocateWithinArguments& arguments) {
+    const Block block =
+        TRY(buddy_.allocate_within(arguments.bytes, phys(arguments.begin), phys(arguments.end)));
+    return AllocateWithinResult{TRY(hand_out(block, false))};
+}
+
 Result<abi::CapSlot> Server::ready_page() {
     // Without room for many there may be room for one.
     if (ready_count_ == 0 && !make_pages_ready()) return grant(page_bytes, true);
@@ -118,7 +125,10 @@ Result<> Server::fill(uint16_t root, PhysAddr base, uint64_t bytes) {
 }
 
 Result<abi::CapSlot> Server::grant(uint64_t bytes, bool zeroed) {
-    const Block block = TRY(buddy_.allocate(bytes));
+    return hand_out(TRY(buddy_.allocate(bytes)), zeroed);
+}
+
+Result<abi::CapSlot> Server::hand_out(const Block& block, bool zeroed) {
     const auto made = [&]() -> Result<abi::CapSlot> {
         TRY_VOID(prepare(block, zeroed));
         const os::CapSlot slot = TRY(os::slots().take());

@@ -23,6 +23,8 @@ class Server final : public os::LocalServer {
     allocate(uint64_t badge, const interfaces::memory::AllocateArguments& arguments);
     Result<interfaces::memory::AllocateDirtyResult>
     allocate_dirty(uint64_t badge, const interfaces::memory::AllocateDirtyArguments& arguments);
+    Result<interfaces::memory::AllocateWithinResult>
+    allocate_within(uint64_t badge, const interfaces::memory::AllocateWithinArguments& arguments);
     Result<> release(uint64_t badge, const interfaces::memory::ReleaseArguments& arguments);
     Result<interfaces::memory::StateResult> state(uint64_t badge);
     Result<> add(uint64_t badge, const interfaces::memory::AddArguments& arguments);
@@ -41,6 +43,7 @@ class Server final : public os::LocalServer {
     static constexpr uint32_t ready_pages = 16;
 
     Result<abi::CapSlot> grant(uint64_t bytes, bool zeroed);
+    Result<abi::CapSlot> hand_out(const Block& block, bool zeroed);
     Result<abi::CapSlot> ready_page();
     Result<> make_pages_ready();
     Result<> carve(const Block& first, abi::CapSlot to, uint32_t count) const;
