@@ -59,10 +59,10 @@ ASM_FILES += r"usr/bench/primitives\.cpp|"  # counts a thousand NOPs, to check t
 ASM_FILES += r"usr/faulty/main\.cpp)"  # does on purpose what only assembly can do wrong
 # Where bytes become objects: registers, mapped memory, kernel objects in donated RAM, wire formats.
 CASTS = ("lib/hw/", "lib/os/", "net/wire", "kernel/", "cpudriver/", "usr/bench/", "tests/")
-CASTS += ("usr/faulty/",)  # and addresses that nothing lies at, on purpose
+CASTS += ("usr/faulty/", "usr/mapper/")  # and addresses that nothing lies at, on purpose
 # Registers; words that their writer may change under us, each to be read once; touching a page.
 VOLATILE = ("lib/hw/mmio.hpp", "kernel/hostile.hpp", "usr/bench/primitives.cpp")
-VOLATILE += ("usr/faulty/main.cpp",)  # accesses that must not be optimised away
+VOLATILE += ("usr/faulty/main.cpp", "usr/mapper/main.cpp")  # accesses that must not be optimised away
 LONG = {".cpp": 400, ".hpp": 250, ".S": 400, ".py": 400}
 
 

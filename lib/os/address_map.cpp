@@ -184,10 +184,8 @@ Result<> AddressMap::map(
     if (range.granule != 0) return fail(Err::bad_state);
     if (covered(range, part) != 0) return fail(Err::exists);
     const FrameFacts facts = TRY(source_->look_at(frame));
-    // What others may take back can be buried where its pages are of 2 MiB at most.
-    const unsigned highest = facts.own ? source_->highest_page_level() : 2;
     const Run run{frame, offset, bytes, rights, flags};
-    const auto mapped = map_all(range, part, run, facts, highest);
+    const auto mapped = map_all(range, part, run, facts, source_->highest_page_level());
     if (!mapped) drop_from(range, part.begin, part.end);
     return mapped;
 }
@@ -197,14 +195,14 @@ Result<> AddressMap::map_all(
 ) {
     const uint64_t physical = facts.base + run.offset;
     size_t pieces = 0;
-    bool large = false;
+    unsigned largest = 1;
     TRY_VOID(for_each_stretch(part, physical, highest, [&](uint64_t, uint64_t, unsigned level) {
         ++pieces;
-        large = large || level > 1;
+        largest = std::max(largest, level);
         return Result<>{};
     }));
     if (!growing_) TRY_VOID(prepare(pieces, 0));
-    if (!facts.own) TRY_VOID(graves_.stock(large));
+    if (!facts.own) TRY_VOID(graves_.stock(largest));
     return for_each_stretch(
         part,
         physical,
@@ -448,7 +446,8 @@ bool AddressMap::on_fault(VirtAddr at) {
         return in;
     }
     const Piece* const piece = covering(*range, at.raw);
-    if (piece == nullptr || !graves_.bury(at, piece->level, piece->rights)) return false;
+    if (piece == nullptr) return false;
+    if (!graves_.bury(at, piece->level, piece->rights)) return false;
     range->dead = true;
     return true;
 }

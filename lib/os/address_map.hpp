@@ -70,7 +70,13 @@ class AddressMap {
     /// for lack of quota, which trouble() then says. False: nothing belongs there.
     bool on_fault(VirtAddr at);
 
+    /// Why memory on demand last was not to be had.
     Err trouble() const { return trouble_; }
+
+    bool is_on_demand(VirtAddr at) const {
+        const Range* const range = find(at);
+        return range != nullptr && range->granule != 0;
+    }
 
     /// Errors: not_mapped.
     Result<Backing> backing_of(VirtAddr at) const;

@@ -2,63 +2,62 @@
 
 namespace os {
 
-Result<> Graves::stock(bool large) {
+Result<> Graves::stock(unsigned level) {
     if (frame_ == abi::null_slot) frame_ = TRY(source_->make_frame(page_bytes, page_bytes)).slot;
     for (Page& page : pages_)
         if (page.mapping == abi::null_slot) page.mapping = TRY(source_->mapping_slot());
-    if (!large) return {};
-    for (SmallTable& t : tables_) {
-        if (t.table == abi::null_slot) t.table = TRY(source_->make_table(Kind::page_table));
-        if (t.hang == abi::null_slot) t.hang = TRY(source_->mapping_slot());
+    constexpr std::array kinds{Kind::page_table, Kind::page_directory};
+    for (unsigned i = 0; i + 1 < level; ++i) {
+        for (SmallTable& t : tables_[i]) {
+            if (t.table == abi::null_slot) t.table = TRY(source_->make_table(kinds[i]));
+            if (t.hang == abi::null_slot) t.hang = TRY(source_->mapping_slot());
+        }
     }
     return {};
 }
 
-void Graves::take_down(SmallTable& table) {
+void Graves::take_down(unsigned level, SmallTable& table) {
     if (table.begin == 0) return;
-    // Or its pages would show up in its next place, with the rights of this one.
-    empty(table.begin, table.begin + large_page_bytes);
+    // Or what is in it would show up in its next place, with the rights of this one.
+    const uint64_t end = table.begin + Paging::entry_bytes(level + 1);
+    if (level == 1)
+        empty(table.begin, end);
+    else
+        leave(table.begin, end, level - 1);
     source_->unmap_entries(table.hang);
     table.begin = 0;
 }
 
-Graves::SmallTable* Graves::hang_table(VirtAddr at) {
-    const uint64_t begin = round_down(at.raw, large_page_bytes);
-    for (SmallTable& t : tables_)
-        if (t.begin == begin) return &t;
-    const TableRecord* const above = paging_->find(2, at);
-    if (above == nullptr) return nullptr;
-    SmallTable& t = tables_[next_table_];
-    next_table_ = (next_table_ + 1) % tables;
-    take_down(t);
-    const uint32_t entry = Paging::entry_of(2, at);
-    if (!source_->map_entries(above->table, entry, t.table, 0, abi::write, {}, 1, t.hang))
-        return nullptr;
+/// A table of `level` where a page of the level above has gone.
+Result<CapSlot> Graves::hang_table(unsigned level, VirtAddr at, CapSlot above) {
+    const uint64_t begin = round_down(at.raw, Paging::entry_bytes(level + 1));
+    Tables& all = tables_[level - 1];
+    for (const SmallTable& t : all)
+        if (t.begin == begin) return t.table;
+    SmallTable& t = all[next_table_[level - 1]];
+    next_table_[level - 1] = (next_table_[level - 1] + 1) % tables;
+    take_down(level, t);
+    const uint32_t entry = Paging::entry_of(level + 1, at);
+    TRY_VOID(source_->map_entries(above, entry, t.table, 0, abi::write, {}, 1, t.hang));
     t.begin = begin;
-    return &t;
+    return t.table;
 }
 
-bool Graves::bury(VirtAddr at, unsigned level, Rights rights) {
-    const VirtAddr begin = virt(round_down(at.raw, page_bytes));
-    CapSlot table{};
-    if (level == 1) {
-        const TableRecord* const record = paging_->find(1, at);
-        if (record == nullptr) return false;
-        table = record->table;
-    } else {
-        const SmallTable* const small = hang_table(at);
-        if (small == nullptr) return false;
-        table = small->table;
-    }
+Result<> Graves::bury(VirtAddr at, unsigned level, Rights rights) {
+    const TableRecord* const record = paging_->find(level, at);
+    if (record == nullptr) return fail(Err::not_mapped);
+    CapSlot table = record->table;
+    for (; level > 1; --level)
+        table = TRY(hang_table(level - 1, at, table));
     Page& page = pages_[next_page_];
     next_page_ = (next_page_ + 1) % pages;
     if (page.mapped) source_->unmap_entries(page.mapping);
-    page = {page.mapping, false, begin.raw};
+    page = {page.mapping, false, round_down(at.raw, page_bytes)};
     const Rights seen = rights & (abi::read | abi::write);
     const uint32_t entry = Paging::entry_of(1, at);
-    page.mapped =
-        source_->map_entries(table, entry, frame_, 0, seen, {}, 1, page.mapping).has_value();
-    return page.mapped;
+    TRY_VOID(source_->map_entries(table, entry, frame_, 0, seen, {}, 1, page.mapping));
+    page.mapped = true;
+    return {};
 }
 
 void Graves::empty(uint64_t begin, uint64_t end) {
@@ -69,10 +68,11 @@ void Graves::empty(uint64_t begin, uint64_t end) {
     }
 }
 
-void Graves::leave(uint64_t begin, uint64_t end) {
+void Graves::leave(uint64_t begin, uint64_t end, unsigned highest) {
     empty(begin, end);
-    for (SmallTable& t : tables_)
-        if (t.begin >= begin && t.begin < end) take_down(t);
+    for (unsigned level = 1; level <= highest; ++level)
+        for (SmallTable& t : tables_[level - 1])
+            if (t.begin >= begin && t.begin < end) take_down(level, t);
 }
 
 } // namespace os

@@ -15,14 +15,15 @@ class Graves {
   public:
     constexpr Graves(SpaceSource& source, Paging& paging) : source_{&source}, paging_{&paging} {}
 
-    /// Before something of others is mapped, `large`: with pages of 2 MiB. Errors: quota, no_slots.
-    Result<> stock(bool large);
+    /// Before something of others is mapped, with pages of up to that level. Errors: quota,
+    /// no_slots.
+    Result<> stock(unsigned level);
 
     /// Maps the reserved page at `at`, where a page of that level has gone.
-    bool bury(VirtAddr at, unsigned level, Rights rights);
+    Result<> bury(VirtAddr at, unsigned level, Rights rights);
 
     /// Nothing in [begin, end) is one's own any more.
-    void leave(uint64_t begin, uint64_t end);
+    void leave(uint64_t begin, uint64_t end) { leave(begin, end, 2); }
 
   private:
     // An instruction touches at most two pages of code and four of data, each in a 2 MiB of its
@@ -40,16 +41,20 @@ class Graves {
         uint64_t begin; // 0: hangs nowhere
     };
 
-    SmallTable* hang_table(VirtAddr at);
-    void take_down(SmallTable& table);
+    using Tables = std::array<SmallTable, tables>;
+
+    Result<CapSlot> hang_table(unsigned level, VirtAddr at, CapSlot above);
+    void take_down(unsigned level, SmallTable& table);
+    void leave(uint64_t begin, uint64_t end, unsigned highest);
     void empty(uint64_t begin, uint64_t end);
 
     SpaceSource* source_;
     Paging* paging_;
     CapSlot frame_{};
     std::array<Page, pages> pages_{};
-    std::array<SmallTable, tables> tables_{};
-    size_t next_page_{}, next_table_{};
+    std::array<Tables, 2> tables_{}; // of level 1, of level 2
+    std::array<size_t, 2> next_table_{};
+    size_t next_page_{};
 };
 
 } // namespace os

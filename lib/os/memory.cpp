@@ -94,7 +94,8 @@ bool on_absent_page(VirtAddr at) {
     return own.on_fault(at);
 }
 
-Err memory_trouble() {
+std::optional<Err> lacking_at(VirtAddr at) {
+    if (!own.is_on_demand(at)) return std::nullopt;
     return own.trouble();
 }
 

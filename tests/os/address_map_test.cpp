@@ -300,19 +300,29 @@ TEST(Burial, EveryPageOfAViewThatDiedCanBeTouched) {
     EXPECT_LT(w.kernel.walk(w.begin(id))->physical, foreign_base);
 }
 
-TEST(Burial, OfLargePagesNeedsNothingEither) {
+class BurialOf : public testing::TestWithParam<unsigned> {};
+
+INSTANTIATE_TEST_SUITE_P(Levels, BurialOf, testing::Values(2u, 3u));
+
+TEST_P(BurialOf, LargePagesNeedsNothingEither) {
     World w;
-    const CapSlot frame = w.kernel.foreign_frame(64 * mib);
-    const auto id = w.reserve(64 * mib, 2 * mib);
-    ASSERT_TRUE(w.map_frame(id, 0, frame, 64 * mib));
-    ASSERT_EQ(w.kernel.walk(w.begin(id))->level, 2u);
+    w.kernel.highest = GetParam();
+    const uint64_t bytes = GetParam() == 3 ? 6 * gib : 64 * mib;
+    const CapSlot frame = w.kernel.foreign_frame(bytes);
+    const auto id = w.reserve(bytes, gib);
+    ASSERT_TRUE(w.map_frame(id, 0, frame, bytes));
+    ASSERT_EQ(w.kernel.walk(w.begin(id))->level, GetParam());
     w.kernel.revoke(frame);
     const unsigned before = w.kernel.takings;
     std::mt19937_64 random{3};
     for (int i = 0; i < 5000; ++i)
-        ASSERT_TRUE(w.touch(w.begin(id) + random() % (64 * mib))) << i;
+        ASSERT_TRUE(w.touch(w.begin(id) + random() % bytes)) << i;
     EXPECT_EQ(w.kernel.takings, before);
     EXPECT_TRUE(w.map.is_dead(id));
+    w.map.remove(id);
+    const auto again = w.reserve(bytes, gib);
+    ASSERT_TRUE(w.map_frame(again, 0, w.kernel.foreign_frame(bytes), bytes));
+    EXPECT_EQ(w.kernel.walk(w.begin(again) + bytes - 1)->physical, foreign_base + bytes - 1);
 }
 
 TEST(Burial, AnInstructionOverFourPairsOfPagesFindsAllOfThem) {

@@ -1,0 +1,90 @@
+"""Address spaces in the real system: memory on demand, parts of mappings, guard pages, large pages.
+usr/mapper looks from the inside, the shell says how it ended."""
+import re
+
+import pytest
+from clients import domains
+from conftest import wait_until_ready
+
+
+def run(guest, argument, core=1):
+    """Spawns usr/mapper; its number in `ps`."""
+    guest.position = len(guest.text)
+    text = guest.command(f"spawn mapper on {core} {argument}")
+    return re.search(rf"({core}\.\d+) mapper runs", text)[1]
+
+
+def end_of(guest, number):
+    return next((d["state"], d["code"]) for d in domains(guest) if d["id"] == number)
+
+
+@pytest.mark.parametrize("argument", ["demand", "parts"])
+def test_an_address_space_is_as_promised(guest, argument):
+    number = run(guest, argument)
+    guest.expect(r"domain mapper ended with code 0|not so|mapper faulted")
+    assert end_of(guest, number) == ("exited", "0")
+
+
+@pytest.mark.parametrize(
+    "argument, access", [("guard", "write"), ("unmapped", "write"), ("readonly", "write")]
+)
+def test_a_touch_of_nothing_ends_the_domain(guest, argument, access):
+    number = run(guest, argument)
+    guest.expect(r"domain mapper on core 1 faulted: page fault|not so|ended with code")
+    assert "page fault" in guest.text[guest.position - 200 : guest.position]
+    assert end_of(guest, number)[0] == "faulted"
+
+
+def test_out_of_memory_names_the_quota(guest):
+    number = run(guest, "exhaust")
+    guest.expect(r"mapper says: no memory on demand: the quota is used up \(quota \d+ KiB")
+    assert end_of(guest, number)[0] == "faulted"
+    guest.says_nothing_like("not so: commit")
+
+
+def test_large_frames_have_large_pages_and_can_be_taken_back(boot):
+    guest = boot(CORES=1, MEM="4G", NIC="none", COUNT="mapper:1:1")
+    guest.expect(r"domain mapper ended with code 0|not so|mapper faulted", 120)
+    line = r"mapper: (\d+) MiB in view, (\d+) slots"
+    taken = {int(m): int(s) for m, s in re.findall(line, guest.text)}
+    assert "ended with code 0" in guest.text
+    # One Mapping each: 2 MiB pages of one table, one page of 1 GiB.
+    assert taken[2] <= taken[64] and taken[1024] < 64
+
+
+def ranges(guest):
+    """{core: (begin, end, node)} as core boot says."""
+    line = r"core (\d+) gets ([0-9a-f]+)\.\.([0-9a-f]+), node (\d+)"
+    found = re.findall(line, guest.text)
+    return {int(c): (int(b, 16), int(e, 16), int(n)) for c, b, e, n in found}
+
+
+def node_memory(guest):
+    """[(node, begin, end)] as the boot program found them."""
+    found = re.findall(r"ACPI: node (\d+): memory ([0-9a-f]+)\.\.([0-9a-f]+)", guest.text)
+    return [(int(n), int(b, 16), int(e, 16)) for n, b, e in found]
+
+
+@pytest.mark.parametrize("nodes, cores, memory", [(2, 4, "512M"), (4, 4, "1G"), (2, 5, "768M")])
+def test_each_core_lives_on_memory_of_its_node(boot, nodes, cores, memory):
+    guest = boot(CORES=cores, MEM=memory, NUMA=nodes, NIC="none")
+    guest.expect(rf"cores {cores} of {cores} are up", 120)
+    assert {n for n, _, _ in node_memory(guest)} == set(range(nodes))
+    given = ranges(guest)
+    assert set(given) == set(range(1, cores))
+    for core, (begin, end, node) in given.items():
+        assert node == core * nodes // cores
+        assert any(n == node and b <= begin and end <= e for n, b, e in node_memory(guest)), core
+
+
+def test_without_nodes_memory_is_split_evenly(boot):
+    guest = boot(CORES=4, NIC="none")
+    guest.expect(r"cores 4 of 4 are up", 120)
+    assert node_memory(guest) == []
+    assert len({end - begin for begin, end, _ in ranges(guest).values()}) == 1
+
+
+def test_cores_above_four_gibibytes_start(boot):
+    guest = boot(CORES=4, MEM="8G", NUMA=2, NIC="none")
+    guest.expect(r"cores 4 of 4 are up", 180)
+    assert all(begin >= 4 << 30 for begin, _, node in ranges(guest).values() if node == 1)
