@@ -170,7 +170,9 @@ struct Dispatcher : Cap {
     }
 
     Result<> start(VirtAddr entry, VirtAddr stack, uint64_t argument) const {
-        return command(Op::dispatcher_start, slot, {entry.raw, stack.raw, argument});
+        return until_done([&] {
+            return command(Op::dispatcher_start, slot, {entry.raw, stack.raw, argument});
+        });
     }
 
     Result<> stop() const { return command(Op::dispatcher_stop, slot); }
@@ -297,7 +299,9 @@ struct Drained {
 
 struct Core : Cap {
     Result<> start(CapSlot ram, uint64_t start_page, uint64_t root, uint64_t hand_over) const {
-        return command(Op::core_start, slot, {ram.raw, start_page, root, hand_over});
+        return until_done([&] {
+            return command(Op::core_start, slot, {ram.raw, start_page, root, hand_over});
+        });
     }
 
     Result<> accept(

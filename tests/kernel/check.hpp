@@ -101,6 +101,10 @@ inline std::string dispatcher_trouble(const kernel::Core& core, const kernel::Sl
     if (d.held[kernel::hold::page].has(kernel::flag::borrowed)) return "a borrowed page";
     if ((d.state == queued || d.state == called) && d.callee == nullptr) return "waits for nobody";
     if (d.state == called && d.callee->caller != &d) return "called by nobody";
+    if (d.state == queued && !d.callee->going_home) {
+        const auto other = d.callee->state;
+        if (other == unconfigured || other == faulted) return "waits for what never comes";
+    }
     if (d.caller != nullptr && (d.caller->state != called || d.caller->callee != &d)) {
         return "works for nobody";
     }
