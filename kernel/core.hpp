@@ -230,6 +230,7 @@ class Core {
     }
 
     [[gnu::noinline]] void invoke(Dispatcher& d, Slot* cap); // keeps the null call short
+    bool converse(Dispatcher& d, const Slot& cap);
 
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
     Result<Slot*> place(Slot& cnode_capability, uint64_t index) const;
@@ -246,6 +247,7 @@ class Core {
     static Dispatcher* holder(Slot& slot);
     Result<Slot*> deepest(Slot& start);
     bool dispose_for(Slot& start, Slot& victim);
+    bool goes_alone(Slot& slot) const;
     void dispose(Slot& victim);
     Result<bool> revoke_one(Slot& slot);
 
@@ -298,9 +300,13 @@ class Core {
     bool take_queued(Dispatcher& d);
     void fail_caller(Dispatcher& caller, Fault why);
     Result<> call(Dispatcher& caller, const Slot& endpoint);
+    [[gnu::noinline]] Result<> call_in_full(Dispatcher& caller, Dispatcher& callee, uint64_t badge);
+    void run_callee(Dispatcher& caller, Dispatcher& callee, uint64_t badge, bool passed);
+    void answer_words(Dispatcher& d, Dispatcher& caller);
     Result<Dispatcher*> answer_caller(Dispatcher& d);
     Result<> reply(Dispatcher& d);
     Result<> reply_wait(Dispatcher& d);
+    [[gnu::noinline]] Result<> reply_wait_in_full(Dispatcher& d);
     Result<> wait(Dispatcher& d);
     void listen(Dispatcher& d, int64_t deadline_ns, uint64_t flags);
 

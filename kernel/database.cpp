@@ -181,7 +181,27 @@ Slot* Database::ancestor(Slot& slot) const {
     return at;
 }
 
+Slot* Database::descendant(Slot& slot) const {
+    constexpr unsigned copies_passed = 4; // then it is quicker to look from the root
+    Slot* at = Slots::next(slot);
+    for (unsigned i = 0; i < copies_passed; ++i, at = Slots::next(*at)) {
+        if (at == nullptr || at->base >= slot.end()) return nullptr;
+        if (descends(*at, slot)) return at;
+        if (!same_object(*at, slot)) break;
+    }
+    return descendant(slot, slot.base, slot.end());
+}
+
+/// Does nothing begin in [begin, end), and nothing reach into it but what contains all of `slot`?
+bool Database::untouched(const Slot& slot, uint64_t begin, uint64_t end) const {
+    Slot* const first = slots_.lower_bound([&](const Slot& there) { return there.base < begin; });
+    if (first != nullptr && first->base < end) return false;
+    const Slot* const over = back_from_here_reaching(previous_or_last(slots_, first), begin + 1);
+    return over == nullptr || (over->depth <= slot.depth && over->contains(slot));
+}
+
 Slot* Database::descendant(const Slot& slot, uint64_t begin, uint64_t end) const {
+    if (begin != slot.base && untouched(slot, begin, end)) return nullptr;
     const Key key{slot.base, slot.end(), slot.depth + 1u, 0, 0, true};
     Slot* at = slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
     at = from_here_reaching(at, begin + 1);
@@ -216,7 +236,8 @@ Slot* Database::last_copy(const Slot& slot) const {
 
 bool Database::idle(const Slot& keeper) const {
     if (!keeper.has(flag::keeper)) return false;
-    return last_copy(keeper)->has(flag::keeper) && descendant(keeper) == nullptr;
+    return last_copy(keeper)->has(flag::keeper) &&
+           descendant(keeper, keeper.base, keeper.end()) == nullptr;
 }
 
 Slot* Database::lent_frame(const Slot& loan) const {

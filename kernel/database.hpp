@@ -59,6 +59,9 @@ class Database {
 
     Slot* descendant(const Slot& slot) const { return descendant(slot, slot.base, slot.end()); }
 
+    /// The same for one that is in the tree: it has its first descendant near.
+    Slot* descendant(Slot& slot) const;
+
     /// The descendant after `previous` (a descendant of `slot`), or nullptr.
     Slot* descendant_after(const Slot& slot, Slot& previous) const;
     /// The mapping by which the table at `base` hangs in the next level, or nullptr.
@@ -83,6 +86,8 @@ class Database {
     const Slots& slots() const { return slots_; }
 
   private:
+    bool untouched(const Slot& slot, uint64_t begin, uint64_t end) const;
+
     Slots slots_;
     size_t count_{};
     std::array<Slot*, 8> marks_{};

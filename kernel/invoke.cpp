@@ -490,13 +490,34 @@ Result<> Invoker::core_info() {
     return fail(Err::bad_argument);
 }
 
+/// Calls and answers are made all the time: whoever may is not looked up in the table.
+bool Core::converse(Dispatcher& d, const Slot& cap) {
+    const auto operation = static_cast<Op>(d.registers.rax);
+    Result<> done;
+    if (operation == Op::call) {
+        if (cap.kind != Kind::endpoint || !cap.rights.has(abi::write)) return false;
+        done = call(d, cap);
+    } else {
+        if (cap.kind != Kind::dispatcher || cap.base != d.self.raw) return false;
+        if (!cap.rights.has(abi::execute)) return false;
+        if (operation == Op::reply_wait)
+            done = reply_wait(d);
+        else if (operation == Op::wait)
+            done = wait(d);
+        else
+            return false;
+    }
+    if (!done) answer_status(d.registers, done);
+    return true;
+}
+
 /// Anything but the null call; `cap`: what rdi names.
 void Core::invoke(Dispatcher& d, Slot* cap) {
-    if (cap == nullptr) {
-        answer_status(d.registers, fail(why_not(d, d.registers.rdi)));
-        return;
-    }
-    Invoker{*this, d, *cap}.run(d.registers.rax);
+    if (cap == nullptr) return answer_status(d.registers, fail(why_not(d, d.registers.rdi)));
+    const uint64_t operation = d.registers.rax;
+    const bool conversation =
+        operation >= std::to_underlying(Op::wait) && operation <= std::to_underlying(Op::call);
+    if (!conversation || !converse(d, *cap)) Invoker{*this, d, *cap}.run(operation);
 }
 
 } // namespace kernel

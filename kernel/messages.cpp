@@ -72,24 +72,34 @@ void Core::fail_caller(Dispatcher& caller, Fault why) {
     make_runnable(caller);
 }
 
+/// The callee listens. Without a capability nothing can fail.
+void Core::run_callee(Dispatcher& caller, Dispatcher& callee, uint64_t badge, bool passed) {
+    scheduler_.forget_deadline(callee);
+    deliver(caller, callee, badge, passed);
+    callee.state = State::runnable;
+    scheduler_.hand_over(caller, callee);
+    donated_to_ = &callee;
+}
+
 Result<> Core::call(Dispatcher& caller, const Slot& endpoint) {
     Dispatcher& callee = dispatcher(endpoint);
+    const bool listens = callee.state == State::waiting && callee.accepts_calls;
+    if (!listens || caller.registers.rsi != 0) [[unlikely]]
+        return call_in_full(caller, callee, endpoint.extra);
+    run_callee(caller, callee, endpoint.extra, false);
+    return {};
+}
+
+/// With a capability, or to somebody who does not listen yet.
+Result<> Core::call_in_full(Dispatcher& caller, Dispatcher& callee, uint64_t badge) {
     if (&callee == &caller) return fail(Err::bad_state);
     if (callee.state == State::unconfigured) return fail(Err::not_configured);
-    if (callee.state == State::faulted) return fail(Err::peer_gone);
+    if (callee.state == State::faulted || callee.going_home) return fail(Err::peer_gone);
     const uint64_t capability = caller.registers.rsi;
-    const uint64_t badge = endpoint.extra;
-    if (callee.state == State::waiting && callee.accepts_calls) [[likely]] {
-        const bool passed = TRY(pass_capability(caller, capability, callee));
-        scheduler_.unready(caller);
-        scheduler_.forget_deadline(callee);
-        deliver(caller, callee, badge, passed);
-        callee.state = State::runnable;
-        scheduler_.ready_first(callee);
-        donated_to_ = &callee;
+    if (callee.state == State::waiting && callee.accepts_calls) {
+        run_callee(caller, callee, badge, TRY(pass_capability(caller, capability, callee)));
         return {};
     }
-    if (callee.going_home) return fail(Err::peer_gone);
     if (capability != 0) (void)TRY(sent_capability(caller, capability));
     scheduler_.unready(caller);
     caller.state = State::queued;
@@ -116,28 +126,32 @@ bool Core::take_queued(Dispatcher& d) {
     return true;
 }
 
+/// The words of the answer; `caller` is not on a ready list yet.
+void Core::answer_words(Dispatcher& d, Dispatcher& caller) {
+    Registers& answer = caller.registers;
+    answer.rax = answer.rdi = answer.rsi = 0;
+    copy_message(d.registers, answer);
+    d.caller = nullptr;
+    caller.callee = nullptr;
+    caller.state = State::runnable;
+}
+
 /// Who was answered; it is not on a ready list yet.
 Result<Dispatcher*> Core::answer_caller(Dispatcher& d) {
     Dispatcher* const caller = d.caller;
     if (caller == nullptr) return fail(Err::peer_gone);
     const uint64_t word = d.registers.rsi;
     Slot* const source = word == 0 ? nullptr : TRY(sent_capability(d, word));
-    Registers& answer = caller->registers;
-    answer.rax = answer.rdi = answer.rsi = 0;
-    copy_message(d.registers, answer);
-    if (source != nullptr) {
-        // a client whose place is taken has an error; its server has done its part
-        const auto into = receive_place(*caller);
-        if (into) {
-            commit_pass(word, *source, **into);
-            answer.rsi = 1;
-        } else {
-            answer_status(answer, fail(into.error()));
-        }
+    answer_words(d, *caller);
+    if (source == nullptr) return caller;
+    // a client whose place is taken has an error; its server has done its part
+    const auto into = receive_place(*caller);
+    if (into) {
+        commit_pass(word, *source, **into);
+        caller->registers.rsi = 1;
+    } else {
+        answer_status(caller->registers, fail(into.error()));
     }
-    d.caller = nullptr;
-    caller->callee = nullptr;
-    caller->state = State::runnable;
     return caller;
 }
 
@@ -149,6 +163,20 @@ Result<> Core::reply(Dispatcher& d) {
 }
 
 Result<> Core::reply_wait(Dispatcher& d) {
+    Dispatcher* const caller = d.caller;
+    const bool idle = d.callers.empty() && read_once(d.page->pending) == 0;
+    if (caller == nullptr || !idle || d.registers.rsi != 0) [[unlikely]]
+        return reply_wait_in_full(d);
+    answer_words(d, *caller);
+    d.accepts_calls = true;
+    d.state = State::waiting;
+    scheduler_.hand_over(d, *caller);
+    donated_to_ = caller;
+    return {};
+}
+
+/// With a capability, to nobody, or when there is something to take already.
+Result<> Core::reply_wait_in_full(Dispatcher& d) {
     Dispatcher* const caller = d.caller == nullptr ? nullptr : TRY(answer_caller(d));
     listen(d, 0, abi::wait_accepts_calls);
     if (caller == nullptr) return {};

@@ -150,9 +150,21 @@ void Core::dispose(Slot& victim) {
     if (watched) note_removed(base);
 }
 
+/// Nothing goes before it, and nothing because of it: there is no chain to follow.
+bool Core::goes_alone(Slot& slot) const {
+    if (slot.flags != 0 || slot.kind == Kind::loan) return false;
+    const bool contains_nothing = slot.kind == Kind::ram || slot.kind == Kind::mapping ||
+                                  slot.kind == Kind::endpoint || slot.kind == Kind::doorbell;
+    return contains_nothing || database_.copy_of(slot) != nullptr;
+}
+
 Result<> Core::remove(Slot& slot) {
     if (slot.empty()) return fail(Err::cap_empty);
     looks_ = 0;
+    if (goes_alone(slot)) {
+        dispose(slot);
+        return {};
+    }
     for (unsigned step = 0; step < steps_a_call && looks_ < looks_a_call; ++step) {
         Slot* const victim = TRY(deepest(slot));
         if (dispose_for(slot, *victim)) return {};

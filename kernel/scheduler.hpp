@@ -42,6 +42,18 @@ class Scheduler {
         if (list(d).empty()) bitmap_ &= ~(1u << d.priority);
     }
 
+    /// `from`, who runs, sleeps, and `to` goes on as the first of its own priority.
+    void hand_over(Dispatcher& from, Dispatcher& to) {
+        Ready& left = list(from);
+        Ready& joined = list(to);
+        changed_ = true;
+        if (&left == &joined) return left.replace(from, to);
+        left.remove(from);
+        joined.push_front(to);
+        const uint32_t gone = left.empty() ? 1u << from.priority : 0;
+        bitmap_ = (bitmap_ & ~gone) | 1u << to.priority;
+    }
+
     void rotate(Dispatcher& d) {
         changed_ = true;
         list(d).remove(d);

@@ -33,7 +33,7 @@ FREESTANDING = (
 )
 # Functions of the CPU driver may be drawn into each other across files; as its objects hold machine
 # code as well, the rules on them can be checked.
-LTO = "-flto -ffat-lto-objects"
+LTO = "-flto -ffat-lto-objects -fwhole-program-vtables -fvisibility=hidden"
 NO_VECTORS = "-mno-mmx -mno-sse -mno-sse2"
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 # How one source becomes an object, by who it is for.

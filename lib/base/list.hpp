@@ -63,6 +63,19 @@ class List {
         link(item).next_ = link(item).prev_ = nullptr;
     }
 
+    /// `fresh` takes the place of `old`, which leaves.
+    constexpr void replace(T& old, T& fresh) {
+        INVARIANT(link(old).linked() && !link(fresh).linked(), "one leaves and one comes");
+        T* const next = link(old).next_;
+        T* const prev = link(old).prev_;
+        const bool alone = next == &old;
+        link(fresh).next_ = alone ? &fresh : next;
+        link(fresh).prev_ = alone ? &fresh : prev;
+        if (!alone) link(*prev).next_ = link(*next).prev_ = &fresh;
+        if (head_ == &old) head_ = &fresh;
+        link(old).next_ = link(old).prev_ = nullptr;
+    }
+
     constexpr T* pop_front() {
         T* const first = head_;
         if (first != nullptr) remove(*first);

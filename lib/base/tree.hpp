@@ -182,24 +182,35 @@ class Tree {
         hang(A::parent(item), &item, &heir);
     }
 
-    /// Upwards until nothing changes any more, but not before `must_visit` has been seen.
+    /// After a change below `at`. Summaries first: a rotation needs those of its children, and what
+    /// comes up has the summary of what was there.
     void repair(T* at, T* must_visit) {
+        summarize(at, must_visit);
+        rebalance(at);
+    }
+
+    /// Upwards until nothing changes any more, but not before `must_visit`, whose summary is still
+    /// that of its old place.
+    static void summarize(T* at, T* must_visit) {
+        for (; at != nullptr; at = A::parent(*at)) {
+            const bool changed = A::update(*at);
+            if (at == must_visit)
+                must_visit = nullptr;
+            else if (!changed && must_visit == nullptr)
+                return;
+        }
+    }
+
+    /// Upwards until a subtree is as high as it was.
+    void rebalance(T* at) {
         for (; at != nullptr; at = A::parent(*at)) {
             const int left = height(A::left(*at)), right = height(A::right(*at));
-            if (left - right > 1 || right - left > 1) {
-                if (at == must_visit) must_visit = nullptr;
+            const uint8_t was = A::height(*at);
+            if (left - right > 1 || right - left > 1)
                 at = balance(*at, left > right);
-                continue;
-            }
-            bool changed = A::update(*at);
-            const auto now = static_cast<uint8_t>(1 + (left > right ? left : right));
-            changed |= now != A::height(*at);
-            A::height(*at) = now;
-            if (at == must_visit) {
-                must_visit = nullptr; // its summary was still that of its old place
-                continue;
-            }
-            if (!changed && must_visit == nullptr) return;
+            else
+                A::height(*at) = static_cast<uint8_t>(1 + (left > right ? left : right));
+            if (A::height(*at) == was) return;
         }
     }
 
