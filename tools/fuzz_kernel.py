@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """`make fuzz-kernel`: runs the kernel's fuzzers, and prints executions, invocations and coverage.
 
-    SECONDS=60      how long each of the two fuzzers runs
-    JOIN=           1: afterwards the kept corpus is the smallest that covers as much
+    FUZZ_SECONDS=60 how long each of the two fuzzers runs
+    JOIN=           1: also the smallest corpus that covers as much, in BUILD/fuzz/kept
 
 The fuzzers begin with the kept inputs of tests/fuzz/corpus and go on in BUILD/fuzz/corpus. Coverage
 is that of kernel/ by the inputs alone, compiled with clang's source-based coverage.
@@ -91,7 +91,7 @@ def report(build):
 
 
 def main():
-    build, seconds = os.environ.get("BUILD", "build"), os.environ.get("SECONDS") or "60"
+    build, seconds = os.environ.get("BUILD", "build"), os.environ.get("FUZZ_SECONDS") or "60"
     total = 0
     for name in FUZZERS:
         os.makedirs(f"{build}/fuzz/corpus/{name}", exist_ok=True)

@@ -19,7 +19,7 @@ TARGETS = {
     "make units": "build the host tests into BUILD/tests",
     "make sim": "SEEDS=N runs of many cores in one process; SEED=n: that one, with its chart",
     "make fuzz": "build the fuzzers into BUILD/fuzz",
-    "make fuzz-kernel": "SECONDS=60 of fuzzing kernel/: executions, invocations, coverage",
+    "make fuzz-kernel": "FUZZ_SECONDS=60 of fuzzing kernel/: executions, invocations, coverage",
     "make doctor": "look at this machine: tools, versions, QEMU, TAP, KVM",
     "make setup": "install missing Debian packages; every other target begins with it",
     "make compdb": "write BUILD/compile_commands.json for editors",
