@@ -155,7 +155,10 @@ Core::retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span
         slot.rights = kind == source.kind ? source.rights : abi::all_rights;
         slot.depth = static_cast<uint8_t>(source.depth + 1);
         slot.flags = static_cast<uint8_t>(slot.flags | (source.flags & flag::borrowed));
-        database_.insert(slot);
+        if (&slot == &into.front())
+            database_.insert(slot);
+        else
+            database_.insert_behind(*(&slot - 1), slot);
         base += bytes;
     }
     return {};

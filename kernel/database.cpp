@@ -124,6 +124,13 @@ void Database::insert(Slot& slot) {
     ++count_;
 }
 
+void Database::insert_behind(Slot& previous, Slot& slot) {
+    const Slot* const next = Slots::next(previous);
+    if (next != nullptr && !before(key_of(slot), key_of(*next))) return insert(slot);
+    slots_.insert_after(previous, slot);
+    ++count_;
+}
+
 void Database::insert_as(Slot& into, const Slot& what) {
     take_contents(into, what, 0);
     insert(into);

@@ -31,6 +31,8 @@ class Database {
 
     /// `slot` says what it is (base .. extra) and is not in the tree.
     void insert(Slot& slot);
+    /// The same, quicker, for one that comes after `previous` and most likely right behind it.
+    void insert_behind(Slot& previous, Slot& slot);
     /// Fills `into` (empty) with what `what` says it is.
     void insert_as(Slot& into, const Slot& what);
     /// Makes `into` (empty) a copy of `source` with these rights.

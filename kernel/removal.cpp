@@ -10,11 +10,25 @@ namespace kernel {
 
 namespace {
 
-constexpr unsigned steps_a_call = 32;
+constexpr unsigned steps_a_call = 8;
 constexpr unsigned chain_limit = 16;
 constexpr unsigned looks_a_call = 1024; // then the call ends with the step that it is in
 constexpr unsigned looks_a_step = 1024; // in vain; with the chain of one more, a step's most
 constexpr unsigned entries_a_look = 8;  // page-table entries in a line
+
+/// The first of `count` entries that is present, or `count`; looked for by the line.
+size_t first_present(const PageTable& page, size_t count) {
+    size_t i = 0;
+    for (; i + entries_a_look <= count; i += entries_a_look) {
+        uint64_t any = 0;
+        for (size_t k = 0; k < entries_a_look; ++k)
+            any |= page.entry[i + k];
+        if ((any & pte::present) != 0) break;
+    }
+    while (i < count && (page.entry[i] & pte::present) == 0)
+        ++i;
+    return i;
+}
 
 bool lies_in(const void* what, const void* memory, uint64_t bytes) {
     return std::bit_cast<uintptr_t>(what) - std::bit_cast<uintptr_t>(memory) < bytes;
@@ -61,9 +75,7 @@ Slot* Core::blocker_of_table(Slot& table) {
     if (Slot* const hook = database_.mapping_of_table(table.base); hook != nullptr) return hook;
     const PageTable& page = *at<PageTable>(table.base);
     const uint32_t own = table.kind == Kind::address_space ? user_root_entries : table_entries;
-    const auto present = [](uint64_t entry) { return (entry & pte::present) != 0; };
-    const auto found = std::find_if(page.entry.begin(), page.entry.begin() + own, present);
-    const auto i = static_cast<size_t>(found - page.entry.begin());
+    const size_t i = first_present(page, own);
     looks_ += static_cast<unsigned>(i / entries_a_look);
     return i == own ? nullptr : page.owner[i];
 }

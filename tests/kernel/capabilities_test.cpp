@@ -47,6 +47,14 @@ class Capabilities : public testing::Test {
 
     Slot& slot(uint64_t i) { return me.leaf->slot[i]; }
 
+    /// Deletes or revokes in as many calls as it takes.
+    Err finish(Op op, uint64_t index) {
+        Err e = Err::again;
+        for (int calls = 0; e == Err::again && calls < 100; ++calls)
+            e = world.call(op, leaf_cap, {index});
+        return e;
+    }
+
     World world;
     Domain me;
 };
@@ -279,7 +287,7 @@ TEST_F(Capabilities, DeletingTheLastCNodeDeletesItsSlotsInSteps) {
         ASSERT_EQ(world.call(Op::cnode_copy, 30, {i, ram_cap}), Err::none);
     }
     EXPECT_EQ(world.call(Op::cnode_delete, leaf_cap, {30}), Err::again);
-    EXPECT_EQ(world.call(Op::cnode_delete, leaf_cap, {30}), Err::none);
+    EXPECT_EQ(finish(Op::cnode_delete, 30), Err::none);
     EXPECT_TRUE(slot(30).empty());
     EXPECT_EQ(retype(30, Kind::frame, 0, 0x1000), Err::none);
 }
@@ -303,7 +311,7 @@ TEST_F(Capabilities, ARingOfCNodesCanBeRevokedWithItsMemory) {
         World::must(world.core->copy(slot(ram_cap), ring[i]->slot[9], abi::read));
         World::must(world.core->move(slot(30 + i), ring[(i + 1) % count]->slot[3]));
     }
-    EXPECT_EQ(world.call(Op::cnode_revoke, leaf_cap, {ram_cap}), Err::none);
+    EXPECT_EQ(finish(Op::cnode_revoke, ram_cap), Err::none);
     EXPECT_EQ(retype(30, Kind::frame, 0, uint64_t{1} << 18), Err::none);
 }
 
@@ -340,7 +348,7 @@ TEST_F(Capabilities, RevokeDeletesCopiesAndDescendantsInSteps) {
     EXPECT_EQ(world.call(Op::cnode_copy, leaf_cap, {40, 30}), Err::revoking);
     EXPECT_EQ(retype(40, Kind::frame, 0, 0x1000, 1, 30), Err::revoking);
     EXPECT_EQ(world.call(Op::cnode_copy, leaf_cap, {40, ram_cap}), Err::none);
-    EXPECT_EQ(world.call(Op::cnode_revoke, leaf_cap, {30}), Err::none);
+    EXPECT_EQ(finish(Op::cnode_revoke, 30), Err::none);
     for (const Slot& inner : world.core->cnode(slot(50)).slot)
         EXPECT_TRUE(inner.empty());
     EXPECT_EQ(retype(31, Kind::frame, 0, 0x10000, 1, 30), Err::none);
