@@ -247,6 +247,27 @@ TEST_F(Lending, RevokingAKeeperTakesEveryCopyAndMapping) {
     EXPECT_EQ(remove(keeper_cap), Err::none);
 }
 
+TEST_F(Lending, OnlyOnesOwnCoreWithTheExecuteRightIsAsked) {
+    constexpr std::array ops{
+        Op::core_accept,
+        Op::core_lend,
+        Op::core_recall,
+        Op::core_give,
+        Op::core_regain,
+        Op::core_mark,
+        Op::core_watch,
+        Op::core_drained,
+        Op::core_vector
+    };
+    for (const Op op : ops)
+        EXPECT_EQ(world.call(op, other_core, {bell, 1}), Err::foreign);
+    slot(core_cap).rights = abi::write | abi::read;
+    for (const Op op : ops)
+        EXPECT_EQ(world.call(op, core_cap, {bell, 1}), Err::cap_rights);
+    for (const Op op : ops)
+        EXPECT_EQ(world.call(op, bell, {bell, 1}), Err::bad_operation);
+}
+
 // ----------------------------------------------------------------------------------- RAM moves
 
 TEST_F(Lending, GivenRamIsALoanWhileLargerRamContainsIt) {
