@@ -23,6 +23,8 @@ class ExtendedState {
     /// Switches on what fits an area.
     void enable(const Features& features);
 
+    bool by_xsave() const { return xsave_; }
+
     void save(std::byte* area) const {
         if (xsave_)
             xsave(area);

@@ -58,6 +58,8 @@ constinit kernel::Dispatcher* loaded = nullptr; // whose registers are in the CP
 
 constinit PhysAddr loaded_root{};
 
+constinit bool quick_exchange = false; // by instructions that this CPU has: see change_to
+
 constinit bool bases_live = false; // and whose FS and GS bases may be newer there
 
 /// FS and GS bases are the program's own to change where the CPU lets it; else only `resume` does.
@@ -95,15 +97,33 @@ void load_root(PhysAddr root) {
     write_cr3(root.raw | how.tag | (how.keep ? keep : 0));
 }
 
-/// `loaded` may have been deleted in this very call; its memory is not anything else yet.
-void change_to(kernel::Dispatcher& next) {
+/// On any CPU, and the first time.
+[[gnu::noinline]] void exchange_registers(kernel::Dispatcher& next) {
     fetch_bases();
     if (loaded != nullptr) extended.save(loaded->extended());
-    if (next.extended_fresh) {
+    extended.load(next.extended());
+    load_bases(next.registers);
+    quick_exchange = has_fsgsbase && extended.by_xsave();
+}
+
+/// `loaded` may have been deleted in this very call; its memory is not anything else yet.
+void change_to(kernel::Dispatcher& next) {
+    if (next.extended_fresh) [[unlikely]] {
         extended.make_fresh(next.extended());
         next.extended_fresh = false;
     }
-    extended.load(next.extended());
+    if (quick_exchange) [[likely]] {
+        if (bases_live) {
+            loaded->registers.fs_base = read_fs_base();
+            loaded->registers.gs_base = read_gs_base();
+        }
+        xsave(loaded->extended());
+        xrstor(next.extended());
+        write_fs_base(next.registers.fs_base);
+        write_gs_base(next.registers.gs_base);
+    } else {
+        exchange_registers(next);
+    }
     load_root(next.root);
     loaded = &next;
     cpu_current_registers = &next.registers;
@@ -131,8 +151,10 @@ abi::SaveArea* leave() {
     kernel::Dispatcher* const next = core->schedule();
     alarm->set(core->next_deadline());
     if (next == nullptr) return nullptr;
-    if (next != loaded) change_to(*next);
-    if (!bases_live) load_bases(next->registers);
+    if (next != loaded)
+        change_to(*next);
+    else if (!bases_live)
+        load_bases(next->registers);
     bases_live = true;
     return &next->registers;
 }
