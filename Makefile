@@ -2,11 +2,12 @@
 # Values given on the command line reach the tools through the environment.
 BUILD ?= build
 PYTHON := /usr/bin/python3
-NINJA := ninja -f $(BUILD)/build.ninja
-export BUILD
+MORE ?=
+NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
+export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak check lint units fuzz fuzz-kernel sim plugins counts longest-path check-isolation doctor help clean compdb format
+.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim plugins counts longest-path check-isolation doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -26,6 +27,9 @@ test: setup
 
 soak: setup
 	@LONG=1 ONLY=system exec $(PYTHON) tools/test.py
+
+chaos: setup
+	@LONG=1 ONLY=system K=chaos exec $(PYTHON) tools/test.py
 
 check: configure
 	@$(NINJA) --quiet image

@@ -6,6 +6,8 @@
     BUILD=build     where everything goes
     PROGRAMS=       only these programs (names, spaces between); all when empty
     DEFINES=        preprocessor names for every OS source, e.g. PLANTED_SHARED_COUNTER=1
+    MORE=           a folder with further domains, as lib/interfaces/*.if and usr/NAME/*: they make an
+                    image of their own, BUILD/skerry-more.iso, by BUILD/build-more.ninja
     CMDLINE=        settings that GRUB hands over when QEMU hands over none
 
 It runs before each build (some 100 ms), so new files are found without further ado; the file is
@@ -122,8 +124,12 @@ def sources(patterns):
 class Plan:
     """The text of build.ninja, edge by edge."""
 
-    def __init__(self, build, table, only, defines, cmdline):
+    def __init__(self, build, table, only, defines, cmdline, more=""):
         self.build, self.table, self.only, self.cmdline = build, table, only, cmdline
+        self.more, self.suffix = more, "-more" if more else ""
+        for folder in sorted(glob(f"{more}/usr/*")) if more else []:
+            program = {"name": os.path.basename(folder), "sources": [f"{folder}/*"]}
+            table["program"].append(program)
         self.defines = "".join(f" -D{d}" for d in defines)
         self.lines = [RULES.format(build=build, cxx=CXX, ld=LD, ar=AR, objcopy=OBJCOPY)]
         self.objects, self.archives, self.notes = {}, {}, []
@@ -145,6 +151,7 @@ class Plan:
             return []
         tool = expand(["tools/gen.py", "tools/gen/**"])
         found = expand(["lib/interfaces/*.if", "tests/gen/*.if"])
+        found += expand([f"{self.more}/lib/interfaces/*.if"]) if self.more else []
         names = [os.path.basename(source)[:-3] for source in found]
         for name, source in zip(names, found):
             outs = [f"{self.build}/gen/interfaces/{name}.hpp", f"{self.build}/gen/docs/{name}.md"]
@@ -242,7 +249,7 @@ class Plan:
                 files.append(path)
         ins = [path for _, path in domains] + files
         tool = ["tools/bundle.py"]
-        bundle = f"{self.build}/bundle"
+        bundle = f"{self.build}/bundle{self.suffix}"
         self.edge("bundle", [bundle], ins, implicit=tool, items=" ".join(items))
         self.phony("programs", [bundle, *images.values()])
         self.edge("cc", [f"{self.build}/tsc_khz"], ["tools/tsc_khz.c"])
@@ -250,10 +257,10 @@ class Plan:
         if "boot" in images and "cpudriver" in images:
             parts = [images["boot"], images["cpudriver"], bundle]
             self.edge(
-                "iso", [f"{self.build}/skerry.iso"], parts,
+                "iso", [f"{self.build}/skerry{self.suffix}.iso"], parts,
                 implicit=["tools/mkiso.py"], cmdline=shell_word(self.cmdline),
             )  # fmt: skip
-            final = [f"{self.build}/skerry.iso", f"{self.build}/tsc_khz"]
+            final = [f"{self.build}/skerry{self.suffix}.iso", f"{self.build}/tsc_khz"]
         self.phony("image", final)
         self.lines.append("default image")
 
@@ -338,7 +345,7 @@ def shell_word(text):
 
 
 def main(arguments):
-    values = {"BUILD": "build", "PROGRAMS": "", "DEFINES": "", "CMDLINE": ""}
+    values = {"BUILD": "build", "PROGRAMS": "", "DEFINES": "", "CMDLINE": "", "MORE": ""}
     for key in values:
         values[key] = os.environ.get(key, values[key])
     for argument in arguments:
@@ -353,14 +360,14 @@ def main(arguments):
     if unknown:
         sys.exit(f"configure: no such program: {', '.join(sorted(unknown))}")
     build = values["BUILD"]
-    plan = Plan(build, table, only, values["DEFINES"].split(), values["CMDLINE"])
+    plan = Plan(build, table, only, values["DEFINES"].split(), values["CMDLINE"], values["MORE"])
     plan.image()
     plan.units()
     plan.fuzzers()
     plan.simulator()
     plan.plugins()
     text = "\n".join([f"builddir = {build}", *plan.lines]) + "\n"
-    path = os.path.join(build, "build.ninja")
+    path = os.path.join(build, f"build{plan.suffix}.ninja")
     old = open(path).read() if os.path.exists(path) else None
     if text != old:
         os.makedirs(build, exist_ok=True)

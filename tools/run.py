@@ -244,7 +244,8 @@ def main(arguments):
         run = settings.from_world(arguments)
     except settings.SettingError as e:
         sys.exit(f"run: {e}")
-    iso = run.values["ISO"] or os.path.join(build, "skerry.iso")
+    more = "-more" if os.environ.get("MORE") else ""  # domains from outside (tools/configure.py)
+    iso = run.values["ISO"] or os.path.join(build, f"skerry{more}.iso")
     if run.dry:
         rundir = run.values["RUNDIR"] or "/tmp/skerry"
         khz = qemu.tsc_khz(build)

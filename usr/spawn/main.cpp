@@ -63,7 +63,9 @@ Result<> run(os::Domain& self) {
     TRY_VOID(self.loop().spawn("watch over children", watch_children()));
     std::array<char, 16> name;
     const std::string_view text = format_to(name, "spawn.{}", self.core());
-    return os::offer(self, service.make(text, interfaces::spawn::contract, *spawner));
+    // A plan, arguments and environment lie in the frames of those who wait for memory.
+    const os::Service::Limits limits{.task_bytes = 32 * 1024};
+    return os::offer(self, service.make(text, interfaces::spawn::contract, *spawner, limits));
 }
 
 } // namespace
