@@ -27,8 +27,7 @@ Result<uint32_t> Monitor::bind(uint32_t badge, std::string_view text, bool wait,
         made->is_client = true;
         made->name = name;
         made->frame = std::exchange(frame, abi::null_slot);
-        made->base = phys(what.base);
-        made->bytes = what.bytes;
+        made->range = {what.base, what.bytes};
         made->rights = what.rights;
         return home ? start(*made, *home) : Result<>{};
     }();
@@ -61,7 +60,7 @@ Result<> Monitor::bind_here(Binding& binding) {
     end.peer_number = bindings_.number_of(binding);
     end.frame = std::exchange(binding.frame, abi::null_slot);
     end.bell = bell;
-    end.bytes = binding.bytes;
+    end.range = binding.range;
     binding.peer_number = bindings_.number_of(end);
     binding.state = Binding::State::asked;
     post(end, Binding::News::incoming);
@@ -74,32 +73,22 @@ Result<> Monitor::bind_there(Binding& binding) {
     if (caller == nullptr) return fail(Err::peer_gone);
     TRY_VOID(vector_of(*caller));
     TRY_VOID(need_link(binding.peer));
-    Peer& there = peer(binding.peer);
-    if (there.unanswered >= unanswered_max) return fail(Err::busy);
-    TRY_VOID(lend(binding));
-    ++there.unanswered;
+    if (peer(binding.peer).unanswered >= credit()) return fail(Err::busy);
+    // The loan and its borrower are on record before the message can leave.
+    Lent& lent = *TRY(lend(binding.peer, binding.frame, binding.range, binding.rights));
+    lent.of_binding = lent.in_flight = true;
+    binding.lend = lents_.number_of(lent);
+    drop(binding.frame);
+    TRY_VOID(ask(binding.peer));
     binding.state = Binding::State::asked;
     owe(binding, &Binding::owes_bind);
-    return {};
-}
-
-/// The loan and its borrower are on record before the message can leave.
-Result<> Monitor::lend(Binding& binding) {
-    LoanTable::Loan* loan = loans_.find(binding.base, binding.bytes);
-    if (loan == nullptr) {
-        if (loans_.full()) return fail(Err::no_space);
-        loan = &loans_.enter(TRY(kernel_.lend(binding.frame)), binding.base, binding.bytes);
-    }
-    loan->borrowers.insert(binding.peer);
-    ++loan->in_flight;
-    drop(binding.frame);
     return {};
 }
 
 /// From here `binding` is told to its peer's monitor when its turn comes.
 void Monitor::owe(Binding& binding, bool Binding::* what) {
     binding.*what = true;
-    if (!binding.debt_hook.linked()) peer(binding.peer).debts.push_back(binding);
+    if (!binding.owed()) owe(static_cast<Debt&>(binding), binding.peer);
 }
 
 void Monitor::settle(Binding& binding, Fault status) {
@@ -114,9 +103,9 @@ void Monitor::settle(Binding& binding, Fault status) {
 Result<> Monitor::answer(uint32_t badge, uint32_t number, Fault status) {
     Client& owner = *TRY(client(badge));
     Binding& binding = *TRY(binding_of(badge, number));
+    if (binding.news == Binding::News::peer_gone || binding.over) return fail(Err::peer_gone);
     if (binding.is_client || !binding.taken || binding.state != Binding::State::offered)
         return fail(Err::bad_state);
-    if (binding.news == Binding::News::peer_gone) return fail(Err::peer_gone);
     if (binding.peer == self_) {
         answer_here(binding, owner, status);
         return {};
@@ -159,9 +148,10 @@ void Monitor::leave(Binding& binding) {
     if (binding.state == abandoned || binding.state == closed) return;
     const Binding::State was = binding.state;
     const bool local = binding.peer == self_;
-    if (was == waiting || binding.news == Binding::News::peer_gone ||
+    if (was == waiting || binding.over) return discard(binding);
+    if (binding.news == Binding::News::peer_gone ||
         (was == asked && binding.news == Binding::News::established))
-        return discard(binding);
+        return finish(binding);
     if (local) {
         Binding* const other = bindings_.find(binding.peer_number);
         discard(binding);
@@ -170,10 +160,9 @@ void Monitor::leave(Binding& binding) {
     }
     disown(binding);
     if (was == asked && binding.owes_bind) {
-        // The peer has not heard of it yet, and never will. The loan stays: it cannot be undone.
+        // The peer has not heard of it yet, and never will.
         forget_debts(binding);
-        loans_.settled(binding.base, binding.bytes);
-        --peer(binding.peer).unanswered;
+        answered(binding, true);
         bindings_.release(binding);
         return;
     }
@@ -185,6 +174,7 @@ void Monitor::leave(Binding& binding) {
 void Monitor::peer_lost(Binding& binding) {
     using enum Binding::State;
     if (binding.state == closed) return; // its owner has left as well: the word crossed ours
+    if (binding.news == Binding::News::peer_gone || binding.over) return;
     if (!binding.is_client && !binding.taken) return discard(binding);
     if (binding.is_client && binding.news == Binding::News::established) {
         drop(binding.bell);
@@ -205,12 +195,17 @@ void Monitor::disown(Binding& binding) {
         --(binding.is_client ? owner->client_ends : owner->server_ends);
     }
     binding.news = Binding::News::none;
+    binding.arrived = false;
     drop(binding.frame);
     drop(binding.bell);
+    drop_parcels(binding);
+    unpin(binding);
+    Borrow* const borrowed = borrows_.find(std::exchange(binding.borrow, 0));
+    if (borrowed != nullptr && !borrowed->taken) give_back(*borrowed);
 }
 
 void Monitor::forget_debts(Binding& binding) {
-    if (binding.debt_hook.linked()) peer(binding.peer).debts.remove(binding);
+    forgive(binding);
     binding.owes_bind = binding.owes_answer = binding.owes_unbind = false;
 }
 
@@ -226,6 +221,47 @@ void Monitor::discard(Binding& binding) {
     disown(binding);
     forget_debts(binding);
     bindings_.release(binding);
+}
+
+/// The monitor itself ends it: both sides hear that the peer is gone.
+void Monitor::break_off(Binding& binding) {
+    using enum Binding::State;
+    if (binding.state != established) return;
+    if (binding.peer != self_)
+        owe(binding, &Binding::owes_unbind);
+    else if (Binding* const other = bindings_.find(binding.peer_number))
+        peer_lost(*other);
+    peer_lost(binding);
+}
+
+// -- the frame of a binding is being revoked: its ends hear of it before the memory goes --
+
+/// On the core that owns the frame, which is the client's.
+void Monitor::frame_going_here(Binding& end) {
+    using enum Binding::State;
+    Binding* const other = end.peer == self_ ? bindings_.find(end.peer_number) : nullptr;
+    if (end.news == Binding::News::established && end.state == asked) return; // refused already
+    if (end.state == waiting) return settle(end, Err::revoking);
+    if (end.state == asked && end.peer != self_) {
+        end.doomed = true; // whatever the server answers
+        return;
+    }
+    if (end.state == asked) settle(end, Err::revoking);
+    if (end.state == established) peer_lost(end);
+    if (other != nullptr) peer_lost(*other);
+}
+
+/// On the server's core. The client's monitor knows, but waits for one answer to its bind.
+void Monitor::frame_going_there(Binding& end) {
+    using enum Binding::State;
+    if (end.state != offered && end.state != established) return;
+    if (end.news == Binding::News::peer_gone || end.over) return;
+    if (end.state == offered || end.owes_answer) {
+        forget_debts(end);
+        refuse(end.peer, end.peer_number, Err::revoking);
+        end.state = established; // for its owner the peer has gone, and was answered
+    }
+    peer_lost(end);
 }
 
 } // namespace monitor

@@ -7,11 +7,13 @@
 #include <span>
 
 #include "lib/base/list.hpp"
-#include "monitor/seams.hpp"
+#include "monitor/borrows.hpp"
 
 namespace monitor {
 
-struct Binding {
+struct Binding : Debt {
+    Binding() : Debt{Kind::binding} {}
+
     enum class State : uint8_t {
         unused,
         waiting,   // client's end: for the name to exist
@@ -31,22 +33,30 @@ struct Binding {
     Name name;
     CoreId peer;            // core of the other end
     uint32_t peer_number{}; // remote: the client's number there; local: that of the other end
-    CapSlot frame{};        // until it is given away
+    CapSlot frame{};        // until it is given away; remote: until it is lent
+    uint32_t lend{};        // client's end: of the frame
+    uint32_t borrow{};      // server's end: the frame, until it is given away
     CapSlot bell{};         // the peer's, until it is given away
-    PhysAddr base;
-    uint64_t bytes{};
+    Range range;            // of the frame
     abi::Rights rights;
     Fault status{Err::none}; // of News::established, or of the answer that is to be told
     News news{};
     // what the peer's monitor has yet to be told, in this order
     bool owes_bind{}, owes_answer{}, owes_unbind{};
-    ListHook<Binding> news_hook, debt_hook;
+    bool doomed{};  // client's end: the frame was revoked before the answer came
+    bool pinned{};  // a device may reach the frame: it is not given back before the owner leaves
+    bool over{};    // pinned, and its owner knows that the peer is gone
+    uint32_t pin{}; // the Lent of a pinned frame of this core
+    // Capabilities that came for this end; `awaited`: its owner asked for one before it was there.
+    ParcelList parcels;
+    uint32_t unanswered{}; // sent from this end, and not yet taken there
+    bool awaited{}, arrived{};
+    ListHook<Binding> news_hook;
 
     bool owes() const { return owes_bind || owes_answer || owes_unbind; }
 };
 
 using NewsList = List<Binding, &Binding::news_hook>;
-using DebtList = List<Binding, &Binding::debt_hook>;
 
 class BindingTable {
   public:
@@ -69,7 +79,7 @@ class BindingTable {
     /// until the generation has gone round.
     void release(Binding& binding) {
         INVARIANT(
-            !binding.news_hook.linked() && !binding.debt_hook.linked(),
+            !binding.news_hook.linked() && !binding.owed() && binding.parcels.empty(),
             "whoever ends a binding takes it off the lists first"
         );
         const auto generation = static_cast<uint16_t>(binding.generation + 1);

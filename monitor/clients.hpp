@@ -7,6 +7,7 @@
 #include <span>
 
 #include "monitor/bindings.hpp"
+#include "monitor/revocations.hpp"
 
 namespace monitor {
 
@@ -22,7 +23,9 @@ struct Client {
     std::optional<Bell> vector; // the same from other cores, once it was needed
     std::optional<CoreId> lost; // a name of it went to this core
     uint32_t client_ends{}, server_ends{};
+    uint32_t revocations{}; // asked for, and not yet heard of
     NewsList news;
+    DoneList done;
 };
 
 class ClientTable {
@@ -48,7 +51,7 @@ class ClientTable {
         return nullptr;
     }
 
-    /// Its list of news is empty and it holds no capability any more.
+    /// Its lists are empty and it holds no capability any more.
     void remove(Client& client) {
         std::destroy_at(&client);
         std::construct_at(&client);

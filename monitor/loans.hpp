@@ -1,53 +1,52 @@
-// What this core's memory is lent to whom: one record a Loan, with the set of cores that have or
-// may have it. Entered before the message that lends leaves, so the set is never too small.
+// What of this core's memory is lent to whom, exactly. A Loan is one frame; a Lent is one core that
+// has it or may have it, entered before the message that lends leaves, erased when the borrower
+// says that nothing is left. So the set of borrowers is never too small.
 #pragma once
 
-#include <array>
-#include <optional>
-
-#include "lib/abi/capability.hpp"
-#include "lib/base/result.hpp"
-#include "monitor/core_set.hpp"
+#include "monitor/debts.hpp"
+#include "monitor/messages.hpp"
+#include "monitor/seams.hpp"
+#include "monitor/table.hpp"
 
 namespace monitor {
 
-class LoanTable {
-  public:
-    static constexpr size_t capacity = 512;
+struct Range {
+    uint64_t base{}, bytes{};
 
-    struct Loan {
-        abi::CapSlot slot{};
-        PhysAddr base{};
-        uint64_t bytes{};
-        CoreSet borrowers{};
-        uint32_t in_flight{}; // lends whose answer has not come
-    };
-
-    /// The record of exactly this range, if it is lent already.
-    Loan* find(PhysAddr base, uint64_t bytes) {
-        for (size_t i = 0; i < count_; ++i)
-            if (loans_[i].base == base && loans_[i].bytes == bytes) return &loans_[i];
-        return nullptr;
+    constexpr bool contains(const Range& other) const {
+        return base <= other.base && other.base - base <= bytes &&
+               other.bytes <= bytes - (other.base - base);
     }
 
-    bool full() const { return count_ == capacity; }
-
-    /// Not while full(). The record stays: what is lent comes back only by revocation.
-    Loan& enter(abi::CapSlot slot, PhysAddr base, uint64_t bytes) {
-        return loans_[count_++] = {.slot = slot, .base = base, .bytes = bytes};
-    }
-
-    /// The borrower has answered.
-    void settled(PhysAddr base, uint64_t bytes) {
-        Loan* const loan = find(base, bytes);
-        if (loan != nullptr && loan->in_flight > 0) --loan->in_flight;
-    }
-
-    size_t count() const { return count_; }
-
-  private:
-    std::array<Loan, capacity> loans_{};
-    size_t count_{};
+    friend constexpr bool operator==(const Range&, const Range&) = default;
 };
+
+struct Loan : Numbered {
+    CapSlot slot{};
+    Range range;
+    uint32_t lents{};
+};
+
+struct Lent : Numbered, Debt {
+    Lent() : Debt{Kind::lend} {}
+
+    Loan* loan{}; // null: a doorbell, of which no count is kept once it has been taken
+    CoreId core{};
+    abi::Rights rights;
+    bool in_flight{};  // its answer has not come
+    bool of_binding{}; // it went with a Bind, whose answer settles it
+    // what the Lend says, until it is told
+    EndName end{};
+    uint32_t token{};
+    Bell bell{};
+    // whose sending it was: an end of this core (0: nobody's), or another core's relend
+    uint32_t sender_end{};
+    bool relent{};
+    CoreId relender{};
+    uint32_t relend{};
+};
+
+using LoanTable = Table<Loan, 1024>;
+using LentTable = Table<Lent, 2048>;
 
 } // namespace monitor

@@ -54,6 +54,15 @@ void Monitor::post(Binding& binding, Binding::News news) {
     wake(*owner);
 }
 
+/// A capability is there that was asked for in vain.
+void Monitor::tell_arrived(Binding& binding) {
+    Client* const owner = clients_.find(binding.owner);
+    if (owner == nullptr || !std::exchange(binding.awaited, false)) return;
+    binding.arrived = true;
+    if (!binding.news_hook.linked()) owner->news.push_back(binding);
+    wake(*owner);
+}
+
 Result<> Monitor::take_bell_slot(CapSlot& where, CapSlot bell) {
     const auto what = kernel_.describe(bell);
     if (!what || what->kind != abi::Kind::doorbell || !what->rights.has(abi::write)) {
@@ -72,7 +81,8 @@ Result<uint32_t> Monitor::attach(uint32_t badge, CapSlot bell) {
         return fail(found.error());
     }
     TRY_VOID(take_bell_slot((*found)->bell, bell));
-    if (!(*found)->news.empty() || (*found)->lost) wake(**found);
+    Client& known = **found;
+    if (!known.news.empty() || !known.done.empty() || known.lost) wake(known);
     return badge;
 }
 
@@ -98,29 +108,55 @@ Result<News> Monitor::next(uint32_t badge) {
         const CoreId winner = *std::exchange(caller.lost, std::nullopt);
         return News{.notice = Notice::withdrawn, .status = Err::exists, .detail = winner.raw};
     }
+    if (Revocation* const done = caller.done.pop_front()) {
+        --caller.revocations;
+        const News news{
+            .notice = Notice::revoked,
+            .binding = revocations_.number_of(*done),
+            .status = done->status,
+            .more = done->what,
+        };
+        revocations_.release(*done);
+        return news;
+    }
     Binding* const binding = caller.news.pop_front();
     if (binding == nullptr) return News{};
-    News news{.binding = bindings_.number_of(*binding)};
-    switch (std::exchange(binding->news, Binding::News::none)) {
-    case Binding::News::incoming:
+    return news_of(*binding);
+}
+
+News Monitor::news_of(Binding& binding) {
+    News news{.binding = bindings_.number_of(binding)};
+    switch (std::exchange(binding.news, Binding::News::none)) {
+    case Binding::News::incoming: {
         news.notice = Notice::incoming;
         // The core in the low byte, above it the bytes of the frame.
-        news.detail = uint64_t{binding->peer.raw} | binding->bytes << 8;
-        news.more = std::exchange(binding->frame, abi::null_slot);
-        binding->taken = true;
+        news.detail = uint64_t{binding.peer.raw} | binding.range.bytes << 8;
+        Borrow* const borrowed = borrows_.find(binding.borrow);
+        if (borrowed != nullptr) binding.frame = give_out(*borrowed).value_or(abi::null_slot);
+        news.more = std::exchange(binding.frame, abi::null_slot);
+        binding.taken = true;
         break;
+    }
     case Binding::News::established:
         news.notice = Notice::established;
-        news.status = binding->status;
-        news.more = std::exchange(binding->bell, abi::null_slot);
-        if (binding->status != Err::none) finish(*binding);
+        news.status = binding.status;
+        news.more = std::exchange(binding.bell, abi::null_slot);
+        if (binding.status != Err::none) {
+            finish(binding);
+            return news;
+        }
         break;
     case Binding::News::peer_gone:
         news.notice = Notice::peer_gone;
-        discard(*binding);
+        binding.over = binding.pinned; // then the owner has still to say that no device is left
+        if (!binding.over) finish(binding);
+        return news;
+    case Binding::News::none:
+        news.notice = Notice::capability;
+        binding.arrived = false;
         break;
-    case Binding::News::none: INVARIANT(false, "what is on the list has news"); break;
     }
+    if (binding.arrived) clients_.find(binding.owner)->news.push_back(binding);
     return news;
 }
 
@@ -152,60 +188,19 @@ Result<> Monitor::client_gone(uint32_t badge, uint32_t id) {
     withdraw_all(id);
     for (Binding& binding : bindings_.all())
         if (binding.state != Binding::State::unused && binding.owner == id) leave(binding);
+    // What it asked for goes on without it.
+    revocations_.each([&](Revocation& revocation) {
+        if (revocation.caller != id) return;
+        revocation.caller.reset();
+        if (revocation.state != Revocation::State::done) return;
+        gone->done.remove(revocation);
+        drop(revocation.what);
+        revocations_.release(revocation);
+    });
     drop(gone->bell);
     drop(gone->channels);
     clients_.remove(*gone);
     return {};
-}
-
-Result<> Monitor::hand(uint32_t badge, CoreId to, std::string_view text, CapSlot what) {
-    const auto described = [&]() -> Result<Described> {
-        TRY_VOID(client(badge));
-        const Described device = TRY(kernel_.describe(what));
-        using enum abi::Kind;
-        if (device.kind != device_frame && device.kind != interrupt && device.kind != io_port)
-            return fail(Err::cap_type);
-        if (to != self_) TRY_VOID(need_link(to));
-        return device;
-    }();
-    const auto label = Name::from(text);
-    const auto place = std::ranges::find(handed_, false, &Handed::used);
-    if (!described || !label || place == handed_.end()) {
-        drop(what);
-        if (!described) return fail(described.error());
-        return fail(label ? Fault{Err::no_space} : label.error());
-    }
-    if (to == self_) return keep_here(*label, what);
-    // From here on nobody on this core has it: two owners would be two drivers of one device.
-    TRY_VOID(kernel_.give_up(what));
-    *place = {.used = true, .to = to, .label = *label, .what = *described};
-    return {};
-}
-
-Result<> Monitor::keep_here(const Name& label, CapSlot what) {
-    auto place = std::ranges::find_if(handed_, [&](const Handed& handed) {
-        return handed.used && handed.arrived && handed.label == label;
-    });
-    if (place == handed_.end()) place = std::ranges::find(handed_, false, &Handed::used);
-    if (place == handed_.end()) {
-        drop(what);
-        return fail(Err::no_space);
-    }
-    drop(place->slot); // handed again under the same label: the newer counts
-    *place = {.used = true, .arrived = true, .to = self_, .label = label, .slot = what};
-    return {};
-}
-
-Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
-    TRY_VOID(privileged(badge));
-    const Name label = TRY(Name::from(text));
-    for (Handed& handed : handed_) {
-        if (!handed.used || !handed.arrived || handed.label != label) continue;
-        const CapSlot slot = handed.slot;
-        handed = Handed{};
-        return slot;
-    }
-    return fail(Err::not_found);
 }
 
 } // namespace monitor

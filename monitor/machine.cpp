@@ -107,6 +107,8 @@ void Monitor::on(CoreId from, const CoreChange& message) {
         return;
     }
     change_core(message.core, message.apic, message.state, from);
+    if (message.state == CoreState::failed && peer(message.core).link != Link::none)
+        link_lost(message.core);
 }
 
 Result<Bell> Monitor::joint_make(uint32_t badge, CoreId to, CapSlot frame) {
@@ -116,15 +118,15 @@ Result<Bell> Monitor::joint_make(uint32_t badge, CoreId to, CapSlot frame) {
         what = TRY(check_channel_frame(frame));
         if (self_ != hub || to == self_) return fail(Err::no_such_core);
         if (peer(to).link != Link::none) return fail(Err::exists);
-        if (loans_.full()) return fail(Err::no_space);
         return {};
     }();
-    const auto loan = allowed ? kernel_.lend(frame) : Result<CapSlot>{fail(allowed.error())};
-    if (!loan) {
+    const auto lent = allowed ? lend(to, frame, {what.base, what.bytes}, what.rights)
+                              : Result<Lent*>{fail(allowed.error())};
+    if (!lent) {
         drop(frame);
-        return fail(loan.error());
+        return fail(lent.error());
     }
-    loans_.enter(*loan, phys(what.base), what.bytes).borrowers.insert(to);
+    peer(to).link_lend = lents_.number_of(**lent);
     TRY_VOID(links_.open(to, frame, true));
     peer(to).link = Link::joining;
     change_core(to, cores_[to.raw].apic, CoreState::starting, std::nullopt);
@@ -155,6 +157,11 @@ void Monitor::on(CoreId from, const Hello& message) {
     if (message.from != from || peer(from).link != Link::joining) {
         ++counters_.bad_messages;
         return;
+    }
+    if (message.version != protocol_version) {
+        ++counters_.other_versions;
+        change_core(from, message.bell.apic, CoreState::failed, std::nullopt);
+        return link_lost(from);
     }
     if (!set_peer_bell(from, message.bell)) {
         ++counters_.bad_messages;

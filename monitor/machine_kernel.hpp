@@ -13,7 +13,10 @@ class MachineKernel final : public Kernel, public CoreFigures {
 
     Result<Described> describe(CapSlot slot) override {
         const os::Description d = TRY(os::describe(slot));
-        return Described{d.kind, d.rights, d.base, d.bytes, d.badge};
+        if (d.kind == abi::Kind::empty) return fail(Err::cap_empty);
+        const bool borrowed = (d.flags & abi::describe_borrowed) != 0;
+        const bool idle = (d.flags & abi::describe_idle) != 0;
+        return Described{d.kind, d.rights, d.base, d.bytes, d.badge, borrowed, idle};
     }
 
     Result<CapSlot> copy(CapSlot slot) override { return os::slots().copy(slot); }
@@ -27,6 +30,39 @@ class MachineKernel final : public Kernel, public CoreFigures {
     Result<CapSlot> lend(CapSlot frame) override {
         return into_new_slot([&](os::Place to) { return core_.lend(frame, to); });
     }
+
+    Result<CapSlot> recall(CapSlot loan, abi::Rights rights) override {
+        return into_new_slot([&](os::Place to) { return core_.recall(loan, rights, to); });
+    }
+
+    Result<> mark(CapSlot slot) override { return core_.mark(slot, true); }
+
+    /// The mark of what was revoked meanwhile went with it.
+    void unmark(CapSlot slot) override { (void)core_.mark(slot, false); }
+
+    Result<> revoke_step(CapSlot slot) override {
+        const os::Place at = os::place_of(slot);
+        return os::CNode{{at.cnode}}.revoke_step(at.index);
+    }
+
+    Result<bool> give(CapSlot ram) override {
+        const bool leaves_loan = TRY(core_.give(ram));
+        if (!leaves_loan) os::slots().release(ram);
+        return leaves_loan;
+    }
+
+    Result<> regain(CapSlot loan) override { return core_.regain(loan); }
+
+    Drained drained() override {
+        const auto next = core_.drained();
+        if (!next || next->what == abi::Drained::none) return {};
+        const bool many = next->what == abi::Drained::many;
+        const auto what = many ? Drained::What::look_at_all : Drained::What::one;
+        return {what, next->base, next->bytes};
+    }
+
+    /// From now on `bell` is rung when there may be some.
+    Result<> watch_drained(CapSlot bell) { return core_.watch(bell); }
 
     Result<Bell> vector_of(CapSlot doorbell) override {
         const os::RemoteVector v = TRY(core_.vector(doorbell));

@@ -23,6 +23,34 @@ class LocalFace final : public os::LocalServer {
     monitor::Server& server_;
 };
 
+/// What the protocol does by itself, in turns of the event loop: calls and messages go on between.
+class Worker final : public async::Source {
+  public:
+    explicit Worker(Monitor& monitor) : monitor_{monitor} {}
+
+    bool pump() override { return monitor_.work(); }
+
+    bool ready() override { return monitor_.has_work(); }
+
+    void flush() override {}
+
+    void arm(uint64_t) override {}
+
+    void disarm() override {}
+
+  private:
+    Monitor& monitor_;
+};
+
+async::Task<> hear_of_drained(async::Event& bell, Monitor& monitor) {
+    for (;;) {
+        co_await bell.wait();
+        monitor.look_for_drained();
+    }
+}
+
+constinit os::Immortal<Worker> worker_memory;
+constinit os::Immortal<async::Event> drained_memory;
 constinit os::Immortal<MachineKernel> kernel_memory;
 constinit os::Immortal<MachineLinks> links_memory;
 constinit os::Immortal<Monitor> monitor_memory;
@@ -46,6 +74,17 @@ Result<> join(const os::Domain& self, Monitor& monitor) {
     return monitor.join(TRY(self.find_given("joint")), TRY(self.find_given("joint.bell")));
 }
 
+/// The CPU driver rings when borrowed memory is not used any more.
+Result<> watch_drained(os::Domain& self, MachineKernel& kernel, Monitor& monitor) {
+    const unsigned bit = TRY(self.take_event_bit());
+    const CapSlot bell = TRY(os::slots().take());
+    TRY_VOID(os::self().make_doorbell(os::place_of(bell), bit));
+    async::Event& event = drained_memory.make(self.loop());
+    self.loop().bind(bit, event);
+    TRY_VOID(kernel.watch_drained(bell));
+    return self.loop().spawn("memory that drains", hear_of_drained(event, monitor));
+}
+
 Result<> begin(os::Domain& self) {
     MachineKernel& kernel = kernel_memory.make(TRY(self.find_given("core.self")));
     const CapSlot own_bell = abi::slot_at(0, abi::slot::self_doorbell);
@@ -53,6 +92,8 @@ Result<> begin(os::Domain& self) {
     Monitor& monitor = monitor_memory.make(self.core(), kernel, links);
     links.begin(monitor);
     TRY_VOID(learn_cores(self, monitor));
+    self.loop().add(worker_memory.make(monitor));
+    TRY_VOID(watch_drained(self, kernel, monitor));
     monitor::Server& server = server_memory.make(monitor, kernel, kernel);
     self.answer_calls(face_memory.make(server));
     return join(self, monitor);

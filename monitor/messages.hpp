@@ -2,6 +2,8 @@
 // against these, and only main.cpp knows how they become channel lines.
 #pragma once
 
+#include <array>
+#include <string_view>
 #include <variant>
 
 #include "lib/abi/capability.hpp"
@@ -10,6 +12,9 @@
 #include "monitor/name.hpp"
 
 namespace monitor {
+
+/// Of intermon.if: monitors of different versions do not talk.
+constexpr uint32_t protocol_version = 2;
 
 /// How a dispatcher of another core is rung.
 struct Bell {
@@ -23,11 +28,13 @@ enum class CoreState : uint32_t { absent, starting, up, failed };
 struct Hello {
     CoreId from{};
     Bell bell{};
+    uint32_t version{}; // of intermon.if
 };
 
 struct Welcome {
     CoreId from{};
     Bell bell{};
+    uint32_t version{};
 };
 
 /// The hub's word on one core.
@@ -46,6 +53,7 @@ struct NameChange {
 
 struct Bind {
     uint32_t binding{}; // the sender's number, comes back in the answer
+    uint32_t lend{};    // of the frame; also the sender's
     Name name{};
     PhysAddr base{};
     uint64_t bytes{};
@@ -56,7 +64,8 @@ struct Bind {
 struct BindAnswer {
     uint32_t binding{};
     Fault status{Err::none};
-    Bell bell{}; // the server's
+    Bell bell{};    // the server's
+    bool refused{}; // the frame was not even accepted: its lend is over
 };
 
 /// One end is gone. `from_client`: the sender has the client's end; `binding` is the client's
@@ -66,8 +75,10 @@ struct Unbind {
     bool from_client{};
 };
 
-/// A device capability that the sender's core gave up.
+/// A device capability or RAM that the sender's core gave up. HandAnswer says whether it arrived;
+/// if not it is the sender's again.
 struct Hand {
+    uint32_t number{};
     abi::Kind kind{};
     uint64_t base{}, bytes{};
     abi::Rights rights{};
@@ -87,6 +98,69 @@ struct Refused {
     CoreId to{};
 };
 
+struct HandAnswer {
+    uint32_t number{};
+    Fault status{Err::none};
+};
+
+/// An end of a binding, as seen from the other end's core: `binding` is the client's number.
+struct EndName {
+    CoreId sender{}; // core of the end that sends
+    uint32_t binding{};
+    bool from_client{};
+};
+
+/// A capability for the other end, which will ask for `token`. From the owner of the memory, or
+/// of the doorbell. With a status that is an error nothing is lent: the sender's relend failed.
+struct Lend {
+    uint32_t lend{}; // the owner's number
+    EndName end{};
+    uint32_t token{};
+    abi::Kind kind{};
+    uint64_t base{}, bytes{};
+    abi::Rights rights{};
+    Bell bell{};
+    Fault status{Err::none};
+};
+
+/// One to each Lend (but failed ones): it was taken by its domain, or never will be.
+struct LendAnswer {
+    uint32_t lend{};
+    Fault status{Err::none};
+};
+
+/// From a borrower to the owner, who is to lend it to `to`, for the end there.
+struct Relend {
+    uint32_t number{}; // the borrower's, comes back in the answer
+    CoreId to{};
+    uint32_t binding{};
+    bool from_client{};
+    uint32_t token{};
+    uint64_t base{}, bytes{};
+    abi::Rights rights{};
+};
+
+struct RelendAnswer {
+    uint32_t number{};
+    Fault status{Err::none};
+};
+
+/// Nothing of it is left on the borrower's core.
+struct Return {
+    uint32_t lend{};
+};
+
+/// Everything that the sender lent in this range has to go. To cores that may have some, only.
+struct Revoke {
+    uint32_t operation{};
+    uint64_t base{}, bytes{};
+};
+
+/// It is gone.
+struct Revoked {
+    uint32_t operation{};
+};
+
 using Message = std::variant<
     Hello,
     Welcome,
@@ -97,6 +171,36 @@ using Message = std::variant<
     Unbind,
     Hand,
     Connect,
-    Refused>;
+    Refused,
+    HandAnswer,
+    Lend,
+    LendAnswer,
+    Relend,
+    RelendAnswer,
+    Return,
+    Revoke,
+    Revoked>;
+
+/// Names in the order of Message, for counters.
+constexpr std::array<std::string_view, std::variant_size_v<Message>> message_names = {
+    "hello",
+    "welcome",
+    "core_change",
+    "name_change",
+    "bind",
+    "bind_answer",
+    "unbind",
+    "hand",
+    "connect",
+    "refused",
+    "hand_answer",
+    "lend",
+    "lend_answer",
+    "relend",
+    "relend_answer",
+    "return",
+    "revoke",
+    "revoked",
+};
 
 } // namespace monitor

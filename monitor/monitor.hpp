@@ -1,7 +1,7 @@
 // The monitor's protocol without a machine under it. Calls of local domains and messages of peers
 // come in as functions; capabilities, doorbells and channels are behind the seams. Nothing waits:
 // what has to be said to a peer is a mark on the state, and next_message turns marks into messages
-// whenever that peer's channel has room.
+// whenever that peer's channel has room; what takes long is done by work(), in bounded steps.
 #pragma once
 
 #include <array>
@@ -9,7 +9,6 @@
 #include <string_view>
 
 #include "monitor/clients.hpp"
-#include "monitor/loans.hpp"
 #include "monitor/names.hpp"
 #include "monitor/seams.hpp"
 
@@ -19,7 +18,16 @@ namespace monitor {
 constexpr CoreId hub{{0}};
 
 /// What `next` answers; numbers as in monitor.if.
-enum class Notice : uint32_t { nothing, incoming, established, peer_gone, stop, withdrawn };
+enum class Notice : uint32_t {
+    nothing,
+    incoming,
+    established,
+    peer_gone,
+    stop,
+    withdrawn,
+    capability,
+    revoked,
+};
 
 struct News {
     Notice notice{};
@@ -36,17 +44,22 @@ struct Core {
 };
 
 struct Counters {
-    uint64_t bad_messages;  // of peers, dropped
-    uint64_t refused_calls; // of clients without the right to it
-    uint64_t lost_words;    // no room to remember a refusal or an introduction
+    uint64_t bad_messages;   // of peers, dropped
+    uint64_t refused_calls;  // of clients without the right to it
+    uint64_t lost_words;     // no room to remember an introduction, or more answers than were asked
+    uint64_t other_versions; // peers that speak another version
+    std::array<uint64_t, std::variant_size_v<Message>> sent, received; // by kind of message
 };
 
 class Monitor {
   public:
     // What one domain may have at once; it gets `quota` beyond, and takes nothing from others.
     static constexpr uint32_t client_ends_max = 96, server_ends_max = 160, offers_max = 16;
-    // Binds that one peer has not yet answered.
+    static constexpr uint32_t parcels_max = 32;    // of one end, sent and not yet taken
+    static constexpr uint32_t revocations_max = 8; // of one domain
+    // Messages to one peer that it has not yet answered, at most; see credit().
     static constexpr uint32_t unanswered_max = 64;
+    static constexpr size_t revokes_at_a_time = 8;
 
     Monitor(CoreId self, Kernel& kernel, Links& links)
         : self_{self}, kernel_{kernel}, links_{links} {}
@@ -72,6 +85,17 @@ class Monitor {
     Result<> answer(uint32_t badge, uint32_t binding, Fault status);
     Result<> unbind(uint32_t badge, uint32_t binding);
 
+    /// `what` for the other end, which will ask for it by `token`. Errors: foreign (it cannot leave
+    /// this core), quota, busy, revoking, peer_gone.
+    Result<> send(uint32_t badge, uint32_t binding, uint32_t token, CapSlot what);
+    /// Errors: not_found (a notice `capability` will come), and why it could not be sent.
+    Result<CapSlot> receive(uint32_t badge, uint32_t binding, uint32_t token);
+    /// Every copy of `what`, on whatever core, and all that was made of it. 0: nothing of it is
+    /// lent, so the CPU driver's own revoke does it. Else a notice `revoked` comes, with `what`.
+    Result<uint32_t> revoke(uint32_t badge, CapSlot what);
+    /// A device may reach the memory of this binding, of which `frame` is, until it is unbound.
+    Result<> pin(uint32_t badge, uint32_t binding, CapSlot frame);
+
     Result<const NameTable::Entry*> name_at(uint32_t index) const { return names_.visible(index); }
 
     Result<Core> core_at(uint32_t index) const;
@@ -79,6 +103,8 @@ class Monitor {
     Result<> client_gone(uint32_t badge, uint32_t id);
     Result<> hand(uint32_t badge, CoreId to, std::string_view label, CapSlot what);
     Result<CapSlot> fetch(uint32_t badge, std::string_view label);
+    /// The domain whose pin holds back a revocation that would go on without it.
+    Result<uint32_t> holding(uint32_t badge);
     /// Answers how this monitor is rung: for the hand-over page of that core.
     Result<Bell> joint_make(uint32_t badge, CoreId to, CapSlot frame);
     Result<> joint_failed(uint32_t badge, CoreId to);
@@ -88,11 +114,37 @@ class Monitor {
     void receive(CoreId from, const Message& message);
     /// The next thing `peer` is to be told, which then counts as told.
     std::optional<Message> next_message(CoreId peer);
+    /// Nothing more will come from `core`: whoever waits for it goes on without.
+    void core_failed(CoreId core);
 
     /// A line of a peer that is no message at all.
     void count_bad_message() { ++counters_.bad_messages; }
 
-    const LoanTable& loans() const { return loans_; }
+    // -- what goes on by itself --
+
+    /// Kernel::drained has something.
+    void look_for_drained() { drained_ = busy_ = true; }
+
+    /// A bounded piece of revocations and returns. False: nothing more can be done now.
+    bool work();
+
+    bool has_work() const { return busy_; }
+
+    // -- for tests and figures --
+
+    LoanTable& loans() { return loans_; }
+
+    LentTable& lents() { return lents_; }
+
+    BorrowTable& borrows() { return borrows_; }
+
+    const ParcelTable& parcels() const { return parcels_; }
+
+    const RevocationTable& revocations() const { return revocations_; }
+
+    const WordTable& words() const { return words_; }
+
+    const RelentTable& relents() const { return relents_; }
 
     const Counters& counters() const { return counters_; }
 
@@ -109,25 +161,30 @@ class Monitor {
     struct Peer {
         Link link{};
         bool owes_hello{}, owes_welcome{}, owes_connect{};
-        LinkFrame frame{}; // of our Connect
-        uint32_t unanswered{};
-        uint64_t quiet_at{}; // nothing was left to say when this many changes had happened
+        LinkFrame frame{};     // of our Connect
+        uint32_t link_lend{};  // the Lent of the frame between us
+        uint32_t unanswered{}; // our messages that ask for an answer
+        uint64_t quiet_at{};   // nothing was left to say when this many changes had happened
         DebtList debts;
+        std::array<RevokeOut, revokes_at_a_time> revokes; // by place of the mark
+        std::array<RevokeJob, revokes_at_a_time> jobs;
     };
 
-    struct Handed { // a capability on its way, or kept until somebody fetches it
-        bool used{}, arrived{};
+    struct Handed : Numbered, Debt { // on its way, or kept until somebody fetches it
+
+        Handed() : Debt{Kind::hand} {}
+
+        bool arrived{};
         CoreId to{};
         Name label{};
-        CapSlot slot{};
+        CapSlot slot{}; // what arrived, or the Loan that stands for RAM given away
         Described what{};
     };
 
-    struct Refusal { // of a Bind for which there is no record
+    struct Given { // RAM that is another core's, within RAM that is still ours
         bool used{};
-        CoreId to{};
-        uint32_t binding{};
-        Fault status{Err::none};
+        CapSlot loan{};
+        Range range;
     };
 
     struct Relay { // the hub passes a Connect on, or gives it back as Refused
@@ -147,25 +204,79 @@ class Monitor {
     void drop(CapSlot& slot);
     void wake(const Client& client);
     void post(Binding& binding, Binding::News news);
+    void tell_arrived(Binding& binding);
+    News news_of(Binding& binding);
     Result<Bell> vector_of(Client& client);
-    Result<> keep_here(const Name& label, CapSlot what);
 
     // bind.cpp
     Result<> start(Binding& binding, CoreId home);
     Result<> bind_here(Binding& binding);
     Result<> bind_there(Binding& binding);
-    Result<> lend(Binding& binding);
     void settle(Binding& client_end, Fault status);
-    void finish(Binding& client_end);
+    void finish(Binding& end);
     void answer_here(Binding& server_end, Client& owner, Fault status);
-    void tell_peer_gone(Binding& binding);
     void peer_lost(Binding& binding);
     void leave(Binding& binding);
     void disown(Binding& binding);
     void forget_debts(Binding& binding);
     void discard(Binding& binding);
+    void break_off(Binding& binding);
     void owe(Binding& binding, bool Binding::* what);
-    void fail_debts(CoreId peer);
+    void frame_going_here(Binding& client_end);
+    void frame_going_there(Binding& server_end);
+
+    // lend.cpp: the owner's and the borrower's tables
+    bool is_revoking(const Range& range) const;
+    Loan* find_loan(const Range& range);
+    Result<Lent*> lend(CoreId to, CapSlot frame, const Range& range, abi::Rights rights);
+    Result<Lent*> enter(Loan& loan, CoreId to, abi::Rights rights);
+    void settle_lend(Lent& lent, Fault status);
+    void end_lend(Lent& lent, Fault status);
+    void end_lend(uint32_t number, Fault status);
+    void forget_unused(Loan& loan);
+    Result<Borrow*> borrow(CoreId owner, uint32_t lend, const Described& what);
+    Result<CapSlot> give_out(Borrow& borrow);
+    void give_back(Borrow& borrow);
+    void forget(Borrow& borrow);
+    bool may_return(const Borrow& borrow);
+    bool take_drained();
+    bool sweep();
+
+    // parcels.cpp: capabilities that go along with messages
+    Result<> send_here(Binding& binding, uint32_t token, CapSlot& what);
+    Result<> send_frame(Binding& binding, uint32_t token, CapSlot what, const Described& frame);
+    Result<> send_on(Binding& binding, uint32_t token, const Described& frame);
+    Result<> send_bell(Binding& binding, uint32_t token, CapSlot what, const Described& bell);
+    Result<> may_send(const Binding& binding, CoreId by_way_of) const;
+    EndName name_of(const Binding& binding) const;
+    Binding* end_named(const EndName& name);
+    Result<Parcel*> parcel_for(Binding& end, uint32_t token);
+    Result<> deliver(CoreId from, const Lend& message);
+    Result<> recall(CoreId from, const Relend& message, const Loan& loan);
+    Result<> lend_on(CoreId from, const Relend& message);
+    void deliver_nothing(const EndName& name, uint32_t token, Fault status);
+    void answer_parcel(Parcel& parcel, Fault status);
+    void drop_parcels(Binding& binding);
+    void sent_was_taken(uint32_t sender_end);
+
+    // revoke.cpp
+    void begin_waiting();
+    void begin(Revocation& revocation, size_t place);
+    void multicast(Revocation& revocation, const CoreSet& cores);
+    void gathered(Revocation& revocation, CoreId core);
+    bool step(Revocation& revocation);
+    bool step(RevokeJob& job);
+    void finish(Revocation& revocation, Fault status);
+    const Binding* pinned_end(CoreId owner, const Range& range);
+    void unpin(Binding& binding);
+
+    // hand.cpp
+    Result<> leave_core(Handed& handed, CapSlot& what);
+    Result<Handed*> place_for(const Name& label);
+    Result<> keep_here(const Name& label, CapSlot what);
+    Result<> keep(CoreId from, const Hand& message);
+    Result<CapSlot> take_over(const Described& what);
+    void comes_back(Handed& handed);
 
     // machine.cpp: names and cores
     CoreSet neighbours(std::optional<CoreId> except) const;
@@ -175,14 +286,27 @@ class Monitor {
     void change_core(CoreId core, uint32_t apic, CoreState state, std::optional<CoreId> from);
 
     // peers.cpp
+    uint32_t credit() const;
+    Result<> ask(CoreId peer);
+    void answered(CoreId peer);
     Result<> need_link(CoreId peer);
+    void link_lost(CoreId peer);
+    void peer_failed(Binding& end);
     Result<> set_peer_bell(CoreId peer, Bell bell);
+    void owe(Debt& debt, CoreId to);
+    void forgive(Debt& debt);
+    void fail_debts(CoreId peer);
+    void abandon(Debt& debt);
     std::optional<Message> next_debt(Peer& peer);
-    std::optional<Message> next_word(CoreId peer);
-    std::optional<Message> next_on_tree(CoreId peer);
-    std::optional<Message> next_greeting(CoreId peer);
+    Message tell(Binding& binding);
+    Message tell(Word& word);
+    Message lend_message(const Lent& lent);
+    std::optional<Message> next_word(CoreId core);
+    std::optional<Message> next_on_tree(CoreId core);
+    std::optional<Message> next_greeting(CoreId core);
     Message bind_message(const Binding& binding);
-    void answered(Binding& binding);
+    void answered(Binding& binding, bool refused);
+    void say(CoreId to, Word::What what, uint32_t number, Fault status);
     void refuse(CoreId to, uint32_t binding, Fault status);
     void relay(CoreId to, bool refused, const Connect& connect);
 
@@ -194,11 +318,18 @@ class Monitor {
     void on(CoreId from, const BindAnswer& message);
     void on(CoreId from, const Unbind& message);
     void on(CoreId from, const Hand& message);
+    void on(CoreId from, const HandAnswer& message);
     void on(CoreId from, const Connect& message);
     void on(CoreId from, const Refused& message);
+    void on(CoreId from, const Lend& message);
+    void on(CoreId from, const LendAnswer& message);
+    void on(CoreId from, const Relend& message);
+    void on(CoreId from, const RelendAnswer& message);
+    void on(CoreId from, const Return& message);
+    void on(CoreId from, const Revoke& message);
+    void on(CoreId from, const Revoked& message);
     Result<> incoming(CoreId from, const Bind& message);
     Result<> introduced(const Connect& message);
-    Result<> keep(const Hand& message);
 
     Peer& peer(CoreId core) { return peers_[core.raw]; }
 
@@ -209,13 +340,25 @@ class Monitor {
     BindingTable bindings_;
     NameTable names_;
     LoanTable loans_;
+    LentTable lents_;
+    BorrowTable borrows_;
+    ParcelTable parcels_;
+    RelentTable relents_;
+    WordTable words_;
+    RevocationTable revocations_;
+    std::array<Revocation*, revokes_at_a_time> marks_{};
+    JobList jobs_;
     std::array<Peer, max_cores> peers_{};
     std::array<Core, max_cores> cores_{};
     std::array<CoreSet, max_cores> core_untold_{};
-    std::array<Handed, 64> handed_{};
-    std::array<Refusal, 128> refusals_{};
+    Table<Handed, 64> handed_;
+    std::array<Given, 128> given_{};
     std::array<Relay, 256> relays_{};
     size_t core_count_{};
+    size_t pinned_{};     // ends
+    size_t sweep_{};      // borrows below this place have yet to be looked at
+    bool drained_{};      // Kernel::drained may have more
+    bool busy_{};         // work() may find something
     uint64_t changes_{1}; // calls and messages so far: without one there is nothing new to say
     Counters counters_{};
 };

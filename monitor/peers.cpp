@@ -8,7 +8,58 @@ namespace monitor {
 void Monitor::receive(CoreId from, const Message& message) {
     ++changes_;
     ++cores_[from.raw].messages;
+    ++counters_.received[message.index()];
+    if (peer(from).link == Link::none) {
+        ++counters_.bad_messages;
+        return;
+    }
     std::visit([&](const auto& content) { on(from, content); }, message);
+}
+
+// -- answers that are waited for --
+
+/// Messages to one peer that may wait for an answer: so many that a core has a place for the answer
+/// to each that all others together may ask for.
+uint32_t Monitor::credit() const {
+    const size_t share = WordTable::capacity / std::max<size_t>(core_count_, 1);
+    return static_cast<uint32_t>(std::min<size_t>(unanswered_max, share));
+}
+
+Result<> Monitor::ask(CoreId core) {
+    if (peer(core).unanswered >= credit()) return fail(Err::busy);
+    ++peer(core).unanswered;
+    return {};
+}
+
+void Monitor::answered(CoreId core) {
+    INVARIANT(peer(core).unanswered > 0, "each answer is to something that was counted");
+    --peer(core).unanswered;
+}
+
+void Monitor::say(CoreId to, Word::What what, uint32_t number, Fault status) {
+    if (peer(to).link == Link::none) return;
+    const auto taken = words_.take();
+    if (!taken) {
+        ++counters_.lost_words;
+        return;
+    }
+    (*taken)->what = what;
+    (*taken)->number = number;
+    (*taken)->status = status;
+    owe(**taken, to);
+}
+
+void Monitor::refuse(CoreId to, uint32_t binding, Fault status) {
+    say(to, Word::What::bind_refused, binding, status);
+}
+
+void Monitor::owe(Debt& debt, CoreId to) {
+    debt.to = to;
+    peer(to).debts.push_back(debt);
+}
+
+void Monitor::forgive(Debt& debt) {
+    if (debt.owed()) peer(debt.to).debts.remove(debt);
 }
 
 // -- links --
@@ -31,14 +82,14 @@ Result<> Monitor::need_link(CoreId core) {
     if (there.link == Link::open || there.link == Link::introducing) return {};
     if (core.raw >= core_count_) return fail(Err::no_such_core);
     if (self_ == hub || core == hub || there.link == Link::joining) return fail(Err::core_dead);
-    if (loans_.full()) return fail(Err::no_space);
     const LinkFrame frame = TRY(links_.make_frame());
-    const auto loan = kernel_.lend(frame.slot);
-    if (!loan) {
+    const Range range{frame.base.raw, frame.bytes};
+    const auto lent = lend(core, frame.slot, range, abi::read | abi::write);
+    if (!lent) {
         kernel_.drop(frame.slot);
-        return fail(loan.error());
+        return fail(lent.error());
     }
-    loans_.enter(*loan, frame.base, frame.bytes).borrowers.insert(core);
+    there.link_lend = lents_.number_of(**lent);
     TRY_VOID(links_.open(core, frame.slot, true));
     there.frame = frame;
     there.link = Link::introducing;
@@ -77,8 +128,13 @@ Result<> Monitor::introduced(const Connect& message) {
         .rights = abi::read | abi::write,
         .base = message.base.raw,
         .bytes = message.bytes,
+        .badge = message.from.raw,
     }));
-    if (there.link == Link::introducing) links_.close(message.from);
+    if (there.link == Link::introducing) {
+        // The other has begun as well, and passes over our frame.
+        end_lend(std::exchange(there.link_lend, 0), Err::none);
+        links_.close(message.from);
+    }
     there.owes_connect = false;
     TRY_VOID(links_.open(message.from, frame, false));
     TRY_VOID(set_peer_bell(message.from, message.bell));
@@ -94,6 +150,10 @@ void Monitor::on(CoreId from, const Welcome& message) {
         ++counters_.bad_messages;
         return;
     }
+    if (message.version != protocol_version) {
+        ++counters_.other_versions;
+        return link_lost(from);
+    }
     cores_[from.raw].apic = message.bell.apic;
     if (there.link == Link::introducing && set_peer_bell(from, message.bell))
         there.link = Link::open;
@@ -105,41 +165,95 @@ void Monitor::on(CoreId from, const Refused& message) {
         ++counters_.bad_messages;
         return;
     }
+    end_lend(std::exchange(there.link_lend, 0), Err::none);
     links_.close(message.to);
-    there.link = Link::none;
-    there.owes_connect = false;
-    fail_debts(message.to);
+    link_lost(message.to);
+}
+
+/// Nothing will be told to `core` any more, nor heard of it: who waits for it goes on without.
+void Monitor::link_lost(CoreId core) {
+    peer(core).link = Link::none;
+    peer(core).owes_connect = false;
+    fail_debts(core);
+    for (Binding& end : bindings_.all())
+        if (end.state != Binding::State::unused && end.peer == core) peer_failed(end);
+    lents_.each([&](Lent& lent) {
+        if (lent.core == core) end_lend(lent, Err::core_dead);
+    });
+    relents_.each([&](Relent& relent) {
+        if (relent.owner == core) abandon(relent);
+    });
+    handed_.each([&](Handed& handed) {
+        if (handed.arrived || handed.to != core) return;
+        answered(core);
+        handed_.release(handed); // it may have arrived: it is the failed core's
+    });
+    for (Revocation* const revocation : marks_)
+        if (revocation != nullptr) gathered(*revocation, core);
+}
+
+void Monitor::peer_failed(Binding& end) {
+    using enum Binding::State;
+    if (end.is_client && end.state == abandoned) {
+        answered(end, true);
+        return bindings_.release(end);
+    }
+    const bool waits = end.is_client && end.state == asked && end.news == Binding::News::none;
+    if (waits) {
+        answered(end, true);
+        return settle(end, Err::core_dead);
+    }
+    if (end.state == established || end.state == offered) peer_lost(end);
 }
 
 /// Nobody can be told any more what `core` was to be told.
 void Monitor::fail_debts(CoreId core) {
-    while (Binding* const binding = peer(core).debts.front()) {
-        forget_debts(*binding);
-        if (binding->state == Binding::State::asked) {
-            answered(*binding);
-            settle(*binding, Err::core_dead);
-        } else {
-            bindings_.release(*binding);
+    while (Debt* const debt = peer(core).debts.pop_front())
+        abandon(*debt);
+}
+
+void Monitor::abandon(Debt& debt) {
+    switch (debt.kind) {
+    case Debt::Kind::binding: {
+        auto& binding = static_cast<Binding&>(debt);
+        forget_debts(binding);
+        if (binding.state == Binding::State::asked) {
+            answered(binding, true);
+            settle(binding, Err::core_dead);
+        } else if (binding.state == Binding::State::closed) {
+            bindings_.release(binding);
         }
+        return;
     }
-    for (Handed& handed : handed_)
-        if (handed.used && !handed.arrived && handed.to == core) handed = Handed{};
+    case Debt::Kind::lend: return end_lend(static_cast<Lent&>(debt), Err::core_dead);
+    case Debt::Kind::borrow: return borrows_.release(static_cast<Borrow&>(debt));
+    case Debt::Kind::relend: {
+        auto& relent = static_cast<Relent&>(debt);
+        answered(relent.owner);
+        sent_was_taken(relent.sender_end);
+        return relents_.release(relent);
+    }
+    case Debt::Kind::word: {
+        auto& word = static_cast<Word&>(debt);
+        if (word.what == Word::What::lend_failed)
+            say(word.end.sender, Word::What::relend_answer, word.number, word.status);
+        return words_.release(word);
+    }
+    case Debt::Kind::hand: {
+        auto& handed = static_cast<Handed&>(debt);
+        answered(handed.to);
+        return comes_back(handed);
+    }
+    case Debt::Kind::revoke: return; // link_lost counts it as answered
+    case Debt::Kind::revoked: static_cast<RevokeJob&>(debt).used = false;
+    }
 }
 
 // -- bindings --
 
-void Monitor::refuse(CoreId to, uint32_t binding, Fault status) {
-    const auto place = std::ranges::find(refusals_, false, &Refusal::used);
-    if (place == refusals_.end()) {
-        ++counters_.lost_words;
-        return;
-    }
-    *place = {.used = true, .to = to, .binding = binding, .status = status};
-}
-
 void Monitor::on(CoreId from, const Bind& message) {
     if (const auto done = incoming(from, message); !done)
-        refuse(from, message.binding, done.error());
+        say(from, Word::What::bind_unheard, message.binding, done.error());
 }
 
 Result<> Monitor::incoming(CoreId from, const Bind& message) {
@@ -153,14 +267,18 @@ Result<> Monitor::incoming(CoreId from, const Bind& message) {
     end.name = message.name;
     end.peer = from;
     end.peer_number = message.binding;
-    end.bytes = message.bytes;
-    const auto frame = kernel_.accept({
-        .kind = abi::Kind::frame,
-        .rights = message.rights,
-        .base = message.base.raw,
-        .bytes = message.bytes,
-    });
-    if (frame) end.frame = *frame;
+    end.range = {message.base.raw, message.bytes};
+    const auto frame = borrow(
+        from,
+        message.lend,
+        {
+            .kind = abi::Kind::frame,
+            .rights = message.rights,
+            .base = message.base.raw,
+            .bytes = message.bytes,
+            .badge = from.raw,
+        }
+    );
     const auto bell = kernel_.accept({
         .kind = abi::Kind::doorbell,
         .rights = abi::write | abi::copy,
@@ -170,17 +288,22 @@ Result<> Monitor::incoming(CoreId from, const Bind& message) {
     });
     if (bell) end.bell = *bell;
     if (!frame || !bell) {
+        if (frame) forget(**frame); // the refusal says so
         discard(end);
         return fail(frame ? bell.error() : frame.error());
     }
+    end.borrow = borrows_.number_of(**frame);
     post(end, Binding::News::incoming);
     return {};
 }
 
 /// The peer's one answer to our Bind, whatever it says.
-void Monitor::answered(Binding& binding) {
-    --peer(binding.peer).unanswered;
-    loans_.settled(binding.base, binding.bytes);
+void Monitor::answered(Binding& binding, bool refused) {
+    answered(binding.peer);
+    Lent* const lent = lents_.find(binding.lend);
+    if (lent == nullptr) return; // revoked, or given back already
+    lent->in_flight = false;
+    if (refused) end_lend(*lent, Err::none);
 }
 
 void Monitor::on(CoreId from, const BindAnswer& message) {
@@ -193,14 +316,17 @@ void Monitor::on(CoreId from, const BindAnswer& message) {
         ++counters_.bad_messages;
         return;
     }
-    answered(*binding);
+    answered(*binding, message.refused);
     if (binding->state == abandoned) {
         binding->state = closed;
         if (!binding->owes()) bindings_.release(*binding);
         return;
     }
     Fault status = message.status;
-    if (status == Err::none) {
+    if (status == Err::none && binding->doomed) {
+        status = Err::revoking;
+        owe(*binding, &Binding::owes_unbind);
+    } else if (status == Err::none) {
         const auto bell = kernel_.accept({
             .kind = abi::Kind::doorbell,
             .rights = abi::write | abi::copy,
@@ -222,7 +348,7 @@ void Monitor::on(CoreId from, const Unbind& message) {
     if (!message.from_client) {
         Binding* const binding = bindings_.find(message.binding);
         if (binding == nullptr || !binding->is_client || binding->peer != from) return;
-        if (binding->state == asked || binding->state == abandoned) answered(*binding);
+        if (binding->state == asked || binding->state == abandoned) answered(*binding, false);
         if (binding->state == abandoned) {
             forget_debts(*binding);
             bindings_.release(*binding);
@@ -245,23 +371,6 @@ void Monitor::on(CoreId from, const Unbind& message) {
     }
 }
 
-// -- device capabilities --
-
-void Monitor::on(CoreId, const Hand& message) {
-    if (!keep(message)) ++counters_.bad_messages;
-}
-
-Result<> Monitor::keep(const Hand& message) {
-    const Name label = TRY(Name::from(message.label.view()));
-    const Described what{
-        .kind = message.kind,
-        .rights = message.rights,
-        .base = message.base,
-        .bytes = message.bytes,
-    };
-    return keep_here(label, TRY(kernel_.accept(what)));
-}
-
 // -- what is to be told --
 
 std::optional<Message> Monitor::next_message(CoreId core) {
@@ -274,17 +383,21 @@ std::optional<Message> Monitor::next_message(CoreId core) {
         if (!message) message = next_debt(there);
         if (!message) message = next_word(core);
     }
-    if (message)
+    if (message) {
         ++cores_[core.raw].messages;
-    else
+        ++counters_.sent[message->index()];
+    } else {
         there.quiet_at = changes_;
+    }
     return message;
 }
 
 std::optional<Message> Monitor::next_greeting(CoreId core) {
     Peer& there = peer(core);
-    if (std::exchange(there.owes_hello, false)) return Hello{self_, links_.own_bell()};
-    if (std::exchange(there.owes_welcome, false)) return Welcome{self_, links_.own_bell()};
+    if (std::exchange(there.owes_hello, false))
+        return Hello{self_, links_.own_bell(), protocol_version};
+    if (std::exchange(there.owes_welcome, false))
+        return Welcome{self_, links_.own_bell(), protocol_version};
     return std::nullopt;
 }
 
@@ -305,48 +418,93 @@ Message Monitor::bind_message(const Binding& binding) {
     INVARIANT(owner != nullptr && owner->vector, "an owner that leaves takes its bind back");
     return Bind{
         .binding = bindings_.number_of(binding),
+        .lend = binding.lend,
         .name = binding.name,
-        .base = binding.base,
-        .bytes = binding.bytes,
+        .base = phys(binding.range.base),
+        .bytes = binding.range.bytes,
         .rights = binding.rights,
         .bell = *owner->vector,
     };
 }
 
-std::optional<Message> Monitor::next_debt(Peer& there) {
-    Binding* const binding = there.debts.front();
-    if (binding == nullptr) return std::nullopt;
-    std::optional<Message> message;
-    const uint32_t number =
-        binding->is_client ? bindings_.number_of(*binding) : binding->peer_number;
-    if (std::exchange(binding->owes_bind, false)) {
-        message = bind_message(*binding);
-    } else if (std::exchange(binding->owes_answer, false)) {
-        Client* const owner = clients_.find(binding->owner);
+/// One of a binding's; it leaves the list with the last.
+Message Monitor::tell(Binding& binding) {
+    const uint32_t number = binding.is_client ? bindings_.number_of(binding) : binding.peer_number;
+    Message message;
+    if (std::exchange(binding.owes_bind, false)) {
+        message = bind_message(binding);
+    } else if (std::exchange(binding.owes_answer, false)) {
+        Client* const owner = clients_.find(binding.owner);
         const bool rings = owner != nullptr && owner->vector;
-        message = BindAnswer{number, binding->status, rings ? *owner->vector : Bell{}};
+        message = BindAnswer{number, binding.status, rings ? *owner->vector : Bell{}};
     } else {
-        binding->owes_unbind = false;
-        message = Unbind{number, binding->is_client};
+        binding.owes_unbind = false;
+        message = Unbind{number, binding.is_client};
     }
-    if (!binding->owes()) {
-        there.debts.remove(*binding);
-        if (binding->state == Binding::State::closed) bindings_.release(*binding);
+    if (!binding.owes()) {
+        forgive(binding);
+        if (binding.state == Binding::State::closed) bindings_.release(binding);
     }
     return message;
 }
 
+Message Monitor::tell(Word& word) {
+    forgive(word);
+    const Word::What what = word.what;
+    const uint32_t number = word.number;
+    const Fault status = word.status;
+    if (what == Word::What::lend_failed) {
+        const Message message =
+            monitor::Lend{.end = word.end, .token = word.token, .status = status};
+        word.what = Word::What::relend_answer;
+        owe(word, word.end.sender);
+        return message;
+    }
+    words_.release(word);
+    switch (what) {
+    case Word::What::lend_answer: return LendAnswer{number, status};
+    case Word::What::relend_answer: return RelendAnswer{number, status};
+    case Word::What::hand_answer: return HandAnswer{number, status};
+    default: return BindAnswer{number, status, Bell{}, what == Word::What::bind_unheard};
+    }
+}
+
+std::optional<Message> Monitor::next_debt(Peer& there) {
+    Debt* const debt = there.debts.front();
+    if (debt == nullptr) return std::nullopt;
+    if (debt->kind == Debt::Kind::binding) return tell(static_cast<Binding&>(*debt));
+    if (debt->kind == Debt::Kind::word) return tell(static_cast<Word&>(*debt));
+    forgive(*debt);
+    switch (debt->kind) {
+    case Debt::Kind::lend: return lend_message(static_cast<Lent&>(*debt));
+    case Debt::Kind::relend: return static_cast<Relent&>(*debt).content;
+    case Debt::Kind::borrow: {
+        auto& borrow = static_cast<Borrow&>(*debt);
+        const Return message{borrow.lend};
+        borrows_.release(borrow);
+        return message;
+    }
+    case Debt::Kind::hand: {
+        const auto& handed = static_cast<Handed&>(*debt);
+        const Described& what = handed.what;
+        const uint32_t number = handed_.number_of(handed);
+        return Hand{number, what.kind, what.base, what.bytes, what.rights, handed.label};
+    }
+    case Debt::Kind::revoke: {
+        const uint32_t operation = static_cast<RevokeOut&>(*debt).operation;
+        const Revocation* const revocation = revocations_.find(operation);
+        INVARIANT(revocation != nullptr, "a revocation waits for all it has to tell");
+        return Revoke{operation, revocation->range.base, revocation->range.bytes};
+    }
+    default: {
+        auto& job = static_cast<RevokeJob&>(*debt);
+        job.used = false;
+        return Revoked{job.operation};
+    }
+    }
+}
+
 std::optional<Message> Monitor::next_word(CoreId core) {
-    for (Refusal& refusal : refusals_) {
-        if (!refusal.used || refusal.to != core) continue;
-        refusal.used = false;
-        return BindAnswer{refusal.binding, refusal.status, Bell{}};
-    }
-    for (Handed& handed : handed_) {
-        if (!handed.used || handed.arrived || handed.to != core) continue;
-        const Handed out = std::exchange(handed, Handed{});
-        return Hand{out.what.kind, out.what.base, out.what.bytes, out.what.rights, out.label};
-    }
     for (Relay& relay : relays_) {
         if (!relay.used || relay.to != core) continue;
         relay.used = false;

@@ -16,19 +16,48 @@ using abi::CapSlot;
 struct Described {
     abi::Kind kind{};
     abi::Rights rights{};
-    uint64_t base{}, bytes{}, badge{};
+    uint64_t base{}, bytes{};
+    uint64_t badge{}; // a borrowed frame's: the core that owns it
+    bool borrowed{};
+    bool idle{}; // only the monitor's keepers of it are left
 };
 
-/// Every slot returned is the monitor's own, to be given away or dropped.
+/// What became of borrowed memory that nobody on this core uses any more.
+struct Drained {
+    enum class What : uint8_t { nothing, one, look_at_all } what{};
+    uint64_t base{}, bytes{};
+};
+
+/// Every slot returned is the monitor's own, to be given away or dropped. A slot whose capability
+/// somebody else revoked is empty, and to be dropped all the same.
 class Kernel {
   public:
+    /// Errors: cap_empty.
     virtual Result<Described> describe(CapSlot slot) = 0;
     virtual Result<CapSlot> copy(CapSlot slot) = 0;
+    /// A frame's is the keeper of what is borrowed; its badge says of which core.
     virtual Result<CapSlot> accept(const Described& what) = 0;
+    /// A Loan below that frame. Errors: foreign, revoking.
     virtual Result<CapSlot> lend(CapSlot frame) = 0;
+    /// A copy of the frame that this Loan stands for. Errors: revoking.
+    virtual Result<CapSlot> recall(CapSlot loan, abi::Rights rights) = 0;
+    /// From now on nothing is made of what lies in the range of that capability; at most
+    /// Monitor::revokes_at_a_time of them.
+    virtual Result<> mark(CapSlot slot) = 0;
+    virtual void unmark(CapSlot slot) = 0;
+    /// A bounded step towards: no copy and nothing derived is left, but the capability itself.
+    /// Errors: again (call again), lent (a Loan is in the way), cap_empty (it went as well).
+    virtual Result<> revoke_step(CapSlot slot) = 0;
+    /// RAM leaves this core. True: the slot is a Loan now that stands for it (for `regain`); false:
+    /// it is free again. Errors: range_in_use, misaligned, revoking, cap_rights.
+    virtual Result<bool> give(CapSlot ram) = 0;
+    /// The Loan that `give` left is RAM of this core again, in the same slot.
+    virtual Result<> regain(CapSlot loan) = 0;
+    /// The next that drained. Monitor::look_for_drained says that there may be some.
+    virtual Drained drained() = 0;
     virtual Result<Bell> vector_of(CapSlot doorbell) = 0;
     virtual Result<CapSlot> endpoint(uint64_t badge) = 0;
-    /// Deletes the capability; its slot is free again.
+    /// Deletes the capability, if there is one; its slot is free again.
     virtual void drop(CapSlot slot) = 0;
     /// Deletes every copy on this core and what was made from it, then drops it.
     virtual Result<> give_up(CapSlot slot) = 0;

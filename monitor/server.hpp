@@ -8,7 +8,7 @@ namespace monitor {
 
 namespace face = interfaces::monitor;
 
-static_assert(uint32_t(face::Notice::withdrawn) == uint32_t(Notice::withdrawn));
+static_assert(uint32_t(face::Notice::revoked) == uint32_t(Notice::revoked));
 
 /// What the CPU driver counts: four figures of one page, from `first` on.
 class CoreFigures {
@@ -66,6 +66,22 @@ class Server {
         return monitor_.unbind(id(badge), a.binding);
     }
 
+    Result<> send(uint64_t badge, const face::SendArguments& a) {
+        return monitor_.send(id(badge), a.binding, a.token, a.what);
+    }
+
+    Result<face::ReceiveResult> receive(uint64_t badge, const face::ReceiveArguments& a) {
+        return face::ReceiveResult{TRY(monitor_.receive(id(badge), a.binding, a.token))};
+    }
+
+    Result<face::RevokeResult> revoke(uint64_t badge, const face::RevokeArguments& a) {
+        return face::RevokeResult{TRY(monitor_.revoke(id(badge), a.what))};
+    }
+
+    Result<> pin(uint64_t badge, const face::PinArguments& a) {
+        return monitor_.pin(id(badge), a.binding, a.frame);
+    }
+
     Result<face::NameAtResult> name_at(uint64_t, const face::NameAtArguments& a) {
         const NameTable::Entry& entry = *TRY(monitor_.name_at(a.index));
         return face::NameAtResult{text(entry.name), entry.home};
@@ -95,6 +111,10 @@ class Server {
 
     Result<face::FetchResult> fetch(uint64_t badge, const face::FetchArguments& a) {
         return face::FetchResult{TRY(monitor_.fetch(id(badge), a.label.view()))};
+    }
+
+    Result<face::HoldingResult> holding(uint64_t badge) {
+        return face::HoldingResult{TRY(monitor_.holding(id(badge)))};
     }
 
     Result<face::JointMakeResult> joint_make(uint64_t badge, const face::JointMakeArguments& a) {

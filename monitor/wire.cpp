@@ -8,6 +8,7 @@ namespace {
 
 namespace wire = interfaces::intermon;
 using Number = wire::Number;
+static_assert(wire::version == protocol_version);
 using Label = Text<abi::name_bytes>;
 
 Label label(const Name& name) {
@@ -32,11 +33,13 @@ Encoded pack(Number number, const T& arguments) {
 }
 
 Encoded pack(const Hello& m) {
-    return pack(Number::hello, wire::HelloArguments{m.from, m.bell.apic, m.bell.vector});
+    return pack(Number::hello, wire::HelloArguments{m.from, m.bell.apic, m.bell.vector, m.version});
 }
 
 Encoded pack(const Welcome& m) {
-    return pack(Number::welcome, wire::WelcomeArguments{m.from, m.bell.apic, m.bell.vector});
+    return pack(
+        Number::welcome, wire::WelcomeArguments{m.from, m.bell.apic, m.bell.vector, m.version}
+    );
 }
 
 Encoded pack(const CoreChange& m) {
@@ -49,13 +52,22 @@ Encoded pack(const NameChange& m) {
 
 Encoded pack(const Bind& m) {
     const wire::BindArguments arguments{
-        m.binding, label(m.name), m.base, m.bytes, m.rights.raw, m.bell.apic, m.bell.vector
+        m.binding,
+        m.lend,
+        label(m.name),
+        m.base,
+        m.bytes,
+        m.rights.raw,
+        m.bell.apic,
+        m.bell.vector,
     };
     return pack(Number::bind, arguments);
 }
 
 Encoded pack(const BindAnswer& m) {
-    const wire::BindAnswerArguments arguments{m.binding, m.status, m.bell.apic, m.bell.vector};
+    const wire::BindAnswerArguments arguments{
+        m.binding, m.status, m.bell.apic, m.bell.vector, m.refused
+    };
     return pack(Number::bind_answer, arguments);
 }
 
@@ -65,7 +77,7 @@ Encoded pack(const Unbind& m) {
 
 Encoded pack(const Hand& m) {
     const wire::HandArguments arguments{
-        uint32_t(m.kind), m.base, m.bytes, m.rights.raw, label(m.label)
+        m.number, uint32_t(m.kind), m.base, m.bytes, m.rights.raw, label(m.label)
     };
     return pack(Number::hand, arguments);
 }
@@ -81,15 +93,70 @@ Encoded pack(const Refused& m) {
     return pack(Number::refused, wire::RefusedArguments{m.to});
 }
 
+Encoded pack(const HandAnswer& m) {
+    return pack(Number::hand_answer, wire::HandAnswerArguments{m.number, m.status});
+}
+
+Encoded pack(const Lend& m) {
+    const wire::LendArguments arguments{
+        m.lend,
+        m.end.sender,
+        m.end.binding,
+        m.end.from_client,
+        m.token,
+        uint8_t(m.kind),
+        m.base,
+        m.bytes,
+        m.rights.raw,
+        m.bell.apic,
+        m.bell.vector,
+        m.status,
+    };
+    return pack(Number::lend, arguments);
+}
+
+Encoded pack(const LendAnswer& m) {
+    return pack(Number::lend_answer, wire::LendAnswerArguments{m.lend, m.status});
+}
+
+Encoded pack(const Relend& m) {
+    const wire::RelendArguments arguments{
+        m.number, m.to, m.binding, m.from_client, m.token, m.base, m.bytes, m.rights.raw
+    };
+    return pack(Number::relend, arguments);
+}
+
+Encoded pack(const RelendAnswer& m) {
+    return pack(Number::relend_answer, wire::RelendAnswerArguments{m.number, m.status});
+}
+
+Encoded pack(const Return& m) {
+    return pack(Number::give_back, wire::GiveBackArguments{m.lend});
+}
+
+Encoded pack(const Revoke& m) {
+    return pack(Number::revoke, wire::RevokeArguments{m.operation, m.base, m.bytes});
+}
+
+Encoded pack(const Revoked& m) {
+    return pack(Number::revoked, wire::RevokedArguments{m.operation});
+}
+
 Result<abi::Rights> rights(uint32_t raw) {
     if (raw > abi::all_rights.raw) return fail(Err::malformed);
     return abi::Rights{static_cast<uint8_t>(raw)};
+}
+
+Result<abi::Kind> kind(uint32_t raw) {
+    if (raw >= abi::kind_names.size()) return fail(Err::malformed);
+    return abi::Kind(raw);
 }
 
 Result<Message> unpack_bind(Bytes bytes) {
     const auto m = TRY(wire::BindArguments::decode(bytes));
     return Bind{
         .binding = m.binding,
+        .lend = m.lend,
         .name = name_of(m.name),
         .base = m.base,
         .bytes = m.bytes,
@@ -100,8 +167,38 @@ Result<Message> unpack_bind(Bytes bytes) {
 
 Result<Message> unpack_hand(Bytes bytes) {
     const auto m = TRY(wire::HandArguments::decode(bytes));
-    if (m.kind >= abi::kind_names.size()) return fail(Err::malformed);
-    return Hand{abi::Kind(m.kind), m.base, m.bytes, TRY(rights(m.rights)), name_of(m.label)};
+    return Hand{
+        m.number, TRY(kind(m.kind)), m.base, m.bytes, TRY(rights(m.rights)), name_of(m.label)
+    };
+}
+
+Result<Message> unpack_lend(Bytes bytes) {
+    const auto m = TRY(wire::LendArguments::decode(bytes));
+    return Lend{
+        .lend = m.lend,
+        .end = {m.sender, m.binding, m.from_client},
+        .token = m.token,
+        .kind = TRY(kind(m.kind)),
+        .base = m.base,
+        .bytes = m.bytes,
+        .rights = TRY(rights(m.rights)),
+        .bell = {m.apic, m.vector},
+        .status = m.status,
+    };
+}
+
+Result<Message> unpack_relend(Bytes bytes) {
+    const auto m = TRY(wire::RelendArguments::decode(bytes));
+    return Relend{
+        .number = m.number,
+        .to = m.to,
+        .binding = m.binding,
+        .from_client = m.from_client,
+        .token = m.token,
+        .base = m.base,
+        .bytes = m.bytes,
+        .rights = TRY(rights(m.rights)),
+    };
 }
 
 } // namespace
@@ -114,11 +211,11 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
     switch (Number(number)) {
     case Number::hello: {
         const auto m = TRY(wire::HelloArguments::decode(bytes));
-        return Hello{m.from, {m.apic, m.vector}};
+        return Hello{m.from, {m.apic, m.vector}, m.speaks};
     }
     case Number::welcome: {
         const auto m = TRY(wire::WelcomeArguments::decode(bytes));
-        return Welcome{m.from, {m.apic, m.vector}};
+        return Welcome{m.from, {m.apic, m.vector}, m.speaks};
     }
     case Number::core_change: {
         const auto m = TRY(wire::CoreChangeArguments::decode(bytes));
@@ -131,7 +228,7 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
     case Number::bind: return unpack_bind(bytes);
     case Number::bind_answer: {
         const auto m = TRY(wire::BindAnswerArguments::decode(bytes));
-        return BindAnswer{m.binding, m.status, {m.apic, m.vector}};
+        return BindAnswer{m.binding, m.status, {m.apic, m.vector}, m.refused};
     }
     case Number::unbind: {
         const auto m = TRY(wire::UnbindArguments::decode(bytes));
@@ -143,6 +240,26 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
         return Connect{m.from, m.to, m.base, m.bytes, {m.apic, m.vector}};
     }
     case Number::refused: return Refused{TRY(wire::RefusedArguments::decode(bytes)).to};
+    case Number::hand_answer: {
+        const auto m = TRY(wire::HandAnswerArguments::decode(bytes));
+        return HandAnswer{m.number, m.status};
+    }
+    case Number::lend: return unpack_lend(bytes);
+    case Number::lend_answer: {
+        const auto m = TRY(wire::LendAnswerArguments::decode(bytes));
+        return LendAnswer{m.lend, m.status};
+    }
+    case Number::relend: return unpack_relend(bytes);
+    case Number::relend_answer: {
+        const auto m = TRY(wire::RelendAnswerArguments::decode(bytes));
+        return RelendAnswer{m.number, m.status};
+    }
+    case Number::give_back: return Return{TRY(wire::GiveBackArguments::decode(bytes)).lend};
+    case Number::revoke: {
+        const auto m = TRY(wire::RevokeArguments::decode(bytes));
+        return Revoke{m.operation, m.base, m.bytes};
+    }
+    case Number::revoked: return Revoked{TRY(wire::RevokedArguments::decode(bytes)).operation};
     }
     return fail(Err::bad_operation);
 }

@@ -65,7 +65,12 @@ struct CNode : Cap {
 
     /// All copies and descendants of the slot go; the slot itself stays.
     Result<> revoke(uint32_t index) const {
-        return until_done([&] { return command(Op::cnode_revoke, slot, {index}); });
+        return until_done([&] { return revoke_step(index); });
+    }
+
+    /// Some of them. Errors: again.
+    Result<> revoke_step(uint32_t index) const {
+        return command(Op::cnode_revoke, slot, {index});
     }
 
     /// `bytes` is the size of each object; the slots `index`.. are filled.

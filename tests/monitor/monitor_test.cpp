@@ -205,7 +205,7 @@ TEST_F(Binding, BetweenCoresTakesTwoMessages) {
     const uint64_t before = world.lines_moved;
     ASSERT_TRUE(client.bind("echo"));
     world.settle();
-    const News news = server.next();
+    const News news = *server.monitor().next(20); // and keeps the frame
     EXPECT_EQ(news.notice, Notice::incoming);
     EXPECT_EQ(news.detail & 0xff, 0u);
     EXPECT_EQ(news.detail >> 8, 8192u);
@@ -466,16 +466,20 @@ TEST(Hostile, MessagesThatMakeNoSenseAreCountedOnly) {
     world.settle();
     Monitor& monitor = world.at(1);
     const Message nonsense[] = {
-        Hello{core_id(2), {}},
-        Welcome{core_id(2), {}},
+        Hello{core_id(2), {}, protocol_version},
+        Welcome{core_id(2), {}, protocol_version},
         CoreChange{core_id(1), 1, CoreState::failed},
         CoreChange{core_id(2), 1, CoreState(17)},
         NameChange{*Name::from("x"), core_id(1), true},
         NameChange{Name{}, core_id(2), true},
         BindAnswer{12345, Err::none, {}},
+        LendAnswer{12345, Err::none},
+        RelendAnswer{12345, Err::none},
+        HandAnswer{12345, Err::none},
+        Return{12345},
+        Revoked{12345},
         Refused{core_id(2)},
         Connect{core_id(2), core_id(0), phys(0x10'0000), 4096, {}},
-        Hand{abi::Kind::device_frame, 0, 0, {}, Name{}},
     };
     uint64_t bad = 0;
     for (const Message& message : nonsense) {

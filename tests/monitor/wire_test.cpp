@@ -14,16 +14,32 @@ std::vector<std::byte> bytes_of(const Message& message) {
 }
 
 const Message messages[] = {
-    Hello{{{3}}, {103, 77}},
-    Welcome{{{255}}, {0xffff'ffff, 254}},
+    Hello{{{3}}, {103, 77}, 2},
+    Welcome{{{255}}, {0xffff'ffff, 254}, 0xffff'ffff},
     CoreChange{{{7}}, 107, CoreState::failed},
     NameChange{*Name::from("sixteen-letters!"), {{2}}, true},
-    Bind{17, *Name::from("net"), phys(0x12'3456'7000), 1 << 20, abi::read | abi::write, {5, 6}},
-    BindAnswer{0xffff'0001, Fault{Err::busy}.because(Err::no_memory), {1, 2}},
+    Bind{17, 18, *Name::from("net"), phys(0x12'3456'7000), 1 << 20, abi::read | abi::write, {5, 6}},
+    BindAnswer{0xffff'0001, Fault{Err::busy}.because(Err::no_memory), {1, 2}, true},
     Unbind{9, true},
-    Hand{abi::Kind::io_port, abi::io_port_space + 0x3f8, 8, abi::all_rights, *Name::from("com1")},
+    Hand{5, abi::Kind::io_port, abi::io_port_space, 8, abi::all_rights, *Name::from("com1")},
     Connect{{{1}}, {{2}}, phys(0x8000), 8192, {3, 4}},
     Refused{{{9}}},
+    HandAnswer{5, Err::no_space},
+    Lend{
+        .lend = 7,
+        .end = {{{9}}, 0xffff'0002, true},
+        .token = 0xffff'ffff,
+        .kind = abi::Kind::frame,
+        .base = 0x12'3456'7000,
+        .bytes = 4096,
+        .rights = abi::read | abi::copy,
+    },
+    LendAnswer{8, Err::revoking},
+    Relend{9, {{200}}, 10, false, 11, 0x8000, 4096, abi::read},
+    RelendAnswer{12, Err::none},
+    Return{13},
+    Revoke{14, 0x20'0000, 0x20'0000},
+    Revoked{15},
 };
 
 TEST(Wire, KeepsEveryMessage) {
@@ -49,10 +65,10 @@ TEST(Wire, RefusesNumbersOutOfRange) {
     EXPECT_EQ(decode(0, {}).error(), Err::bad_operation);
     EXPECT_EQ(decode(99, {}).error(), Err::bad_operation);
     Encoded hand = encode(messages[7]);
-    hand.storage[0] = std::byte{0x55}; // the kind
+    hand.storage[4] = std::byte{0x55}; // the kind
     EXPECT_EQ(decode(hand.number, hand.bytes()).error(), Err::malformed);
     Encoded bind = encode(messages[4]);
-    bind.storage[36] = std::byte{0x10}; // the rights
+    bind.storage[40] = std::byte{0x10}; // the rights
     EXPECT_EQ(decode(bind.number, bind.bytes()).error(), Err::malformed);
 }
 

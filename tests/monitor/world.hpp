@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/base/strong.hpp"
 #include "monitor/monitor.hpp"
 
 namespace monitor_test {
@@ -28,9 +29,9 @@ inline uint64_t first_seed() {
     return text != nullptr ? std::strtoull(text, nullptr, 0) : 1;
 }
 
-/// Which core owns which frame: what CPU drivers decide by their own RAM.
+/// Which core owns which memory: what CPU drivers decide by their own RAM.
 struct Memory {
-    std::map<uint64_t, unsigned> owner;
+    std::map<uint64_t, unsigned> owner; // by base of a frame, or of a block of RAM
     uint64_t next{0x10'0000};
 
     uint64_t make(unsigned core, uint64_t bytes) {
@@ -39,20 +40,43 @@ struct Memory {
         owner[base] = core;
         return base;
     }
+
+    bool is_of(unsigned core, uint64_t base) const {
+        const auto found = owner.upper_bound(base);
+        return found != owner.begin() && std::prev(found)->second == core;
+    }
 };
 
+/// As much of a CPU driver as the protocol can see. Slots of the monitor and of the domains are in
+/// one map: what a domain was given stays here until the test drops it.
 class FakeKernel : public Kernel {
   public:
     FakeKernel(unsigned core, Memory& memory) : core_{core}, memory_{memory} {}
 
-    CapSlot put(const Described& what) {
+    struct Cap : Described {
+        bool keeper{}, given{};
+    };
+
+    CapSlot insert(const Cap& what) {
         const CapSlot slot{{next_++}};
         slots[slot] = what;
         return slot;
     }
 
+    CapSlot put(const Described& what) { return insert(Cap{what, false, false}); }
+
     CapSlot frame(uint64_t bytes = 8192) {
-        return put({abi::Kind::frame, abi::all_rights, memory_.make(core_, bytes), bytes, 0});
+        return put({abi::Kind::frame, abi::all_rights, memory_.make(core_, bytes), bytes});
+    }
+
+    CapSlot ram(uint64_t bytes = large_page_bytes) {
+        memory_.next = round_up(memory_.next, large_page_bytes);
+        return put({abi::Kind::ram, abi::all_rights, memory_.make(core_, bytes), bytes});
+    }
+
+    /// A frame out of RAM, which stays where it is.
+    CapSlot frame_of(CapSlot ram, uint64_t offset, uint64_t bytes = 8192) {
+        return put({abi::Kind::frame, abi::all_rights, slots.at(ram).base + offset, bytes});
     }
 
     /// A doorbell of this core: `badge` tells whose it is.
@@ -63,24 +87,108 @@ class FakeKernel : public Kernel {
     Result<Described> describe(CapSlot slot) override {
         const auto found = slots.find(slot);
         if (found == slots.end()) return fail(Err::cap_empty);
-        return found->second;
+        Described what = found->second;
+        what.idle = found->second.keeper && uses(what.base) == 0;
+        return what;
     }
 
-    Result<CapSlot> copy(CapSlot slot) override { return put(TRY(describe(slot))); }
+    Result<CapSlot> copy(CapSlot slot) override {
+        Described what = TRY(describe(slot));
+        if (is_marked(what)) return fail(Err::revoking);
+        if (refuse_copy > 0 && --refuse_copy == 0) return fail(Err::no_slots);
+        what.idle = false;
+        return put(what);
+    }
 
     Result<CapSlot> accept(const Described& what) override {
-        const bool is_frame = what.kind == abi::Kind::frame;
-        if (is_frame && (!memory_.owner.contains(what.base) || memory_.owner[what.base] == core_))
-            return fail(Err::range_in_use);
+        const bool is_memory = what.kind == abi::Kind::frame || what.kind == abi::Kind::ram;
+        if (is_memory && memory_.is_of(core_, what.base)) return fail(Err::range_in_use);
         if (refuse_accept > 0 && --refuse_accept == 0) return fail(Err::no_slots);
-        return put(what);
+        Cap cap{what, false, false};
+        if (what.kind == abi::Kind::ram) memory_.owner[what.base] = core_;
+        cap.keeper = cap.borrowed = what.kind == abi::Kind::frame;
+        return insert(cap);
     }
 
     Result<CapSlot> lend(CapSlot frame) override {
         const Described what = TRY(describe(frame));
-        if (memory_.owner[what.base] != core_) return fail(Err::foreign);
-        return put({abi::Kind::loan, abi::no_rights, what.base, what.bytes, 0});
+        if (what.borrowed || !memory_.is_of(core_, what.base)) return fail(Err::foreign);
+        if (is_marked(what)) return fail(Err::revoking);
+        return put({abi::Kind::loan, what.rights, what.base, what.bytes});
     }
+
+    Result<CapSlot> recall(CapSlot loan, abi::Rights rights) override {
+        const Described what = TRY(describe(loan));
+        EXPECT_EQ(what.kind, abi::Kind::loan);
+        if (is_marked(what)) return fail(Err::revoking);
+        return put({abi::Kind::frame, rights & what.rights, what.base, what.bytes});
+    }
+
+    Result<> mark(CapSlot slot) override {
+        const Described what = TRY(describe(slot));
+        EXPECT_LT(marks.size(), Monitor::revokes_at_a_time);
+        marks[slot] = {what.base, what.bytes};
+        return {};
+    }
+
+    void unmark(CapSlot slot) override { marks.erase(slot); }
+
+    /// Two capabilities a call.
+    Result<> revoke_step(CapSlot slot) override {
+        const Described what = TRY(describe(slot));
+        const Range range{what.base, what.bytes};
+        unsigned gone = 0;
+        bool lent = false;
+        for (auto it = slots.begin(); it != slots.end();) {
+            const auto at = it++;
+            const Described& other = at->second;
+            const bool meant = at->first != slot && other.kind != abi::Kind::doorbell &&
+                               range.contains({other.base, other.bytes});
+            if (!meant) continue;
+            lent |= other.kind == abi::Kind::loan;
+            if (other.kind == abi::Kind::loan) continue;
+            if (gone++ == 2) return fail(Err::again);
+            emptied_.insert(at->first);
+            erase(at->first);
+        }
+        if (lent) return fail(Err::lent);
+        return {};
+    }
+
+    Result<bool> give(CapSlot ram) override {
+        const Described what = TRY(describe(ram));
+        const Range range{what.base, what.bytes};
+        for (const auto& [slot, other] : slots)
+            if (other.kind != abi::Kind::ram && range.contains({other.base, other.bytes}))
+                return fail(Err::range_in_use);
+        memory_.owner[what.base] = ~0u;
+        if (accepted_ram(what)) {
+            erase_copies(what, abi::null_slot);
+            emptied_.erase(ram);
+            return false;
+        }
+        erase_copies(what, ram);
+        slots[ram].kind = abi::Kind::loan;
+        slots[ram].given = true;
+        return true;
+    }
+
+    Result<> regain(CapSlot loan) override {
+        if (!slots.at(loan).given) return fail(Err::bad_state);
+        slots[loan].kind = abi::Kind::ram;
+        slots[loan].given = false;
+        memory_.owner[slots[loan].base] = core_;
+        return {};
+    }
+
+    Drained drained() override {
+        if (drained_.empty()) return {};
+        const Drained next = drained_.front();
+        drained_.pop_front();
+        return next;
+    }
+
+    bool has_drained() const { return !drained_.empty(); }
 
     Result<Bell> vector_of(CapSlot doorbell) override {
         const Described what = TRY(describe(doorbell));
@@ -93,7 +201,9 @@ class FakeKernel : public Kernel {
     }
 
     void drop(CapSlot slot) override {
-        EXPECT_EQ(slots.erase(slot), 1u) << "dropped twice on core " << core_;
+        if (emptied_.erase(slot) == 1) return;
+        ASSERT_TRUE(slots.contains(slot)) << "dropped twice on core " << core_;
+        erase(slot);
     }
 
     Result<> give_up(CapSlot slot) override {
@@ -117,14 +227,70 @@ class FakeKernel : public Kernel {
         return sum;
     }
 
-    std::map<CapSlot, Described> slots;
+    /// Capabilities of that memory, keepers and loans not counted.
+    size_t uses(uint64_t base) const {
+        size_t sum = 0;
+        for (const auto& [slot, what] : slots)
+            if (what.kind == abi::Kind::frame && what.base == base && !what.keeper) ++sum;
+        return sum;
+    }
+
+    size_t keepers() const {
+        size_t sum = 0;
+        for (const auto& [slot, what] : slots)
+            if (what.keeper) ++sum;
+        return sum;
+    }
+
+    /// A domain deletes what it was given; also when it was revoked meanwhile.
+    void domain_drops(CapSlot slot) {
+        if (emptied_.erase(slot) == 0 && slots.contains(slot)) erase(slot);
+    }
+
+    std::map<CapSlot, Cap> slots;
+    std::map<CapSlot, Range> marks;
     std::map<uint64_t, unsigned> rings; // by badge of the doorbell
     unsigned refuse_accept{};           // the how-many-th accept from now fails; 0 none
+    unsigned refuse_copy{};
 
   private:
+    bool is_marked(const Described& what) const {
+        for (const auto& [slot, range] : marks)
+            if (range.contains({what.base, what.bytes})) return true;
+        return false;
+    }
+
+    /// Nothing larger of this core contains it.
+    bool accepted_ram(const Described& what) const {
+        for (const auto& [slot, other] : slots)
+            if (other.kind == abi::Kind::ram && other.bytes > what.bytes &&
+                Range{other.base, other.bytes}.contains({what.base, what.bytes}))
+                return false;
+        return true;
+    }
+
+    void erase_copies(const Described& what, CapSlot but) {
+        for (auto it = slots.begin(); it != slots.end();) {
+            const auto at = it++;
+            const bool same = at->second.kind == what.kind && at->second.base == what.base;
+            if (!same || at->first == but) continue;
+            emptied_.insert(at->first);
+            slots.erase(at);
+        }
+    }
+
+    void erase(CapSlot slot) {
+        const Cap cap = slots.at(slot);
+        slots.erase(slot);
+        if (!cap.borrowed || cap.keeper || uses(cap.base) > 0) return;
+        drained_.push_back({Drained::What::one, cap.base, cap.bytes});
+    }
+
     unsigned core_;
     Memory& memory_;
     uint32_t next_{1};
+    std::set<CapSlot> emptied_; // by a revoke
+    std::deque<Drained> drained_;
 };
 
 /// Lines lie in the frame: both directions, whether or not the other side has mapped it.
@@ -140,15 +306,18 @@ class FakeLinks : public Links {
 
     struct End {
         uint64_t base{};
+        CapSlot frame{};
         bool first{};
-        bool has_bell{};
+        CapSlot bell{};
+
+        bool has_bell() const { return bell != abi::null_slot; }
     };
 
     Result<LinkFrame> make_frame() override;
     Result<> open(CoreId peer, CapSlot frame, bool first) override;
     void set_bell(CoreId peer, CapSlot doorbell) override;
 
-    void close(CoreId peer) override { ends.erase(peer.raw); }
+    void close(CoreId peer) override;
 
     Bell own_bell() override { return {core_ + 100, 77}; }
 
@@ -194,7 +363,7 @@ class World {
         const auto bell = at(0).joint_make(badge_init, core_id(core), frame);
         ASSERT_TRUE(bell);
         const CapSlot there =
-            kernel(core).put({abi::Kind::frame, abi::read | abi::write, base, 8192, 0});
+            *kernel(core).accept({abi::Kind::frame, abi::read | abi::write, base, 8192, 0});
         const CapSlot back = kernel(core).put(
             {abi::Kind::doorbell, abi::write, abi::core_space + bell->apic, 1, bell->vector}
         );
@@ -208,6 +377,7 @@ class World {
 
     /// One line into a channel, or out of one; false when nothing can move.
     bool step() {
+        if (work_one(draw(static_cast<unsigned>(islands.size())))) return true;
         const unsigned count = static_cast<unsigned>(islands.size());
         const unsigned begin = draw(count * count * 2);
         for (unsigned i = 0; i < count * count * 2; ++i) {
@@ -217,7 +387,48 @@ class World {
             if (core == peer || islands[core]->stalled) continue;
             if (which % 2 == 0 ? put_line(core, peer) : take_line(core, peer)) return true;
         }
+        for (unsigned core = 0; core < count; ++core)
+            if (work_one(core)) return true;
         return false;
+    }
+
+    /// One bounded piece of what a monitor does by itself.
+    bool work_one(unsigned core) {
+        if (islands[core]->stalled) return false;
+        if (kernel(core).has_drained()) at(core).look_for_drained();
+        if (!at(core).has_work()) return false;
+        (void)at(core).work();
+        return true;
+    }
+
+    /// Of one kind of message, all cores together.
+    template <class Kind>
+    uint64_t sent() {
+        constexpr size_t index = Message{Kind{}}.index();
+        uint64_t sum = 0;
+        for (const auto& island : islands)
+            sum += island->monitor->counters().sent[index];
+        return sum;
+    }
+
+    uint64_t messages() {
+        uint64_t sum = 0;
+        for (const auto& island : islands)
+            for (const uint64_t count : island->monitor->counters().sent)
+                sum += count;
+        return sum;
+    }
+
+    /// Lent to others, channels between monitors not counted.
+    size_t lents(unsigned core) {
+        size_t sum = 0;
+        at(core).lents().each([&](const Lent& lent) {
+            const bool link = std::ranges::any_of(islands[core]->links.ends, [&](const auto& end) {
+                return lent.loan != nullptr && end.second.base == lent.loan->range.base;
+            });
+            if (!link) ++sum;
+        });
+        return sum;
     }
 
     void settle() {
@@ -250,7 +461,7 @@ class World {
         if (out.size() >= wire_lines) return false;
         const auto message = at(core).next_message(core_id(peer));
         if (!message) return false;
-        EXPECT_TRUE(end->second.has_bell) << "core " << core << " cannot wake core " << peer;
+        EXPECT_TRUE(end->second.has_bell()) << "core " << core << " cannot wake core " << peer;
         out.push_back(*message);
         ++lines_moved;
         return true;
@@ -277,7 +488,9 @@ inline Result<LinkFrame> FakeLinks::make_frame() {
 }
 
 inline Result<> FakeLinks::open(CoreId peer, CapSlot frame, bool first) {
-    ends[peer.raw] = {.base = TRY(world_.kernel(core_).describe(frame)).base, .first = first};
+    close(peer);
+    const uint64_t base = TRY(world_.kernel(core_).describe(frame)).base;
+    ends[peer.raw] = {.base = base, .frame = frame, .first = first};
     return {};
 }
 
@@ -285,7 +498,15 @@ inline void FakeLinks::set_bell(CoreId peer, CapSlot doorbell) {
     const auto what = world_.kernel(core_).describe(doorbell);
     ASSERT_TRUE(what);
     EXPECT_EQ(what->base, abi::core_space + peer.raw + 100u);
-    ends[peer.raw].has_bell = true;
+    ends[peer.raw].bell = doorbell;
+}
+
+inline void FakeLinks::close(CoreId peer) {
+    const auto end = ends.find(peer.raw);
+    if (end == ends.end()) return;
+    world_.kernel(core_).drop(end->second.frame);
+    if (end->second.has_bell()) world_.kernel(core_).drop(end->second.bell);
+    ends.erase(end);
 }
 
 /// A domain: it attached both its doorbells.
@@ -333,6 +554,23 @@ struct Domain {
         if (bell) kernel().drop(*bell);
         EXPECT_TRUE(monitor().answer(badge, news.binding, status));
         return news.binding;
+    }
+
+    /// Sends a capability of this domain; its own stays.
+    Result<> send(uint32_t binding, uint32_t token, CapSlot what) {
+        const auto copy = kernel().copy(what);
+        if (!copy) return fail(copy.error());
+        return monitor().send(badge, binding, token, *copy);
+    }
+
+    Result<CapSlot> receive(uint32_t binding, uint32_t token) {
+        return monitor().receive(badge, binding, token);
+    }
+
+    Result<uint32_t> revoke(CapSlot what) {
+        const auto copy = kernel().copy(what);
+        if (!copy) return fail(copy.error());
+        return monitor().revoke(badge, *copy);
     }
 
     void die() { EXPECT_TRUE(monitor().client_gone(badge_spawn, badge)); }

@@ -39,6 +39,8 @@ Result<monitor::Described> SimKernel::describe(CapSlot slot) {
         a.value[1],
         a.value[2],
         a.value[3],
+        (a.value[4] & abi::describe_borrowed) != 0,
+        (a.value[4] & abi::describe_idle) != 0,
     };
 }
 
@@ -63,6 +65,48 @@ Result<CapSlot> SimKernel::lend(CapSlot frame) {
     return into_new_slot([&](Place to, CapSlot) {
         return actor_->invoke(Op::core_lend, core_.raw, {frame.raw, to.cnode, to.index}).result();
     });
+}
+
+Result<CapSlot> SimKernel::recall(CapSlot loan, Rights rights) {
+    return into_new_slot([&](Place to, CapSlot) {
+        return actor_
+            ->invoke(Op::core_recall, core_.raw, {loan.raw, rights.raw, to.cnode, to.index})
+            .result();
+    });
+}
+
+Result<> SimKernel::mark(CapSlot slot) {
+    return actor_->invoke(Op::core_mark, core_.raw, {slot.raw, 1}).result();
+}
+
+void SimKernel::unmark(CapSlot slot) {
+    (void)actor_->invoke(Op::core_mark, core_.raw, {slot.raw, 0});
+}
+
+Result<> SimKernel::revoke_step(CapSlot slot) {
+    const Place at = Actor::place_of(slot);
+    return actor_->invoke(Op::cnode_revoke, at.cnode, {at.index}).result();
+}
+
+Result<bool> SimKernel::give(CapSlot ram) {
+    for (;;) {
+        const Answer a = actor_->invoke(Op::core_give, core_.raw, {ram.raw});
+        if (a.ok() && a.value[0] == 0) release(ram);
+        if (a.ok()) return a.value[0] == 1;
+        if (a.status != Err::again) return fail(a.status);
+    }
+}
+
+Result<> SimKernel::regain(CapSlot loan) {
+    return actor_->invoke(Op::core_regain, core_.raw, {loan.raw}).result();
+}
+
+monitor::Drained SimKernel::drained() {
+    const Answer a = actor_->invoke(Op::core_drained, core_.raw);
+    if (!a.ok() || abi::Drained(a.value[0]) == abi::Drained::none) return {};
+    using What = monitor::Drained::What;
+    const bool many = abi::Drained(a.value[0]) == abi::Drained::many;
+    return {many ? What::look_at_all : What::one, a.value[1], a.value[2]};
 }
 
 Result<monitor::Bell> SimKernel::vector_of(CapSlot doorbell) {

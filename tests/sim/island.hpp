@@ -31,6 +31,13 @@ class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
     Result<CapSlot> copy(CapSlot slot) override;
     Result<CapSlot> accept(const monitor::Described& what) override;
     Result<CapSlot> lend(CapSlot frame) override;
+    Result<CapSlot> recall(CapSlot loan, Rights rights) override;
+    Result<> mark(CapSlot slot) override;
+    void unmark(CapSlot slot) override;
+    Result<> revoke_step(CapSlot slot) override;
+    Result<bool> give(CapSlot ram) override;
+    Result<> regain(CapSlot loan) override;
+    monitor::Drained drained() override;
     Result<monitor::Bell> vector_of(CapSlot doorbell) override;
     Result<CapSlot> endpoint(uint64_t badge) override;
     void drop(CapSlot slot) override;

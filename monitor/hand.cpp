@@ -1,0 +1,160 @@
+// Capabilities that move to another core for good: devices, and RAM in whole blocks of 2 MiB. Until
+// the other side has answered the giver remembers, and what cannot arrive is the giver's again.
+#include <utility>
+
+#include "monitor/monitor.hpp"
+
+namespace monitor {
+
+Result<> Monitor::hand(uint32_t badge, CoreId to, std::string_view text, CapSlot what) {
+    const Result<> handed = [&]() -> Result<> {
+        TRY_VOID(client(badge));
+        const Name label = TRY(Name::from(text));
+        const Described is = TRY(kernel_.describe(what));
+        using enum abi::Kind;
+        const bool device = is.kind == device_frame || is.kind == interrupt || is.kind == io_port;
+        if (!device && is.kind != ram) return fail(Err::cap_type);
+        if (to == self_) return keep_here(label, std::exchange(what, abi::null_slot));
+        TRY_VOID(need_link(to));
+        if (peer(to).unanswered >= credit()) return fail(Err::busy);
+        Handed& place = *TRY(handed_.take());
+        place.to = to;
+        place.label = label;
+        place.what = is;
+        if (const auto left = leave_core(place, what); !left) {
+            handed_.release(place);
+            return left;
+        }
+        TRY_VOID(ask(to));
+        owe(place, to);
+        return {};
+    }();
+    drop(what);
+    return handed;
+}
+
+/// From here on nobody on this core has it: two owners would be two drivers of one device.
+Result<> Monitor::leave_core(Handed& handed, CapSlot& what) {
+    if (handed.what.kind != abi::Kind::ram) {
+        TRY_VOID(kernel_.give_up(what));
+        what = abi::null_slot;
+        return {};
+    }
+    const auto place = std::ranges::find(given_, false, &Given::used);
+    if (place == given_.end()) return fail(Err::no_space);
+    const bool leaves_loan = TRY(kernel_.give(what));
+    const CapSlot loan = std::exchange(what, abi::null_slot);
+    if (leaves_loan)
+        *place = {.used = true, .loan = loan, .range = {handed.what.base, handed.what.bytes}};
+    return {};
+}
+
+/// The other way round: what a peer gave up, or what comes back.
+Result<CapSlot> Monitor::take_over(const Described& what) {
+    if (what.kind == abi::Kind::ram) {
+        const Range range{what.base, what.bytes};
+        for (Given& given : given_) {
+            if (!given.used || given.range != range) continue;
+            TRY_VOID(kernel_.regain(given.loan));
+            return std::exchange(given, Given{}).loan;
+        }
+    }
+    return kernel_.accept(what);
+}
+
+/// Of what is kept, the newer counts. Errors: no_space.
+Result<Monitor::Handed*> Monitor::place_for(const Name& label) {
+    Handed* place = nullptr;
+    handed_.each([&](Handed& handed) {
+        if (handed.arrived && handed.label == label) place = &handed;
+    });
+    // RAM is never dropped: nobody would own it.
+    if (place == nullptr || place->what.kind == abi::Kind::ram) place = TRY(handed_.take());
+    return place;
+}
+
+Result<> Monitor::keep_here(const Name& label, CapSlot what) {
+    const auto is = kernel_.describe(what);
+    const auto place = is ? place_for(label) : Result<Handed*>{fail(is.error())};
+    if (!place) {
+        drop(what);
+        return fail(place.error());
+    }
+    Handed& handed = **place;
+    drop(handed.slot);
+    handed.arrived = true;
+    handed.to = self_;
+    handed.label = label;
+    handed.slot = what;
+    handed.what = *is;
+    return {};
+}
+
+void Monitor::on(CoreId from, const Hand& message) {
+    const auto kept = keep(from, message);
+    say(from, Word::What::hand_answer, message.number, kept ? Fault{Err::none} : kept.error());
+}
+
+Result<> Monitor::keep(CoreId, const Hand& message) {
+    const Name label = TRY(Name::from(message.label.view()));
+    Handed& place = *TRY(place_for(label));
+    const Described what{
+        .kind = message.kind,
+        .rights = message.rights,
+        .base = message.base,
+        .bytes = message.bytes,
+    };
+    const auto slot = take_over(what);
+    if (!slot) {
+        if (!place.arrived) handed_.release(place);
+        return fail(slot.error());
+    }
+    drop(place.slot);
+    place.arrived = true;
+    place.to = self_;
+    place.label = label;
+    place.slot = *slot;
+    place.what = what;
+    return {};
+}
+
+void Monitor::on(CoreId from, const HandAnswer& message) {
+    Handed* const handed = handed_.find(message.number);
+    if (handed == nullptr || handed->arrived || handed->to != from || handed->owed()) {
+        ++counters_.bad_messages;
+        return;
+    }
+    answered(from);
+    if (message.status == Err::none)
+        handed_.release(*handed);
+    else
+        comes_back(*handed);
+}
+
+/// The other core does not have it: it is ours again, under the same label.
+void Monitor::comes_back(Handed& handed) {
+    const auto slot = take_over(handed.what);
+    if (!slot) {
+        ++counters_.lost_words;
+        handed_.release(handed);
+        return;
+    }
+    handed.slot = *slot;
+    handed.arrived = true;
+    handed.to = self_;
+}
+
+Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
+    TRY_VOID(privileged(badge));
+    const Name label = TRY(Name::from(text));
+    Handed* found = nullptr;
+    handed_.each([&](Handed& handed) {
+        if (handed.arrived && handed.label == label) found = &handed;
+    });
+    if (found == nullptr) return fail(Err::not_found);
+    const CapSlot slot = found->slot;
+    handed_.release(*found);
+    return slot;
+}
+
+} // namespace monitor

@@ -1,0 +1,53 @@
+// Revocations under way: those that this core drives as the owner, and those in which it takes
+// part as a borrower. Both go on in bounded steps, whatever becomes of who asked.
+#pragma once
+
+#include <optional>
+
+#include "monitor/loans.hpp"
+
+namespace monitor {
+
+struct Revocation : Numbered {
+    enum class State : uint8_t {
+        waiting,   // for one of the marks
+        gathering, // each core in `unanswered` has yet to say that nothing is left there
+        removing,  // here, step by step
+        done,      // its caller has yet to hear
+    };
+
+    State state{};
+    CapSlot what{}; // the monitor's own copy, the caller's again in the end
+    Range range;
+    std::optional<uint32_t> caller; // nobody: it died meanwhile
+    CoreSet unanswered;
+    uint64_t turn{}; // in line
+    size_t place_of_mark{};
+    Fault status{Err::none};
+    ListHook<Revocation> hook; // of the client's list
+};
+
+using DoneList = List<Revocation, &Revocation::hook>;
+using RevocationTable = Table<Revocation, 64>;
+
+/// One core is to be told of one revocation.
+struct RevokeOut : Debt {
+    RevokeOut() : Debt{Kind::revoke} {}
+
+    uint32_t operation{};
+};
+
+/// A revocation of another core's memory, here.
+struct RevokeJob : Debt {
+    RevokeJob() : Debt{Kind::revoked} {}
+
+    bool used{};
+    CoreId owner{};
+    uint32_t operation{};
+    Range range;
+    ListHook<RevokeJob> job_hook;
+};
+
+using JobList = List<RevokeJob, &RevokeJob::job_hook>;
+
+} // namespace monitor
