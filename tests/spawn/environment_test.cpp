@@ -34,6 +34,19 @@ TEST(Environment, RefusesWhatIsNoVariable) {
     EXPECT_EQ(all.view(), "A=1");
 }
 
+TEST(Wishes, AreQuotaPolicyAndVariables) {
+    const auto wishes = spawn::Wishes::parse("A=1 quota=2048 restart=always/2/30  B=2");
+    ASSERT_TRUE(wishes);
+    EXPECT_EQ(wishes->quota, 2048u * 1024);
+    ASSERT_TRUE(wishes->restart);
+    EXPECT_EQ(wishes->restart->times, 2);
+    EXPECT_EQ(wishes->variables.view(), "A=1 B=2");
+    EXPECT_FALSE(spawn::Wishes::parse("")->restart);
+    for (const char* bad : {"quota=", "quota=x", "quota=0", "restart=", "restart=maybe"})
+        EXPECT_EQ(spawn::Wishes::parse(bad).error(), Err::malformed) << bad;
+    EXPECT_EQ(spawn::Wishes::parse("red").error(), Err::bad_argument);
+}
+
 TEST(Environment, WhatDoesNotFitChangesNothing) {
     Environment all;
     const std::string big = "A=" + std::string(Environment::capacity - 3, 'x');

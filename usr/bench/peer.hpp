@@ -36,7 +36,11 @@ class Peers {
     /// The last one that said hello goes on.
     void answer();
 
-    void end(const Peer& peer) { (void)launch_->kill(peer.id); }
+    /// Whether everything of it is back.
+    bool end(const Peer& peer) {
+        const auto killed = launch_->kill(peer.id);
+        return killed && killed->done;
+    }
 
     /// Memory that all peers see.
     const os::View& shared() const { return view_; }

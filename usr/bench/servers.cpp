@@ -1,6 +1,7 @@
 // What the servers of this core take for what everybody asks of them.
 #include "interfaces/memory.hpp"
 #include "interfaces/monitor.hpp"
+#include "lib/os/grant.hpp"
 #include "usr/bench/figures.hpp"
 
 namespace bench {
@@ -13,13 +14,19 @@ constexpr uint32_t most_spawns = 10;
 void measure_memory(Harness& harness, os::CapSlot memory) {
     os::LocalClient<interfaces::memory::Client> server{memory};
     os::CapSlot ram{};
-    const auto allocate = [&] {
+    const auto call = [&] {
         if (const auto block = server->allocate(page_bytes)) ram = block->ram;
     };
-    const auto release = [&] {
+    const auto give_back = [&] {
         (void)server->release(ram);
         (void)os::slots().remove(ram);
     };
+    harness.measure("allocate_call", call, give_back);
+    os::PageGrant grant{memory};
+    const auto allocate = [&] {
+        if (const auto page = grant.take()) ram = *page;
+    };
+    const auto release = [&] { (void)grant.give(ram); };
     harness.measure("allocate", allocate, release);
     allocate();
     harness.measure("release", release, allocate);
@@ -43,12 +50,27 @@ void measure_spawn(Harness& harness, Peers& peers) {
     if (!peer && harness.wants("spawn")) harness.failed("spawn", peer.error());
 }
 
+/// Until everything of it is back: memory, slots, its place with monitor and spawner. It has said
+/// hello, and nothing of it is lent.
+void measure_kill(Harness& harness, Peers& peers) {
+    Result<Peers::Peer> peer = fail(Err::not_found);
+    const auto start = [&] { peer = peers.start(role::newborn, newborn_priority, newborn_quota); };
+    const auto kill = [&] {
+        if (peer && !peers.end(*peer)) peer = fail(Err::bad_state);
+    };
+    if (harness.wants("kill")) start();
+    harness.measure("kill", kill, start, most_spawns);
+    kill();
+    if (!peer && harness.wants("kill")) harness.failed("kill", peer.error());
+}
+
 } // namespace
 
 void measure_servers(Harness& harness, Peers& peers, os::CapSlot memory) {
     measure_memory(harness, memory);
     measure_names(harness);
     measure_spawn(harness, peers);
+    measure_kill(harness, peers);
 }
 
 } // namespace bench

@@ -1,4 +1,5 @@
-// Goes wrong in the way that its argument names; without one it ends at once, with code 0.
+// Goes wrong in the way that its argument names; without one it ends at once, with code 0. "wait"
+// waits for ever, "tell NAME" says what its environment has under that name.
 #include <array>
 #include <cstdint>
 
@@ -104,7 +105,11 @@ constexpr uint64_t nowhere = 0x10, kernel_half = 0xffff'ffff'8000'0000;
 int domain_main(os::Domain& self) {
     std::string_view arguments = self.arguments();
     if (faulty::go_wrong(arguments)) log::error("faulty is still alive after {}", arguments);
-    if (take_until(arguments, ' ') == "exit")
-        return static_cast<int>(parse_number(arguments).value_or(99));
-    return 0;
+    const std::string_view verb = take_until(arguments, ' ');
+    if (verb == "exit") return static_cast<int>(parse_number(arguments).value_or(99));
+    if (verb == "tell") {
+        log::info("{} is {}", arguments, self.environment(arguments).value_or("unknown"));
+        return self.serve(); // the log has to leave first
+    }
+    return verb == "wait" ? self.serve() : 0;
 }

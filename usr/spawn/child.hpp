@@ -43,6 +43,8 @@ struct Plan {
     uint32_t priority{};
     os::RestartPolicy restart;
     bool bus_master{};
+    DeviceKeeper* keeper{}; // of a bus master
+    uint32_t replica{}; // a worker, from 1, of a domain that spans cores; 0: a domain of its own
     std::array<char, 256> arguments{};
     size_t argument_bytes{};
     Environment environment;
@@ -64,7 +66,6 @@ struct Child {
     bool by_hand{};      // its end is asked for: no policy starts it again
     bool attended{};     // a task brings its end about
     bool device_quiet{}; // of a bus master
-    DeviceKeeper* keeper{};
     RestartHistory history;
     os::LineJoiner words; // its last ones
     Plan plan;

@@ -60,7 +60,7 @@ void Spawner::attend_the_rest() {
 
 async::Task<> Spawner::bring_about(Child& child) {
     if (child.plan.bus_master && child.was_started) {
-        if (child.keeper != nullptr) (void)child.keeper->silence(child.id);
+        if (child.plan.keeper != nullptr) (void)child.plan.keeper->silence(child.id);
         for (bool told = false; !child.device_quiet;) {
             const Instant until = self_.loop().now() + device_patience;
             const auto heard = co_await async::result_of(changed_.wait_until(until));
@@ -79,6 +79,7 @@ async::Task<> Spawner::bring_about(Child& child) {
 }
 
 void Spawner::over(Child& child) {
+    if (neighbours_.owes()) (void)self_.loop().spawn("memory goes back", neighbours_.give_back());
     child.domain = os::Child{};
     child.ram.reset();
     child.state = child.how;
@@ -118,38 +119,33 @@ async::Task<uint32_t> Spawner::restart(uint32_t id) {
     (void)kill(id);
     co_await is_over(id);
     Child* const former = co_await find(id);
-    DeviceKeeper* const keeper = former->keeper;
-    const uint32_t next = co_await make_again(*former);
+    if (!former->is_over()) co_await fail(Err::bad_state);
+    const RestartHistory history = former->history;
+    const uint32_t restarts = former->restarts + 1;
+    // Its entry serves again: who looks for the former number finds nothing.
+    Plan plan = std::move(former->plan);
+    *former = Child{};
+    const uint32_t next = co_await make_of_all(std::move(plan));
     Unstarted guard{*this, next};
     Child& child = *co_await find(next);
-    if (child.plan.bus_master) {
-        if (keeper == nullptr) co_await fail(Err::no_device);
-        child.keeper = keeper;
-        co_await keeper->wake(id, next);
-        const Instant until = self_.loop().now() + device_patience;
-        while (child.device_quiet)
-            co_await changed_.wait_until(until);
-    }
+    child.history = history;
+    child.restarts = restarts;
+    co_await give_again(child);
+    if (child.plan.bus_master) co_await wake_device(child, id);
     co_await start(next);
     guard.started();
     co_return next;
 }
 
-/// Its plan becomes the new one's.
-Result<uint32_t> Spawner::make_again(Child& former) {
-    if (!former.is_over()) return fail(Err::bad_state);
-    Child next;
-    next.plan = std::move(former.plan);
-    next.history = former.history;
-    next.restarts = former.restarts + 1;
-    next.device_quiet = next.plan.bus_master;
-    Child& child = former; // the entry serves again: who looks for the former number finds nothing
-    child = std::move(next);
-    TRY_VOID(make(child));
-    const auto given = give_again(child);
-    if (given) return child.id;
-    end(child, State::killed, 0);
-    return fail(given.error());
+/// The keeper may have gone: then nobody can let the device master the bus.
+async::Task<> Spawner::wake_device(Child& child, uint32_t former) {
+    if (child.plan.keeper == nullptr) co_await fail(Err::no_device);
+    child.device_quiet = true;
+    co_await child.plan.keeper->wake(former, child.id);
+    const Instant until = self_.loop().now() + device_patience;
+    while (child.device_quiet)
+        co_await changed_.wait_until(until);
+    co_return {};
 }
 
 Result<> Spawner::give_again(Child& child) {
@@ -163,7 +159,7 @@ Result<> Spawner::give_again(Child& child) {
 
 Result<> Spawner::silent(uint32_t id, const DeviceKeeper& keeper) {
     Child& child = *TRY(find(id));
-    if (child.keeper != &keeper) return fail(Err::not_found);
+    if (child.plan.keeper != &keeper) return fail(Err::not_found);
     if (child.state == State::ending) child.device_quiet = true;
     changed_.notify();
     return {};
@@ -171,7 +167,7 @@ Result<> Spawner::silent(uint32_t id, const DeviceKeeper& keeper) {
 
 Result<> Spawner::ready(uint32_t id, const DeviceKeeper& keeper) {
     Child& child = *TRY(find(id));
-    if (child.keeper != &keeper) return fail(Err::not_found);
+    if (child.plan.keeper != &keeper) return fail(Err::not_found);
     child.device_quiet = false;
     changed_.notify();
     return {};
@@ -180,7 +176,7 @@ Result<> Spawner::ready(uint32_t id, const DeviceKeeper& keeper) {
 /// Its children run on; whether their devices are silent can then nobody say.
 void Spawner::keeper_gone(const DeviceKeeper& keeper) {
     for (Child& child : children_)
-        if (child.keeper == &keeper) child.keeper = nullptr;
+        if (child.plan.keeper == &keeper) child.plan.keeper = nullptr;
 }
 
 } // namespace spawn

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 
 #include "lib/base/result.hpp"
@@ -60,6 +61,32 @@ class Environment {
 
     std::array<char, capacity> text_{};
     size_t size_{}; // with a blank behind each word
+};
+
+/// What a caller says beside the manifest: "quota=KIB restart=on-fault/3/60 A=1 B=2".
+struct Wishes {
+    uint64_t quota{}; // bytes; 0: nothing was said
+    std::optional<os::RestartPolicy> restart;
+    Environment variables;
+
+    /// Errors: malformed, bad_argument (no NAME=VALUE), no_space.
+    static Result<Wishes> parse(std::string_view words) {
+        constexpr std::string_view quota = "quota=", restart = "restart=";
+        constexpr uint64_t most_kib = uint64_t{1} << 30;
+        Wishes wishes;
+        for (auto word = os::take_word(words); !word.empty(); word = os::take_word(words)) {
+            if (word.starts_with(quota)) {
+                const auto kib = parse_number(word.substr(quota.size()), most_kib);
+                if (!kib || *kib == 0) return fail(Err::malformed);
+                wishes.quota = *kib * 1024;
+            } else if (word.starts_with(restart)) {
+                wishes.restart = TRY(os::parse_restart(word.substr(restart.size())));
+            } else {
+                TRY_VOID(wishes.variables.set(word));
+            }
+        }
+        return wishes;
+    }
 };
 
 } // namespace spawn

@@ -1,25 +1,22 @@
 #include "usr/spawn/session.hpp"
 
+#include <algorithm>
+
 namespace spawn {
-namespace {
-
-// What was handed to this core overtakes the request to use it, or the other way round.
-constexpr Duration look_again = milliseconds(1), patience = seconds(5);
-
-} // namespace
-
 async::Task<api::SpawnResult> SpawnSession::spawn(api::SpawnArguments a) {
-    const uint32_t id = co_await spawner_.prepare(a.name.view(), a.quota, 0);
+    const Wishes wishes = co_await Wishes::parse(a.environment.view());
+    const uint64_t quota = wishes.quota != 0 ? wishes.quota : a.quota;
+    const uint32_t id = co_await spawner_.make(a.name.view(), quota, 0);
     Unstarted guard{spawner_, id};
     co_await spawner_.add_argument(id, a.arguments.view());
-    co_await spawner_.set_variables(id, a.environment.view());
+    co_await spawner_.take_wishes(id, wishes);
     co_await spawner_.start(id);
     guard.started();
     co_return api::SpawnResult{id};
 }
 
 async::Task<api::SpawnWithResult> SpawnSession::spawn_with(api::SpawnWithArguments a) {
-    const uint32_t id = co_await spawner_.prepare(a.name.view(), a.quota, a.priority);
+    const uint32_t id = co_await spawner_.make(a.name.view(), a.quota, a.priority);
     Unstarted guard{spawner_, id};
     co_await spawner_.add_argument(id, a.arguments.view());
     co_await spawner_.set_variables(id, a.environment.view());
@@ -42,19 +39,30 @@ async::Task<> SpawnSession::give_all(uint32_t id, std::string_view labels) {
 /// What every core has its own of the spawner has; anything else was handed to the monitor.
 async::Task<os::OwnedCap> SpawnSession::find(std::string_view label) {
     if (os::is_local_label(label)) co_return spawner_.local(label);
-    co_return co_await fetch(label);
+    co_return co_await spawner_.neighbours().fetch(co_await Text<16>::from(label));
 }
 
-async::Task<os::OwnedCap> SpawnSession::fetch(std::string_view label) {
-    const auto name = co_await Text<16>::from(label);
-    async::Loop& loop = session_.channel().loop();
-    for (const Instant end = loop.now() + patience;;) {
-        const auto fetched = spawner_.monitor().fetch(name);
-        if (fetched) co_return os::OwnedCap{fetched->what};
-        if (fetched.error().top() != Err::not_found || loop.now() >= end)
-            co_await fail(fetched.error());
-        co_await loop.sleep_for(look_again);
-    }
+async::Task<api::DonateResult> SpawnSession::donate(api::DonateArguments a) {
+    const auto donation = co_await spawner_.neighbours().donate(a.to, a.bytes);
+    co_return api::DonateResult{donation.bytes, donation.label};
+}
+
+async::Task<> SpawnSession::returned(api::ReturnedArguments a) {
+    return spawner_.neighbours().returned(a.label);
+}
+
+async::Task<api::ReplicateResult> SpawnSession::replicate(api::ReplicateArguments a) {
+    const auto place = std::ranges::find(replicas_, 0u);
+    if (place == replicas_.end()) co_await fail(Err::no_space);
+    const uint32_t id =
+        co_await spawner_.make_replica(a.name.view(), a.quota, a.priority, a.worker + 1);
+    Unstarted guard{spawner_, id};
+    std::array<char, 48> arguments;
+    co_await spawner_.add_argument(id, format_to(arguments, "{} {}", a.home.view(), a.key));
+    co_await spawner_.start(id);
+    guard.started();
+    *place = id;
+    co_return api::ReplicateResult{id};
 }
 
 async::Task<> SpawnSession::kill(api::KillArguments a) {

@@ -15,16 +15,24 @@ class SpawnSession final : public DeviceKeeper {
 
     SpawnSession(const SpawnSession&) = delete;
 
-    ~SpawnSession() { spawner_.keeper_gone(*this); }
+    ~SpawnSession() {
+        spawner_.keeper_gone(*this);
+        for (uint32_t id : replicas_)
+            if (id != 0) (void)spawner_.kill(id);
+    }
 
     async::Task<api::SpawnResult> spawn(api::SpawnArguments a);
     async::Task<api::SpawnWithResult> spawn_with(api::SpawnWithArguments a);
+    async::Task<api::ReplicateResult> replicate(api::ReplicateArguments a);
     async::Task<> kill(api::KillArguments a);
     async::Task<api::RestartResult> restart(api::RestartArguments a);
     async::Task<api::DescribeResult> describe(api::DescribeArguments a);
     async::Task<api::StartedWithResult> started_with(api::StartedWithArguments a);
     async::Task<api::MemoryResult> memory();
     async::Task<api::FiguresResult> figures();
+
+    async::Task<api::DonateResult> donate(api::DonateArguments a);
+    async::Task<> returned(api::ReturnedArguments a);
 
     async::Task<> silent(api::SilentArguments a) { co_return spawner_.silent(a.id, *this); }
 
@@ -42,10 +50,12 @@ class SpawnSession final : public DeviceKeeper {
   private:
     async::Task<> give_all(uint32_t id, std::string_view labels);
     async::Task<os::OwnedCap> find(std::string_view label);
-    async::Task<os::OwnedCap> fetch(std::string_view label);
+
+    static constexpr size_t most_replicas = 4;
 
     os::Session& session_;
     Spawner& spawner_;
+    std::array<uint32_t, most_replicas> replicas_{}; // they end with their home, our client
 };
 
 using SpawnService = os::ServiceOf<SpawnSession, api::ServerSide<SpawnSession>, Spawner>;

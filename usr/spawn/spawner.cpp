@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "lib/base/log.hpp"
+
 namespace spawn {
 namespace {
 
@@ -14,6 +16,8 @@ constexpr uint64_t most_quota = uint64_t{1} << 40;
 Result<> Spawner::begin() {
     const abi::CapSlot slot = TRY(os::slots().take());
     fault_bell_ = os::OwnedCap{slot};
+    if (const auto known = neighbours_.begin(); !known)
+        log::warn("how the cores lie is not known: {}", known.error());
     return os::self().make_doorbell(os::place_of(slot), fault_event);
 }
 
@@ -61,22 +65,55 @@ Result<Plan> Spawner::plan_of(std::string_view name, uint64_t quota, uint32_t pr
 }
 
 Result<uint32_t> Spawner::prepare(std::string_view name, uint64_t quota, uint32_t priority) {
-    Plan plan = TRY(plan_of(name, quota, priority));
-    Child& child = *TRY(free_entry());
-    child.plan = std::move(plan);
-    TRY_VOID(make(child));
-    return child.id;
+    return make_of(TRY(plan_of(name, quota, priority)));
 }
 
-/// Of an entry with a plan.
-Result<> Spawner::make(Child& child) {
-    child.quota = child.plan.quota;
-    child.ram = os::OwnedCap{TRY(allocate_quota(child.quota))};
+async::Task<uint32_t> Spawner::make(std::string_view name, uint64_t quota, uint32_t priority) {
+    co_return co_await make_of_all(co_await plan_of(name, quota, priority));
+}
+
+async::Task<uint32_t>
+Spawner::make_replica(std::string_view name, uint64_t quota, uint32_t priority, uint32_t replica) {
+    Plan plan = co_await plan_of(name, quota, priority);
+    plan.replica = replica;
+    plan.restart = {};
+    plan.bus_master = false;
+    co_return co_await make_of_all(std::move(plan));
+}
+
+/// With less memory than it would like, if need be.
+Result<uint32_t> Spawner::make_of(Plan plan) {
+    uint64_t quota = plan.quota;
+    const abi::CapSlot ram = TRY(allocate_quota(quota));
+    return enter(std::move(plan), quota, ram);
+}
+
+async::Task<uint32_t> Spawner::make_of_all(Plan plan) {
+    const auto all = memory_client_.allocate(plan.quota);
+    if (all) co_return enter(std::move(plan), plan.quota, all->ram);
+    if (all.error().top() == Err::no_memory)
+        (void)co_await async::result_of(neighbours_.borrow(plan.quota));
+    co_return make_of(std::move(plan));
+}
+
+Result<uint32_t> Spawner::enter(Plan plan, uint64_t quota, abi::CapSlot ram) {
+    os::OwnedCap memory{ram};
+    const auto entry = free_entry();
+    if (!entry) {
+        TRY_VOID(memory_client_.release(ram));
+        return fail(entry.error());
+    }
+    Child& child = **entry;
     child.id = next_id_++;
+    child.plan = std::move(plan);
+    child.quota = quota;
+    child.ram = std::move(memory);
     child.state = State::prepared;
-    const auto built = build(child);
-    if (!built) end(child, State::killed, 0);
-    return built;
+    if (const auto built = build(child); !built) {
+        end(child, State::killed, 0);
+        return fail(built.error());
+    }
+    return child.id;
 }
 
 Result<> Spawner::build(Child& child) {
@@ -98,6 +135,7 @@ Result<> Spawner::build(Child& child) {
         .core_count = self_.core_count(),
         .unix_time = self_.unix_time(),
         .command_line = self_.command_line(),
+        .replica = child.plan.replica,
     }));
     return {};
 }
@@ -144,6 +182,11 @@ Result<> Spawner::set_variables(uint32_t id, std::string_view words) {
     return child.plan.environment.set_all(words);
 }
 
+Result<> Spawner::take_wishes(uint32_t id, const Wishes& wishes) {
+    if (wishes.restart) TRY(find(id))->plan.restart = *wishes.restart;
+    return set_variables(id, wishes.variables.view());
+}
+
 Result<> Spawner::give(uint32_t id, std::string_view name, abi::CapSlot what) {
     Child& child = *TRY(find(id));
     Plan& plan = child.plan;
@@ -173,7 +216,7 @@ Result<> Spawner::start(uint32_t id) {
 
 void Spawner::set_keeper(uint32_t id, DeviceKeeper& keeper) {
     const auto child = find(id);
-    if (child && (*child)->plan.bus_master) (*child)->keeper = &keeper;
+    if (child && (*child)->plan.bus_master) (*child)->plan.keeper = &keeper;
 }
 
 } // namespace spawn

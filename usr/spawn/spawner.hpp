@@ -12,6 +12,7 @@
 #include "lib/os/domain.hpp"
 #include "lib/os/fault_report.hpp"
 #include "usr/spawn/child.hpp"
+#include "usr/spawn/neighbours.hpp"
 
 namespace spawn {
 
@@ -27,17 +28,25 @@ constexpr uint64_t default_quota = 1024 * 1024;
 class Spawner final : public os::LocalServer {
   public:
     Spawner(os::Domain& self, const bundle::Bundle& files, const os::Manifest& manifest)
-        : self_{self}, files_{files}, manifest_{manifest}, changed_{self.loop()} {}
+        : self_{self}, files_{files}, manifest_{manifest}, changed_{self.loop()},
+          neighbours_{self, memory_client_, monitor_client_} {}
 
     /// Makes the doorbell of faults. Errors: no_slots.
     Result<> begin();
 
     // -- making (spawner.cpp) --
 
-    /// Quota and priority 0: the manifest's or the default.
+    /// Quota and priority 0: the manifest's or the default. Asks other cores for memory if need be.
+    async::Task<uint32_t> make(std::string_view name, uint64_t quota, uint32_t priority);
+    /// The same at once: with what memory there is, down to an eighth of the quota.
     Result<uint32_t> prepare(std::string_view name, uint64_t quota, uint32_t priority);
+    /// A worker of a domain whose home is elsewhere; `replica` counts from 1. No policy starts it
+    /// again: its home does that, with all of them.
+    async::Task<uint32_t>
+    make_replica(std::string_view name, uint64_t quota, uint32_t priority, uint32_t replica);
     Result<Child*> find(uint32_t id);
     Result<> add_argument(uint32_t id, std::string_view text);
+    Result<> take_wishes(uint32_t id, const Wishes& wishes);
     Result<> set_variables(uint32_t id, std::string_view words);
     Result<> give(uint32_t id, std::string_view name, abi::CapSlot what);
     Result<> start(uint32_t id);
@@ -66,6 +75,8 @@ class Spawner final : public os::LocalServer {
     /// After an event on bit fault_event: reports and ends who faulted while disabled.
     void look_for_faults();
 
+    Neighbours& neighbours() { return neighbours_; }
+
     interfaces::memory::Client& memory() { return memory_client_; }
 
     interfaces::monitor::Client& monitor() { return monitor_client_; }
@@ -93,7 +104,9 @@ class Spawner final : public os::LocalServer {
     Result<Child*> free_entry();
     Result<Plan> plan_of(std::string_view name, uint64_t quota, uint32_t priority) const;
     Result<> build(Child& child);
-    Result<> make(Child& child);
+    Result<uint32_t> enter(Plan plan, uint64_t quota, abi::CapSlot ram);
+    Result<uint32_t> make_of(Plan plan);
+    async::Task<uint32_t> make_of_all(Plan plan);
     Result<abi::CapSlot> allocate_quota(uint64_t& quota);
     os::FaultSubject subject(const Child& child) const;
 
@@ -104,8 +117,8 @@ class Spawner final : public os::LocalServer {
     Result<> take_back(Child& child);
     void over(Child& child);
     async::Task<> start_again(uint32_t former);
-    Result<uint32_t> make_again(Child& former);
     static Result<> give_again(Child& child);
+    async::Task<> wake_device(Child& child, uint32_t former);
 
     os::Domain& self_;
     const bundle::Bundle& files_;
@@ -118,6 +131,7 @@ class Spawner final : public os::LocalServer {
     std::array<Child, 64> children_;
     uint32_t next_id_{first_id};
     async::Signal changed_; // how some child stands
+    Neighbours neighbours_;
 };
 
 /// A domain that was prepared is ended again unless it gets as far as being started.

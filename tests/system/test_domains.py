@@ -1,0 +1,226 @@
+"""Domains from birth to death: what they are given, who starts them again, and that after a kill
+everything of them is back: memory, capabilities, names. Nothing that was freed is written to."""
+import re
+import socket
+import threading
+
+import pytest
+from clients import checked_upload, domains, get, rows
+from conftest import wait_until_ready
+
+CORE = 2
+
+
+def page(guest):
+    return get(("127.0.0.1", guest.port("tcp:80")), "/")[0]
+
+
+def spawn(guest, line):
+    """Types `spawn LINE`; the number `ps` has for the domain."""
+    text = guest.command(f"spawn {line}")
+    found = re.search(r"^(\d+\.\d+) \S+ runs", text, re.M)
+    assert found, text
+    return found[1]
+
+
+def domain(guest, number):
+    return next(d for d in domains(guest) if d["id"] == number)
+
+
+def running(guest, name):
+    return next(d for d in domains(guest) if d["name"] == name and d["state"] == "running")
+
+
+def memory(guest):
+    """What `mem` says, by core; the shell itself is on core 0."""
+    table = rows(guest.command("mem"), "core", "own KiB", "free KiB")
+    return {int(row["core"]): row for row in table}
+
+
+def names(guest):
+    return {row["name"] for row in rows(guest.command("names"), "name", "core")}
+
+
+def back(guest, core):
+    row = memory(guest)[core]
+    return {k: row[k] for k in ("own KiB", "free KiB", "foreign KiB", "capabilities")}
+
+
+def test_a_domain_finds_its_arguments_and_environment(guest):
+    start = len(guest.text)
+    number = spawn(guest, f"faulty on {CORE} tell COLOUR with SIZE=3 COLOUR=red=dark")
+    guest.position = start
+    guest.expect(r"faulty\] COLOUR is red=dark\n")
+    text = guest.command(f"ps {number}")
+    assert re.search(r"^arguments +tell COLOUR$", text, re.M)
+    assert re.search(r"^environment +SIZE=3 COLOUR=red=dark$", text, re.M)
+    guest.command(f"kill {number}")
+
+
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        (f"spawn faulty on {CORE} with restart=maybe", "cannot be spawned: the data is not of its"),
+        (f"spawn faulty on {CORE} with quota=x", "cannot be spawned: the data is not of its"),
+        (f"spawn faulty on {CORE} with quota=1073741824", "cannot be spawned: out of memory"),
+        ("restart 2.9999", "there is no domain 2.9999: type ps"),
+        ("restart nobody", 'no domain "nobody" is running'),
+        ("ps 2.9999", "there is no domain 2.9999: type ps"),
+    ],
+)
+def test_bad_input_gets_one_sentence(guest, line, sentence):
+    assert sentence in guest.command(line)
+
+
+def test_a_domain_is_started_again_by_hand_with_what_it_was_given(guest):
+    first = spawn(guest, f"faulty on {CORE} wait with COLOUR=red")
+    text = guest.command(f"restart {first}")
+    second = re.search(rf"{first} runs again as (\d+\.\d+)", text)[1]
+    assert first not in {d["id"] for d in domains(guest)}
+    row = domain(guest, second)
+    assert (row["state"], row["restarts"]) == ("running", "1")
+    assert "COLOUR=red" in guest.command(f"ps {second}")
+    guest.command(f"kill {second}")
+    assert domain(guest, second)["state"] == "killed", "no policy starts what was killed"
+
+
+def test_a_policy_starts_again_after_a_fault_until_its_limit(guest):
+    start = len(guest.text)
+    spawn(guest, f"faulty on {CORE} read with restart=on-fault/3/1000")
+    guest.position = start
+    for _ in range(3):
+        guest.expect(r"spawn\] faulty is started again\n")
+    guest.expect(r"spawn\] faulty has ended more than 3 times in 1000 s: it is not started again")
+    last = [d for d in domains(guest) if d["name"] == "faulty"][-1]
+    assert (last["state"], last["restarts"]) == ("faulted", "3")
+    assert page(guest) == 200
+
+
+def test_a_clean_end_is_no_fault(guest):
+    start = len(guest.text)
+    number = spawn(guest, f"faulty on {CORE} with restart=on-fault/3/1000")
+    guest.position = start
+    guest.expect(r"domain faulty ended with code 0\n")
+    assert domain(guest, number)["state"] == "exited"
+
+
+def test_after_a_kill_everything_is_back(guest):
+    # The first one leaves its entry in the spawner's table.
+    guest.command(f"kill {spawn(guest, f'faulty on {CORE} wait')}")
+    before, names_before = back(guest, CORE), names(guest)
+    for _ in range(3):
+        number = spawn(guest, f"faulty on {CORE} wait")
+        assert back(guest, CORE) != before
+        assert f"{number} is killed" in guest.command(f"kill {number}")
+    assert back(guest, CORE) == before
+    assert names(guest) == names_before
+
+
+def test_what_was_lent_to_other_cores_is_back_as_well(boot):
+    """An application with its channel to a stack on another core."""
+    guest = wait_until_ready(boot(CORES=4))
+    assert page(guest) == 200
+    guest.command("kill httpd")
+    before, stack_before = back(guest, 3), back(guest, 2)
+    for _ in range(3):
+        start = len(guest.text)
+        number = spawn(guest, "httpd on 3")
+        guest.position = start
+        guest.expect(r"httpd\] port 80 open")
+        assert page(guest) == 200
+        assert f"{number} is killed" in guest.command(f"kill {number}")
+    assert back(guest, 3) == before
+    assert back(guest, 2) == stack_before
+
+
+def test_a_driver_is_started_again_and_the_network_with_it(boot):
+    guest = wait_until_ready(boot(CORES=4))
+    assert page(guest) == 200
+    assert running(guest, "e1000")["notes"] == "masters the bus"
+    start = len(guest.text)
+    assert "runs again as" in guest.command("restart e1000")
+    guest.position = start
+    guest.expect(r"pci\] \S+ is silent: its driver has ended")
+    guest.expect(r"netd\] the network card has gone")
+    for line in (r"netd\] address 10\.", r"httpd\] port 80 open"):
+        guest._search(line, start, 120)
+    assert page(guest) == 200
+    assert running(guest, "e1000")["restarts"] == "1"
+    assert running(guest, "netd")["restarts"] == "1"
+
+
+class Flood:
+    """Uploads to port 9 from several connections, for as long as it takes them."""
+
+    def __init__(self, guest, streams=4):
+        self.address, self.stop = ("127.0.0.1", guest.port("tcp:9")), False
+        self.sent = threading.Event()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(streams)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        block = bytes(1 << 16)
+        while not self.stop:
+            try:
+                with socket.create_connection(self.address, timeout=5) as stream:
+                    stream.settimeout(2)
+                    for i in range(1 << 30):
+                        stream.sendall(block)
+                        if i == 16:
+                            self.sent.set()
+                        if self.stop:
+                            return
+            except OSError:
+                continue  # that is what a death looks like from here
+
+    def end(self):
+        self.stop = True
+        for thread in self.threads:
+            thread.join()
+
+
+def undamaged(guest):
+    return all(row["damaged words"] == "0" for row in memory(guest).values())
+
+
+@pytest.mark.parametrize("victim", ["netsvc", "netd", "e1000"])
+def test_nothing_writes_to_freed_memory_when_one_is_killed_at_full_load(boot, victim):
+    guest = wait_until_ready(boot(CORES=4, MEMORY="checked", FORWARD="tcp:9,tcp:5001"))
+    flood = Flood(guest)
+    assert flood.sent.wait(60)
+    start = len(guest.text)
+    assert "runs again as" in guest.command(f"restart {victim}")
+    ready = {"netsvc": (), "netd": (r"netd\] address 10\.", r"httpd\] port 80 open"),
+             "e1000": (r"netd\] address 10\.", r"httpd\] port 80 open")}[victim]  # fmt: skip
+    for line in ready:
+        guest._search(line, start, 120)
+    flood.end()
+    # What was freed is granted again, and so looked at.
+    for core in range(4):
+        guest.command(f"kill {spawn(guest, f'faulty on {core} wait with quota=8192')}")
+    assert undamaged(guest)
+    assert page(guest) == 200
+    said, expected = checked_upload(("127.0.0.1", guest.port("tcp:5001")), 1 << 20)
+    assert said == expected
+
+
+def test_a_core_without_memory_gets_it_from_its_neighbour_and_gives_it_back(boot):
+    guest = wait_until_ready(boot(CORES=4))
+    before = back(guest, 1)
+    own = int(memory(guest)[1]["free KiB"])
+    quota = 16384
+    numbers = []
+    while not numbers or memory(guest)[1]["foreign KiB"] == "0":
+        numbers.append(spawn(guest, f"faulty on 1 wait with quota={quota}"))
+        assert len(numbers) <= own // quota + 2
+    row = memory(guest)[1]
+    assert int(row["foreign KiB"]) >= quota
+    assert page(guest) == 200
+    for number in reversed(numbers):
+        assert f"{number} is killed" in guest.command(f"kill {number}")
+    guest.wait_for(r"spawn\] memory \d+ KiB goes back to core \d")
+    after = back(guest, 1)
+    assert {k: after[k] for k in ("own KiB", "free KiB", "foreign KiB")} == {
+        k: before[k] for k in ("own KiB", "free KiB", "foreign KiB")
+    }
