@@ -75,7 +75,7 @@ struct Configuration {
 constexpr unsigned callers_a_call = 32;
 
 /// Slots that one delete or revoke looks at: docs/capabilities.md says how it comes about.
-constexpr unsigned most_looks = 4224;
+constexpr unsigned most_looks = 3712;
 
 class Core {
   public:

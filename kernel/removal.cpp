@@ -12,7 +12,7 @@ namespace {
 
 constexpr unsigned steps_a_call = 8;
 constexpr unsigned chain_limit = 16;
-constexpr unsigned looks_a_call = 1024; // then the call ends with the step that it is in
+constexpr unsigned looks_a_call = 512;  // then the call ends with the step that it is in
 constexpr unsigned looks_a_step = 1024; // in vain; with the chain of one more, a step's most
 constexpr unsigned entries_a_look = 8;  // page-table entries in a line
 
@@ -93,7 +93,7 @@ Result<Slot*> Core::blocker_of_dispatcher(Slot& slot, const Slot& start) {
 /// It stops for good; nobody waits for it any more. Err::again: too many do.
 Result<> Core::let_go(Dispatcher& d) {
     unconfigure(d);
-    looks_ += callers_a_call;
+    if (!d.callers.empty()) looks_ += callers_a_call;
     return send_home(d) ? Result<>{} : fail(Err::again);
 }
 

@@ -331,7 +331,7 @@ TEST_F(Capabilities, AChainOfFiftyCNodesIsDeletedInBoundedSteps) {
     EXPECT_TRUE(slot(31).empty());
     // what hangs in a ring of its own goes with its memory
     while (world.call(Op::cnode_revoke, leaf_cap, {ram_cap}) == Err::again)
-        ASSERT_LT(++calls, 20);
+        ASSERT_LT(++calls, 40);
     EXPECT_EQ(retype(30, Kind::frame, 0, uint64_t{1} << 18), Err::none);
 }
 
