@@ -84,6 +84,10 @@ TEST(List, BehavesAsAVectorDoes) {
             const size_t at = random() % model.size();
             list.insert_before(*items[size_t(model[at])], item);
             model.insert(model.begin() + long(at), item.value);
+        } else if (!model.empty() && random() % 3 == 0) {
+            const size_t at = random() % model.size();
+            list.replace(*items[size_t(model[at])], item);
+            model[at] = item.value;
         } else if (random() % 2 == 0) {
             list.push_front(item);
             model.insert(model.begin(), item.value);

@@ -36,11 +36,67 @@ class Dispatchers : public testing::Test {
         return world.call(Op::dispatcher_configure, 20, {21, 22, 23, page_address, priority, bell});
     }
 
+    enum class After { goes_on, turn, replaced };
+
+    /// What the CPU driver has to do after this call of whoever runs; then it does it.
+    After after(Op op, uint64_t slot, uint64_t argument = 0) {
+        Core& core = *world.core;
+        abi::SaveArea& r = core.current()->registers;
+        r.rax = std::to_underlying(op);
+        r.rdi = slot;
+        r.rsi = argument;
+        r.rdx = r.r10 = r.r8 = r.r9 = r.r12 = r.r13 = 0;
+        core.invoke();
+        const Dispatcher* const before = core.current();
+        const After what = core.replaced()  ? After::replaced
+                           : core.settled() ? After::goes_on
+                                            : After::turn;
+        const Dispatcher* const next = core.schedule();
+        if (what == After::goes_on) EXPECT_EQ(next, before);
+        return what;
+    }
+
     void advance(Duration d) { world.machine.time = world.machine.time + d; }
 
     World world;
     Domain me;
 };
+
+TEST_F(Dispatchers, WhoChangesNobodysTurnGoesOnAtOnce) {
+    Domain other = world.make_domain(7);
+    World::must(world.core->make_doorbell(other.leaf->slot[s::dispatcher], me.leaf->slot[25], 3));
+    World::must(world.core->make_doorbell(me.leaf->slot[s::dispatcher], me.leaf->slot[26], 4));
+    world.core->schedule();
+    EXPECT_EQ(after(Op::null_call, self), After::goes_on);
+    EXPECT_EQ(after(Op::null_call, 19), After::goes_on); // refused
+    EXPECT_EQ(after(Op::cnode_describe, leaf_cap, 25), After::goes_on);
+    EXPECT_EQ(after(Op::ring, 25), After::goes_on);        // who is ready anyway
+    EXPECT_EQ(after(Op::ring, 26), After::goes_on);        // oneself
+    EXPECT_EQ(after(Op::wait, self), After::goes_on);      // it has rung
+    EXPECT_EQ(after(Op::resume, self, 2), After::goes_on); // there is no such area
+}
+
+TEST_F(Dispatchers, WhoChangesATurnGoesThroughOne) {
+    Domain other = world.make_domain(9);
+    World::must(world.core->make_doorbell(other.leaf->slot[s::dispatcher], me.leaf->slot[25], 3));
+    world.core->schedule();
+    ASSERT_EQ(world.core->current(), other.dispatcher);
+    EXPECT_EQ(after(Op::wait, self), After::turn);
+    ASSERT_EQ(world.core->current(), me.dispatcher);
+    EXPECT_EQ(after(Op::ring, 25), After::turn);
+    ASSERT_EQ(world.core->current(), other.dispatcher);
+    EXPECT_EQ(after(Op::dispatcher_stop, self), After::turn);
+    ASSERT_EQ(world.core->current(), me.dispatcher);
+    EXPECT_EQ(after(Op::yield, self), After::turn);
+}
+
+TEST_F(Dispatchers, ResumeReplacesAllRegisters) {
+    me.page->save[0] = {};
+    me.page->save[0].rip = 0x40'1000;
+    EXPECT_EQ(after(Op::resume, self, 0), After::replaced);
+    EXPECT_FALSE(world.core->replaced()); // the turn has seen to it
+    EXPECT_EQ(after(Op::null_call, self), After::goes_on);
+}
 
 TEST_F(Dispatchers, ConfigureChecksEveryArgument) {
     Domain other = world.make_domain(8, false);

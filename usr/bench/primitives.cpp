@@ -19,7 +19,9 @@ class Pages final : public os::PagingSource {
         frame_ = TRY(os::Frame::make(page_bytes));
         const os::Run run{frame_.slot(), 0, page_bytes, abi::read | abi::write};
         os::CapSlot first{};
-        TRY_VOID(paging_.map(pager_begin, run, [&](os::CapSlot m, uint64_t, uint64_t) { first = m; }));
+        TRY_VOID(paging_.map(pager_begin, run, [&](os::CapSlot m, uint64_t, uint64_t) {
+            first = m;
+        }));
         mapping_ = first;
         return unmap();
     }
