@@ -75,13 +75,17 @@ def symbols():
 
 
 def operations(source, names):
-    """{address: operation}: handlers are the lambdas of one function, in the order of its lines."""
+    """{address: operation}: handlers are the lambdas of one function, in the order of its lines; or
+    the functions that need no look into the table."""
     order = re.findall(r"^    (?:on|in_registers)\((?:Op::)?(\w+),", source, re.M)
     place = {}
     for address, _, name in names:
         found = re.search(r"Invoker::rules\(\)::'lambda(\d*)'\(kernel::Invoker&\)::__invoke", name)
+        direct = re.match(r"kernel::Core::(call|reply_wait|wait)\(", name)
         if found:
             place[address] = order[int(found[1]) + 1 if found[1] else 0]
+        elif direct:
+            place[address] = direct[1]
     return place
 
 

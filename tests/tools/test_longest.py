@@ -37,5 +37,8 @@ def test_the_longest_of_several_guests_is_kept_with_its_blocks():
 def test_handlers_have_the_names_of_their_lines():
     names = [(16 * i, 16, f"kernel::Invoker::rules()::'lambda{n}'(kernel::Invoker&)::__invoke(X)")
              for i, n in enumerate(("", "0", "1"))]  # fmt: skip
-    names.append((999, 1, "kernel::Core::call(kernel::Dispatcher&)"))
-    assert longest.operations(SOURCE, names) == {0: "null_call", 16: "yield", 32: "call"}
+    names.append((999, 1, "kernel::Core::reply_wait(kernel::Dispatcher&)"))
+    names.append((1024, 1, "kernel::Core::reply_wait_in_full(kernel::Dispatcher&)"))
+    assert longest.operations(SOURCE, names) == {
+        0: "null_call", 16: "yield", 32: "call", 999: "reply_wait"
+    }  # fmt: skip
