@@ -158,6 +158,7 @@ class NicServer {
     Result<> start_card() {
         const netq::Area area = TRY(netq::Area::over(session_.bulk()));
         const PhysAddr area_at = TRY(session_.bulk_base());
+        TRY_VOID(session_.pin());
         const CardPump pump =
             TRY(CardPump::over(driver_.card, *driver_.rx, *driver_.tx, area, area_at));
         driver_.traffic.emplace(session_, pump);

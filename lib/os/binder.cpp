@@ -56,6 +56,29 @@ void Binder::forget(Pending& pending) {
     (void)monitor_->unbind(pending.binding);
 }
 
+Result<> Binder::ask(Revocation& revocation, CapSlot what) {
+    TRY_VOID(begin());
+    revocation.request = TRY(monitor_->revoke(what)).request;
+    if (revocation.request != 0) revocations_.push_back(revocation);
+    return {};
+}
+
+/// It goes on without us.
+void Binder::forget(Revocation& revocation) {
+    if (revocation.hook.linked()) revocations_.remove(revocation);
+}
+
+void Binder::revoked(const Notices& news, OwnedCap back) {
+    for (Revocation& revocation : revocations_) {
+        if (revocation.request != news.binding) continue;
+        revocation.status = news.status;
+        revocation.back = std::move(back);
+        revocations_.remove(revocation);
+        revocation.done.set();
+        return;
+    }
+}
+
 void Binder::remove(ChannelEnd& end) {
     if (end.hook.linked()) ends_.remove(end);
     if (std::exchange(end.known_, false)) (void)monitor_->unbind(end.binding_);
@@ -81,6 +104,8 @@ void Binder::take(const Notices& news) {
     OwnedCap more{news.more};
     if (news.notice == established) return this->established(news, std::move(more));
     if (news.notice == incoming) return this->incoming(news, std::move(more));
+    if (news.notice == interfaces::monitor::Notice::revoked)
+        return this->revoked(news, std::move(more));
     if (news.notice == stop) return domain_.stop(0);
     if (news.notice == withdrawn) {
         log::warn("a service of ours was offered by another core first");
@@ -88,7 +113,8 @@ void Binder::take(const Notices& news) {
     }
     for (ChannelEnd& end : ends_) {
         if (end.binding_ != news.binding) continue;
-        end.known_ = false;
+        if (news.notice == capability) return end.arrived_.notify();
+        end.known_ = end.pinned_; // what a device reaches is ours until we unbind
         if (end.channel_) end.channel_->peer_gone();
         return;
     }
@@ -134,8 +160,7 @@ Result<> Binder::accept(const Notices& news, OwnedCap frame) {
     const auto opened = [&]() -> Result<> {
         session->frame_base_ = phys(what.base);
         session->frame_ = std::move(frame);
-        session->view_ =
-            TRY(View::make(session->frame_.slot(), 0, what.bytes, shared_rights, {}, Use::channel));
+        session->view_ = TRY(View::make(session->frame_.slot(), 0, what.bytes, shared_rights));
         session->bell_ = OwnedCap{TRY(monitor_->take_bell(news.binding)).bell};
         session->client_core_ = {{static_cast<uint8_t>(news.detail)}};
         session->frames_ = operator new(service->limits_.task_bytes, std::nothrow);

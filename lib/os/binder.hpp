@@ -30,6 +30,23 @@ class Binder {
     Result<> ask(Pending& pending, const ServiceName& name, bool wait, CapSlot frame);
     void forget(Pending& pending);
 
+    /// A revoke on other cores under way: in the frame of the task that waits.
+    struct Revocation {
+        explicit Revocation(async::Loop& loop) : done{loop} {}
+
+        ListHook<Revocation> hook;
+        uint32_t request{}; // 0: nothing is lent
+        async::Event done;
+        Fault status{Err::none};
+        OwnedCap back; // what was revoked
+    };
+
+    /// Errors: those of monitor.revoke.
+    Result<> ask(Revocation& revocation, CapSlot what);
+    void forget(Revocation& revocation);
+
+    Result<> pin(uint32_t binding, CapSlot frame) { return monitor_->pin(binding, frame); }
+
     void add(ChannelEnd& end) { ends_.push_back(end); }
 
     /// The end goes: the peer is told by the monitor.
@@ -41,6 +58,7 @@ class Binder {
     async::Task<> read_notices();
     void take(const Notices& notice);
     void established(const Notices& notice, OwnedCap bell);
+    void revoked(const Notices& notice, OwnedCap back);
     void incoming(const Notices& notice, OwnedCap frame);
     Result<> accept(const Notices& notice, OwnedCap frame);
     Service* find(std::string_view name);
@@ -51,6 +69,7 @@ class Binder {
     OwnedCap notice_bell_;
     bool begun_{};
     List<Pending, &Pending::hook> pending_;
+    List<Revocation, &Revocation::hook> revocations_;
     List<ChannelEnd, &ChannelEnd::hook> ends_;
     List<Service, &Service::hook> services_;
 };

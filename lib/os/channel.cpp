@@ -27,7 +27,7 @@ async::Task<> Binding::open(Request asked) {
     view_ = View{};
     frame_ = co_await Frame::make(bulk_offset + asked.bulk_bytes);
     frame_base_ = co_await frame_.base();
-    view_ = co_await View::make(frame_, Use::channel);
+    view_ = co_await View::make(frame_);
     const ump::Layout lines = co_await layout();
     lines.clear();
     const ServiceName name = co_await ServiceName::from(asked.name);
@@ -82,6 +82,12 @@ void Binding::closed(rpc::Channel& channel, Err reason) {
 }
 
 // -- Session --
+
+Result<> Session::pin() {
+    TRY_VOID(binder().pin(binding_, frame_.slot()));
+    pinned_ = true;
+    return {};
+}
 
 Session::~Session() {
     channel_.reset(); // ends its tasks, which may use what follows

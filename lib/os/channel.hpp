@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "lib/async/loop.hpp"
 #include "lib/base/text.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/memory.hpp"
@@ -32,8 +33,14 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell {
 
     rpc::Channel& channel() { return *channel_; }
 
+    /// What the monitor knows this end by.
+    uint32_t binding() const { return binding_; }
+
     /// What rings the peer, for whoever routes an interrupt straight to it.
     CapSlot bell() const { return bell_.slot(); }
+
+    /// The peer's memory has gone, with it or before it: what is seen is a private page.
+    bool memory_is_dead() const { return view_.is_dead(); }
 
     /// Memory that both sides see; data goes there and its place by message.
     MutableBytes bulk() const { return view_.span().subspan(bulk_offset); }
@@ -46,7 +53,7 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell {
   protected:
     friend class Binder;
 
-    explicit ChannelEnd(Domain& domain) : domain_{domain} {}
+    explicit ChannelEnd(Domain& domain) : domain_{domain}, arrived_{domain.loop()} {}
 
     ~ChannelEnd();
 
@@ -57,8 +64,14 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell {
     void ring() override { (void)Doorbell{{bell_.slot()}}.ring(); }
 
     Domain& domain_;
+    friend Result<uint32_t> send_capability(ChannelEnd& end, CapSlot what);
+    friend async::Task<CapSlot> receive_capability(ChannelEnd& end, uint32_t token);
+
     uint32_t binding_{};
-    bool known_{}; // the monitor knows of the binding
+    uint32_t last_token_{}; // of what was sent
+    async::Signal arrived_; // a capability that was asked for in vain is there
+    bool pinned_{};         // a device reaches its memory, also after the peer has gone
+    bool known_{};          // the monitor knows of the binding
     PhysAddr frame_base_{};
     View view_;
     OwnedCap bell_;
@@ -100,6 +113,10 @@ class Binding final : public ChannelEnd {
 /// The server's end: made when a client comes, deleted when it goes.
 class Session final : public ChannelEnd {
   public:
+    /// A device is told of the memory of this channel. When the client goes nobody gets that memory
+    /// before this session has gone as well: its server takes the device off it in its destructor.
+    Result<> pin();
+
     CoreId client_core() const { return client_core_; }
 
   private:

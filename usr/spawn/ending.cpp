@@ -3,12 +3,14 @@
 // that was made from that memory. Then its policy may start it again.
 #include "lib/async/loop.hpp"
 #include "lib/base/log.hpp"
+#include "lib/os/revoke.hpp"
 #include "usr/spawn/spawner.hpp"
 
 namespace spawn {
 namespace {
 
-constexpr Duration device_patience = seconds(5);
+// For the PCI service, and for a driver to take its device off the memory of a peer that has gone.
+constexpr Duration device_patience = seconds(5), driver_patience = seconds(2);
 
 } // namespace
 
@@ -59,23 +61,57 @@ void Spawner::attend_the_rest() {
 }
 
 async::Task<> Spawner::bring_about(Child& child) {
-    if (child.plan.bus_master && child.was_started) {
-        if (child.plan.keeper != nullptr) (void)child.plan.keeper->silence(child.id);
-        for (bool told = false; !child.device_quiet;) {
-            const Instant until = self_.loop().now() + device_patience;
-            const auto heard = co_await async::result_of(changed_.wait_until(until));
-            if (heard || std::exchange(told, true)) continue;
-            log::error(
-                "the device of {} is not silenced: its memory is not used again",
-                child.plan.name.view()
-            );
-        }
-    }
-    if (!take_back(child)) {
-        (void)memory_client_.release(child.ram.slot());
-        over(child);
+    if (child.plan.bus_master && child.was_started) co_await silence_device(child);
+    if (take_back(child)) co_return {};
+    const auto revoked = co_await async::result_of(revoke_everywhere(child));
+    const auto back = revoked ? memory_client_.release(child.ram.slot()) : revoked;
+    if (!back) log::error("memory of {} is not back: {}", child.plan.name.view(), back.error());
+    over(child);
+    co_return {};
+}
+
+/// Asks whoever has the device, and waits as long as it takes.
+async::Task<> Spawner::silence_device(Child& child) {
+    if (child.plan.keeper != nullptr) (void)child.plan.keeper->silence(child.id);
+    for (bool told = false; !child.device_quiet;) {
+        const Instant until = self_.loop().now() + device_patience;
+        const auto heard = co_await async::result_of(changed_.wait_until(until));
+        if (heard || std::exchange(told, true)) continue;
+        log::error(
+            "the device of {} is not silenced: its memory is not used again", child.plan.name.view()
+        );
     }
     co_return {};
+}
+
+async::Task<> Spawner::revoke_everywhere(Child& child) {
+    // A driver may hold it back, who has to take its device off this memory first.
+    co_await self_.loop().spawn("a revocation that takes long", hurry(child.id));
+    co_await os::revoke(child.ram.slot());
+    co_return {};
+}
+
+async::Task<> Spawner::hurry(uint32_t id) {
+    for (;;) {
+        co_await self_.loop().sleep_for(driver_patience);
+        const auto child = find(id);
+        if (!child || (*child)->state != State::ending) co_return {};
+        log::warn("memory of {} is held back", (*child)->plan.name.view());
+        end_holders();
+        co_await neighbours_.say_overdue();
+    }
+}
+
+void Spawner::end_holders() {
+    while (const auto holder = monitor_client_.holding()) {
+        const auto child = find(holder->id);
+        if (!child || !(*child)->is_alive()) return;
+        log::error(
+            "{} has its device reach memory of a peer that is gone: it is ended",
+            (*child)->plan.name.view()
+        );
+        end(**child, State::faulted, -1);
+    }
 }
 
 void Spawner::over(Child& child) {

@@ -64,6 +64,15 @@ async::Task<os::OwnedCap> Neighbours::fetch(Label label) {
     }
 }
 
+async::Task<> Neighbours::say_overdue() {
+    for (size_t i = 0; i < order_count_; ++i) {
+        if (!is_up(order_[i])) continue;
+        auto spawner = co_await async::result_of(spawner_of(order_[i]));
+        if (spawner) co_await async::result_of(spawner->overdue());
+    }
+    co_return {};
+}
+
 // -- who needs memory --
 
 async::Task<> Neighbours::borrow(uint64_t bytes) {

@@ -62,6 +62,9 @@ class Neighbours {
     /// It has been handed back under this label.
     async::Task<> returned(Label label);
 
+    /// A revocation of ours waits: every spawner ends who holds it back (Spawner::end_holders).
+    async::Task<> say_overdue();
+
     /// What somebody handed to this core. Errors: not_found (it did not arrive).
     async::Task<os::OwnedCap> fetch(Label label);
 

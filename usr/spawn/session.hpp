@@ -34,6 +34,11 @@ class SpawnSession final : public DeviceKeeper {
     async::Task<api::DonateResult> donate(api::DonateArguments a);
     async::Task<> returned(api::ReturnedArguments a);
 
+    async::Task<> overdue() {
+        spawner_.end_holders();
+        co_return {};
+    }
+
     async::Task<> silent(api::SilentArguments a) { co_return spawner_.silent(a.id, *this); }
 
     async::Task<> ready(api::ReadyArguments a) { co_return spawner_.ready(a.id, *this); }

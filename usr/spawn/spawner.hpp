@@ -61,6 +61,8 @@ class Spawner final : public os::LocalServer {
     async::Task<> is_over(uint32_t id);
     /// Ends it if need be, and starts it again: its new number.
     async::Task<uint32_t> restart(uint32_t id);
+    /// Ends the drivers of this core that have their devices reach memory of peers that are gone.
+    void end_holders();
     /// A keeper's answers. Errors: not_found (it is not this keeper's).
     Result<> silent(uint32_t id, const DeviceKeeper& keeper);
     Result<> ready(uint32_t id, const DeviceKeeper& keeper);
@@ -114,6 +116,9 @@ class Spawner final : public os::LocalServer {
     void attend(Child& child);
     void attend_the_rest();
     async::Task<> bring_about(Child& child);
+    async::Task<> silence_device(Child& child);
+    async::Task<> revoke_everywhere(Child& child);
+    async::Task<> hurry(uint32_t id);
     Result<> take_back(Child& child);
     void over(Child& child);
     async::Task<> start_again(uint32_t former);
