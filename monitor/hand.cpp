@@ -2,6 +2,7 @@
 // the other side has answered the giver remembers, and what cannot arrive is the giver's again.
 #include <utility>
 
+#include "lib/base/mutant.hpp"
 #include "monitor/monitor.hpp"
 
 namespace monitor {
@@ -42,6 +43,7 @@ Result<> Monitor::leave_core(Handed& handed, CapSlot& what) {
     }
     const auto place = std::ranges::find(given_, false, &Given::used);
     if (place == given_.end()) return fail(Err::no_space);
+    if (planted(Mutant::ram_not_given_up)) return {};
     const bool leaves_loan = TRY(kernel_.give(what));
     const CapSlot loan = std::exchange(what, abi::null_slot);
     if (leaves_loan)

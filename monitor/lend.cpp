@@ -1,6 +1,7 @@
 // Memory that is lent: the owner's tables, and the borrower's.
 #include <utility>
 
+#include "lib/base/mutant.hpp"
 #include "monitor/monitor.hpp"
 
 namespace monitor {
@@ -79,7 +80,7 @@ Message Monitor::lend_message(const Lent& lent) {
         .end = lent.end,
         .token = lent.token,
         .kind = lent.loan != nullptr ? abi::Kind::frame : abi::Kind::doorbell,
-        .rights = lent.rights,
+        .rights = planted(Mutant::rights_grow) ? abi::all_rights : lent.rights,
         .bell = lent.bell,
     };
     if (lent.loan != nullptr) {
@@ -96,7 +97,8 @@ void Monitor::on(CoreId from, const LendAnswer& message) {
         return;
     }
     settle_lend(*lent, message.status);
-    const bool kept = message.status == Err::none && lent->loan != nullptr;
+    const bool kept =
+        message.status == Err::none && lent->loan != nullptr && !planted(Mutant::loan_lost);
     if (!kept) end_lend(*lent, message.status);
 }
 
@@ -106,7 +108,7 @@ void Monitor::on(CoreId from, const Return& message) {
         ++counters_.bad_messages;
         return;
     }
-    end_lend(*lent, Err::none);
+    if (!planted(Mutant::return_ignored)) end_lend(*lent, Err::none);
 }
 
 // -- the borrower --
@@ -152,7 +154,7 @@ bool Monitor::may_return(const Borrow& borrow) {
     if (pinned_end(borrow.owner, borrow.range) != nullptr) return false;
     const auto what = kernel_.describe(borrow.keeper);
     // A copy may have been given out since the CPU driver said so.
-    return !what || what->idle;
+    return !what || what->idle || planted(Mutant::drained_too_early);
 }
 
 /// A few of what the CPU driver says has drained.

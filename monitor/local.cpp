@@ -1,6 +1,7 @@
 // Calls of the domains of this core.
 #include <utility>
 
+#include "lib/base/mutant.hpp"
 #include "monitor/monitor.hpp"
 
 namespace monitor {
@@ -58,6 +59,7 @@ void Monitor::post(Binding& binding, Binding::News news) {
 void Monitor::tell_arrived(Binding& binding) {
     Client* const owner = clients_.find(binding.owner);
     if (owner == nullptr || !std::exchange(binding.awaited, false)) return;
+    if (planted(Mutant::arrival_untold)) return;
     binding.arrived = true;
     if (!binding.news_hook.linked()) owner->news.push_back(binding);
     wake(*owner);
@@ -110,6 +112,7 @@ Result<News> Monitor::next(uint32_t badge) {
     }
     if (Revocation* const done = caller.done.pop_front()) {
         --caller.revocations;
+        if (!kernel_.describe(done->what)) drop(done->what); // somebody's larger revoke took it
         const News news{
             .notice = Notice::revoked,
             .binding = revocations_.number_of(*done),
@@ -119,9 +122,33 @@ Result<News> Monitor::next(uint32_t badge) {
         revocations_.release(*done);
         return news;
     }
-    Binding* const binding = caller.news.pop_front();
-    if (binding == nullptr) return News{};
-    return news_of(*binding);
+    while (Binding* const binding = caller.news.pop_front()) {
+        const bool incoming = binding->news == Binding::News::incoming;
+        if (!incoming || has_frame(*binding)) return news_of(*binding);
+        refuse_unseen(*binding, Err::revoking);
+    }
+    return News{};
+}
+
+/// A client may revoke its frame while the server has yet to look.
+bool Monitor::has_frame(Binding& end) {
+    if (Borrow* const borrowed = borrows_.find(end.borrow))
+        end.frame = give_out(*borrowed).value_or(abi::null_slot);
+    return end.frame != abi::null_slot && kernel_.describe(end.frame);
+}
+
+/// Its owner never hears of this bind, but who asked does.
+void Monitor::refuse_unseen(Binding& end, Fault status) {
+    if (end.peer != self_) {
+        end.status = status;
+        disown(end);
+        end.state = Binding::State::closed;
+        return owe(end, &Binding::owes_answer);
+    }
+    Binding* const other = bindings_.find(end.peer_number);
+    INVARIANT(other != nullptr, "the ends of a local binding go together");
+    discard(end);
+    settle(*other, status);
 }
 
 News Monitor::news_of(Binding& binding) {
@@ -131,8 +158,6 @@ News Monitor::news_of(Binding& binding) {
         news.notice = Notice::incoming;
         // The core in the low byte, above it the bytes of the frame.
         news.detail = uint64_t{binding.peer.raw} | binding.range.bytes << 8;
-        Borrow* const borrowed = borrows_.find(binding.borrow);
-        if (borrowed != nullptr) binding.frame = give_out(*borrowed).value_or(abi::null_slot);
         news.more = std::exchange(binding.frame, abi::null_slot);
         binding.taken = true;
         break;
@@ -140,6 +165,7 @@ News Monitor::news_of(Binding& binding) {
     case Binding::News::established:
         news.notice = Notice::established;
         news.status = binding.status;
+        if (binding.bell != abi::null_slot && !kernel_.describe(binding.bell)) drop(binding.bell);
         news.more = std::exchange(binding.bell, abi::null_slot);
         if (binding.status != Err::none) {
             finish(binding);
@@ -185,9 +211,11 @@ Result<> Monitor::client_gone(uint32_t badge, uint32_t id) {
     TRY_VOID(privileged(badge));
     Client* const gone = clients_.find(id);
     if (gone == nullptr) return fail(Err::not_found);
-    withdraw_all(id);
+    if (!planted(Mutant::names_of_the_dead)) withdraw_all(id);
     for (Binding& binding : bindings_.all())
-        if (binding.state != Binding::State::unused && binding.owner == id) leave(binding);
+        if (binding.state != Binding::State::unused && binding.owner == id &&
+            !planted(Mutant::ends_of_the_dead))
+            leave(binding);
     // What it asked for goes on without it.
     revocations_.each([&](Revocation& revocation) {
         if (revocation.caller != id) return;

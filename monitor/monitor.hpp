@@ -206,6 +206,8 @@ class Monitor {
     void post(Binding& binding, Binding::News news);
     void tell_arrived(Binding& binding);
     News news_of(Binding& binding);
+    bool has_frame(Binding& end);
+    void refuse_unseen(Binding& end, Fault status);
     Result<Bell> vector_of(Client& client);
 
     // bind.cpp

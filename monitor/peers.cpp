@@ -348,7 +348,8 @@ void Monitor::on(CoreId from, const Unbind& message) {
     if (!message.from_client) {
         Binding* const binding = bindings_.find(message.binding);
         if (binding == nullptr || !binding->is_client || binding->peer != from) return;
-        if (binding->state == asked || binding->state == abandoned) answered(*binding, false);
+        const bool waits = binding->state == asked && binding->news == Binding::News::none;
+        if (waits || binding->state == abandoned) answered(*binding, false);
         if (binding->state == abandoned) {
             forget_debts(*binding);
             bindings_.release(*binding);

@@ -2,6 +2,7 @@
 // the owner's monitor, so that it ends whatever becomes of who asked.
 #include <utility>
 
+#include "lib/base/mutant.hpp"
 #include "monitor/monitor.hpp"
 
 namespace monitor {
@@ -9,6 +10,7 @@ namespace monitor {
 // -- the owner --
 
 bool Monitor::is_revoking(const Range& range) const {
+    if (planted(Mutant::mark_not_set)) return false;
     for (const Revocation* const revocation : marks_)
         if (revocation != nullptr && revocation->range.contains(range)) return true;
     return false;
@@ -58,7 +60,8 @@ void Monitor::begin_waiting() {
 }
 
 void Monitor::begin(Revocation& revocation, size_t place) {
-    if (const auto marked = kernel_.mark(revocation.what); !marked) {
+    const bool marks = !planted(Mutant::mark_not_set);
+    if (const auto marked = marks ? kernel_.mark(revocation.what) : Result<>{}; !marked) {
         // It went with what it was made of, while it waited.
         const bool gone = marked.error().top() == Err::cap_empty;
         return finish(revocation, gone ? Fault{Err::none} : marked.error());
@@ -69,6 +72,7 @@ void Monitor::begin(Revocation& revocation, size_t place) {
     CoreSet cores;
     lents_.each([&](const Lent& lent) {
         const bool meant = lent.loan != nullptr && revocation.range.contains(lent.loan->range);
+        if (planted(Mutant::flight_forgotten) && lent.in_flight) return;
         if (meant && lent.core != self_) cores.insert(lent.core);
     });
     for (Binding& end : bindings_.all()) {
@@ -87,6 +91,7 @@ void Monitor::multicast(Revocation& revocation, const CoreSet& cores) {
     for (size_t i = 0; i < max_cores; ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         if (!cores.contains(core) || peer(core).link == Link::none) continue;
+        if (planted(Mutant::core_skipped) && cores.size() > 1 && i > self_.raw) continue;
         revocation.unanswered.insert(core);
         // Behind the lends that are on their way there.
         RevokeOut& out = peer(core).revokes[revocation.place_of_mark];
@@ -131,7 +136,7 @@ bool Monitor::step(Revocation& revocation) {
 void Monitor::finish(Revocation& revocation, Fault status) {
     const bool had_mark = revocation.state != Revocation::State::waiting;
     if (had_mark) {
-        kernel_.unmark(revocation.what);
+        if (!planted(Mutant::mark_left)) kernel_.unmark(revocation.what);
         marks_[revocation.place_of_mark] = nullptr;
     }
     revocation.state = Revocation::State::done;
@@ -193,7 +198,7 @@ bool Monitor::step(RevokeJob& job) {
                            borrow->keeper != abi::null_slot && job.range.contains(borrow->range);
         if (meant) next = borrow;
     }
-    if (next == nullptr) {
+    if (next == nullptr || planted(Mutant::early_acknowledgement)) {
         jobs_.remove(job);
         if (peer(job.owner).link == Link::none)
             job.used = false;
@@ -203,6 +208,7 @@ bool Monitor::step(RevokeJob& job) {
     }
     const auto done = kernel_.revoke_step(next->keeper);
     if (!done && done.error().top() == Err::again) return true;
+    if (planted(Mutant::keeper_kept)) next->keeper = abi::null_slot;
     forget(*next);
     return true;
 }

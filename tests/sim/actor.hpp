@@ -1,5 +1,5 @@
-// Whoever makes system calls: a dispatcher with its capability space. An operation is what it is
-// on the machine, registers in and registers out, by whoever the kernel says is running.
+// Whoever makes system calls: a dispatcher with its capability space. An operation is what it is on
+// the machine, registers in and registers out, by whoever the kernel says is running.
 #pragma once
 
 #include <array>
@@ -34,6 +34,15 @@ struct Place {
     uint64_t index;
 };
 
+/// A doorbell may make a server runnable in the middle of somebody else's turn.
+class WakeUps {
+  public:
+    virtual void absorb_wake_up() = 0;
+
+  protected:
+    ~WakeUps() = default;
+};
+
 class Actor {
   public:
     static constexpr unsigned max_leafs = 16;
@@ -43,6 +52,7 @@ class Actor {
 
     kernel::Core* core{};
     SimMachine* machine{};
+    WakeUps* wake_ups{};
     kernel::Dispatcher* dispatcher{};
     std::array<kernel::CNode*, max_leafs> leaf{};
     unsigned leafs{};
@@ -51,6 +61,8 @@ class Actor {
 
     /// It gets the processor, as it would when the slices of the others end.
     void switch_to() {
+        if (core->schedule() == dispatcher) return;
+        wake_ups->absorb_wake_up();
         if (core->schedule() == dispatcher) return;
         for (unsigned turns = 0; turns < 64; ++turns) {
             machine->time = machine->time + seconds(1);

@@ -1,24 +1,14 @@
 #include "tests/sim/domain.hpp"
 
+#include "tests/sim/invariants.hpp"
 #include "tests/sim/world.hpp"
 
 namespace sim {
-
-namespace {
-
-constexpr uint32_t bit(Kind k) {
-    return 1u << static_cast<unsigned>(k);
-}
-
-constexpr uint32_t memory_kinds = bit(Kind::frame);
-constexpr uint32_t anything = ~bit(Kind::empty);
 
 Text<abi::name_bytes> service_name(uint32_t which) {
     std::array<char, 4> text{'s', 'v', 'c', static_cast<char>('0' + which)};
     return Text<abi::name_bytes>::cut({text.data(), text.size()});
 }
-
-} // namespace
 
 void Domain::begin(World& world, Island& island, uint32_t its_badge, int16_t its_number) {
     world_ = &world;
@@ -29,6 +19,7 @@ void Domain::begin(World& world, Island& island, uint32_t its_badge, int16_t its
     ends.fill({});
     revoke = {};
     own_names = 0;
+    team = nullptr;
     faulted = false;
     allowed_count_ = 0;
 }
@@ -109,15 +100,18 @@ void Domain::close(End& end, bool tell) {
     }
     for (const CapSlot slot : {end.frame, end.bell})
         if (slot != abi::null_slot && !actor.at(slot).empty()) (void)actor.remove(slot);
-    if (end.is_client) world_->channels()[end.channel].used = false;
+    if (team != nullptr) team->lost(*this, end.channel);
+    --world_->channels()[end.channel].ends;
     end = {};
 }
 
 void Domain::allow(CapSlot slot) {
     const kernel::Slot& cap = actor.at(slot);
-    if (cap.kind != Kind::frame || may_have(cap)) return;
+    if ((cap.kind != Kind::frame && cap.kind != Kind::ram) || may_have(cap)) return;
     if (allowed_count_ == allowed_.size()) throw Broken{"too many grants for the books"};
-    allowed_[allowed_count_++] = {cap.base, cap.bytes, cap.rights.raw};
+    // of RAM one makes frames with all rights
+    const uint8_t rights = cap.kind == Kind::ram ? abi::all_rights.raw : cap.rights.raw;
+    allowed_[allowed_count_++] = {cap.base, cap.bytes, rights};
 }
 
 bool Domain::may_have(const kernel::Slot& cap) const {
@@ -147,31 +141,35 @@ bool Domain::step(bool calm) {
     if (!actor.runnable()) return false;
     bool busy = false;
     Random& random = world_->random;
+    make_room();
     if (calm || random.one_in(2)) busy |= look_at_events();
     if (revoke.state == Revoke::State::local && (calm || random.one_in(2)))
         busy |= go_on_revoking();
-    if (calm || random.one_in(2)) busy |= read_letters(calm);
+    if (team != nullptr && team->is_over()) team = nullptr;
     if (calm || random.one_in(3)) busy |= answer_incoming(calm);
-    if (calm || life != Life::alive) return busy;
-    random_operation();
-    return true;
+    if (team == nullptr && (calm || random.one_in(2))) busy |= read_letters(calm);
+    busy |= let_devices_go(calm);
+    const bool goes_on = !calm && life == Life::alive;
+    if (goes_on && dies_by_itself()) return true;
+    if (team != nullptr) return team->step(*this, !goes_on) || busy;
+    if (goes_on) random_operation();
+    return goes_on || busy;
 }
 
 const char* Domain::waits_for() const {
     if (!actor.runnable()) return nullptr;
     for (const End& end : ends) {
-        const bool named = end.patient && !is_offered(end.service);
+        const bool named = end.patient && !is_offered(end.name);
         if (end.state == End::State::asked && !named) return "the answer to its bind";
         if (end.state == End::State::incoming) return "itself, to answer a bind";
         if (end.waits_for_capability) return "a capability that a message brings";
     }
     if (revoke.state != Revoke::State::idle) return "the end of its revoke";
-    return nullptr;
+    return team != nullptr ? team->waits_for(*this) : nullptr;
 }
 
 /// As this core knows it: a bind may wait for a name for as long as there is none.
-bool Domain::is_offered(uint32_t service) const {
-    const auto name = service_name(service);
+bool Domain::is_offered(const Text<abi::name_bytes>& name) const {
     for (uint32_t i = 0;; ++i) {
         const auto entry = island_->monitor.name_at(i);
         if (!entry) return false;
@@ -214,6 +212,7 @@ bool Domain::take_notice() {
         end->frame = news->more;
         end->bell = bell->bell;
         end->channel = *channel;
+        ++world_->channels()[*channel].ends;
         allow(news->more);
         return true;
     }
@@ -229,9 +228,17 @@ bool Domain::take_notice() {
         return true;
     case Notice::peer_gone:
         note("loses its peer", news->binding);
-        if (end != nullptr) close(*end, false);
+        if (end != nullptr && end->pinned)
+            end->over = true;
+        else if (end != nullptr)
+            close(*end, false);
         return true;
     case Notice::withdrawn: note("loses a name"); return true;
+    case Notice::capability:
+        note("may receive", news->binding);
+        if (end != nullptr) end->waits_for_capability = false;
+        return true;
+    case Notice::revoked: revoked(news->binding, news->status, news->more); return true;
     default: return true;
     }
 }
@@ -239,7 +246,8 @@ bool Domain::take_notice() {
 bool Domain::answer_incoming(bool calm) {
     End* const end = some_end(End::State::incoming);
     if (end == nullptr) return false;
-    const bool yes = calm ? world_->random.one_in(2) : !world_->random.one_in(6);
+    const uint32_t no_in = calm ? 2 : 6;
+    const bool yes = team != nullptr || world_->settings.obliging || !world_->random.one_in(no_in);
     Port port{*island_, actor, {{abi::slot::monitor}}};
     const auto done = Monitor{port}.answer(end->number, yes ? Err::none : Err::busy);
     counted(yes ? "accept" : "refuse", done, end->number);
@@ -252,241 +260,137 @@ bool Domain::answer_incoming(bool calm) {
     return true; // peer_gone: the notice comes, and closes it
 }
 
+/// What a driver does: when no descriptor of the memory is left, it says so.
+bool Domain::let_devices_go(bool calm) {
+    for (End& end : ends) {
+        if (!end.over || !(calm || world_->random.one_in(16))) continue;
+        close(end, true);
+        return true;
+    }
+    return false;
+}
+
 bool Domain::read_letters(bool calm) {
     bool busy = false;
     for (End& end : ends) {
-        if (end.state != End::State::open || end.waits_for_capability) continue;
+        if (end.state != End::State::open || end.waits_for_capability || end.over) continue;
         Channel::Direction& in = into(end);
         if (in.count == 0 || (!calm && in.stalled_until > world_->now)) continue;
-        busy = true;
-        ++world_->tally.letters;
-        in.pop();
+        busy |= read_letter(end);
     }
     return busy;
 }
 
-bool Domain::go_on_revoking() {
-    const auto done = actor.step(Op::cnode_revoke, revoke.slot);
-    note("revoke: a step", revoke.slot.raw, revoke.base, done ? Err::none : done.error().top());
-    if (!done && done.error() == Err::again) return true;
-    revoke.state = Revoke::State::idle;
-    if (done) ++world_->tally.revokes;
+/// As the stubs of lib/rpc do: the message is not seen before its capability is there.
+bool Domain::read_letter(End& end) {
+    Channel::Direction& in = into(end);
+    const Letter letter = in.front();
+    if (letter.token != 0) {
+        const auto got = receive(end, letter.token);
+        if (!got && got.error() == Err::not_found) {
+            end.waits_for_capability = true;
+            return true;
+        }
+        if (got) came(*got, letter);
+    }
+    ++world_->tally.letters;
+    in.pop();
     return true;
 }
 
-// -- what comes to its mind --
-
-void Domain::random_operation() {
-    using Act = void (Domain::*)();
-
-    struct Choice {
-        unsigned weight;
-        Act act;
-    };
-
-    static constexpr std::array choices = {
-        Choice{6, &Domain::make_frame},
-        Choice{1, &Domain::split_ram},
-        Choice{8, &Domain::copy_or_mint},
-        Choice{2, &Domain::move_one},
-        Choice{10, &Domain::delete_one},
-        Choice{8, &Domain::map_one},
-        Choice{2, &Domain::protect_one},
-        Choice{4, &Domain::unmap_one},
-        Choice{1, &Domain::make_endpoint_or_bell},
-        Choice{3, &Domain::ring_one},
-        Choice{2, &Domain::begin_revoke},
-        Choice{4, &Domain::offer_one},
-        Choice{2, &Domain::withdraw_one},
-        Choice{8, &Domain::bind_one},
-        Choice{2, &Domain::unbind_one},
-        Choice{24, &Domain::send_one},
-    };
-    constexpr unsigned sum = [] {
-        unsigned all = 0;
-        for (const Choice& c : choices)
-            all += c.weight;
-        return all;
-    }();
-    if (world_->random.one_in(400)) {
-        life = Life::exiting;
-        note("exits");
-        return;
-    }
-    if (world_->random.one_in(900)) {
-        if (!actor.running()) actor.switch_to();
-        actor.core->on_fault(6, 0, 0);
-        actor.core->schedule();
-        faulted = true;
-        life = Life::exiting;
-        note("faults");
-        return;
-    }
-    unsigned at = world_->random.draw(sum);
-    for (const Choice& c : choices) {
-        if (at < c.weight) return (this->*c.act)();
-        at -= c.weight;
-    }
+Result<CapSlot> Domain::receive(End& end, uint32_t token) {
+    Port port{*island_, actor, {{abi::slot::monitor}}};
+    const auto got = Monitor{port}.receive(end.number, token);
+    note("receives", end.number, token, got ? Err::none : got.error().top());
+    return got ? Result<CapSlot>{got->what} : fail(got.error());
 }
 
-void Domain::make_frame() {
-    Random& random = world_->random;
-    const CapSlot to = some_empty();
-    CapSlot ram = random.one_in(4) ? some_slot(bit(Kind::ram)) : CapSlot{{abi::slot::quota}};
-    if (ram == abi::null_slot) ram = {{abi::slot::quota}};
-    const kernel::Slot& source = actor.at(ram);
-    if (to == abi::null_slot || source.empty()) return;
-    const uint64_t bytes = page_bytes << random.draw(3);
-    const uint64_t offset =
-        random.draw(static_cast<uint32_t>(source.bytes / page_bytes)) * page_bytes;
-    counted("make frame", actor.retype(ram, Kind::frame, offset, bytes, to), offset, bytes);
+Result<> Domain::send(End& end, uint32_t token, CapSlot what) {
+    Port port{*island_, actor, {{abi::slot::monitor}}};
+    const auto done = Monitor{port}.send(end.number, token, what);
+    counted("send", done, end.number, token);
+    return done;
 }
 
-void Domain::split_ram() {
-    const CapSlot to = some_empty();
-    if (to == abi::null_slot) return;
-    const uint64_t offset = (14 + world_->random.draw(46)) * page_bytes;
-    const CapSlot ram{{abi::slot::quota}};
-    counted("split ram", actor.retype(ram, Kind::ram, offset, 4 * page_bytes, to), offset);
-}
-
-void Domain::copy_or_mint() {
-    const CapSlot from = some_slot(anything), to = some_empty();
-    if (from == abi::null_slot || to == abi::null_slot) return;
-    if (world_->random.one_in(2)) return counted("copy", actor.copy(from, to), from.raw, to.raw);
-    const Place at = Actor::place_of(to);
-    const uint64_t rights = world_->random.draw(16);
-    const Answer a = actor.invoke(Op::cnode_mint, at.cnode, {at.index, from.raw, rights, 0});
-    counted("mint", a.result(), from.raw, rights);
-}
-
-void Domain::move_one() {
-    const CapSlot from = some_slot(anything), to = some_empty();
-    if (from == abi::null_slot || to == abi::null_slot) return;
-    for (End& end : ends) {
-        if (end.frame == from) end.frame = to;
-        if (end.bell == from) end.bell = to;
-    }
-    counted("move", actor.move(from, to), from.raw, to.raw);
-}
-
-void Domain::delete_one() {
-    const CapSlot slot = some_slot(anything);
-    if (slot == abi::null_slot) return;
-    for (const End& end : ends)
-        if (end.state != End::State::unused && (end.frame == slot || end.bell == slot)) return;
-    counted("delete", actor.remove(slot), slot.raw, actor.at(slot).base);
-}
-
-void Domain::map_one() {
-    const CapSlot frame = some_slot(memory_kinds), to = some_empty();
-    if (frame == abi::null_slot || to == abi::null_slot) return;
-    const uint64_t entry = world_->random.draw(512), rights = world_->random.draw(8) | 1;
-    const uint64_t pages = actor.at(frame).bytes / page_bytes;
-    const Place at = Actor::place_of(to);
-    const uint64_t count = 1 + world_->random.draw(static_cast<uint32_t>(pages));
-    const Answer a = actor.invoke(
-        Op::table_map, page_table_slot, {entry, frame.raw, 0, rights, count, at.cnode, at.index}
-    );
-    counted("map", a.result(), actor.at(frame).base, entry);
-}
-
-void Domain::protect_one() {
-    const CapSlot mapping = some_slot(bit(Kind::mapping));
-    if (mapping == abi::null_slot) return;
-    const uint64_t rights = world_->random.draw(8);
-    counted("protect", actor.invoke(Op::mapping_protect, mapping.raw, {rights}).result(), rights);
-}
-
-void Domain::unmap_one() {
-    const CapSlot mapping = some_slot(bit(Kind::mapping));
-    if (mapping == abi::null_slot) return;
-    const uint64_t base = actor.at(mapping).base;
-    counted("unmap", actor.remove(mapping), base);
-}
-
-void Domain::make_endpoint_or_bell() {
-    const CapSlot to = some_empty();
-    if (to == abi::null_slot) return;
-    const Place at = Actor::place_of(to);
-    const bool bell = world_->random.one_in(2);
-    const Op op = bell ? Op::doorbell_make : Op::endpoint_make;
-    const Answer a = actor.invoke(op, abi::slot::dispatcher, {at.cnode, at.index, 5});
-    counted(bell ? "make doorbell" : "make endpoint", a.result());
-}
-
-void Domain::ring_one() {
-    const CapSlot bell = some_slot(bit(Kind::doorbell));
-    if (bell == abi::null_slot) return;
-    counted("ring", actor.invoke(Op::ring, bell.raw).result());
-}
-
-void Domain::begin_revoke() {
-    if (revoke.state != Revoke::State::idle) return;
-    const CapSlot slot = some_slot(memory_kinds | bit(Kind::ram));
-    if (slot == abi::null_slot) return;
+/// What arrives is what was sent, with no more rights.
+void Domain::came(CapSlot slot, const Letter& letter) {
     const kernel::Slot& cap = actor.at(slot);
-    for (const End& end : ends) {
-        const bool asked = end.state == End::State::asked && !actor.at(end.frame).empty();
-        if (asked && cap.contains(actor.at(end.frame))) return;
+    ++world_->tally.lends;
+    if (cap.empty()) return; // revoked since
+    if (cap.kind != letter.kind) throw Broken{"a capability of another kind came than was sent"};
+    if ((cap.rights.raw & ~letter.rights) != 0) throw Broken{"a right grew on the way"};
+    const bool memory = cap.kind == Kind::frame;
+    if (memory && (cap.base != letter.base || cap.bytes != letter.bytes))
+        throw Broken{"other memory came than was sent"};
+    allow(slot);
+}
+
+bool Domain::go_on_revoking() {
+    const kernel::Slot& cap = actor.at(revoke.slot);
+    if (cap.base != revoke.base || cap.bytes != revoke.bytes) {
+        note("revoke: it has gone", revoke.slot.raw, revoke.base);
+        revoke.state = Revoke::State::idle;
+        return true;
     }
-    revoke = {.state = Revoke::State::local, .slot = slot, .base = cap.base, .bytes = cap.bytes};
+    const auto done = actor.step(Op::cnode_revoke, revoke.slot);
+    const Err why = done ? Err::none : done.error().top();
+    note("revoke: a step", revoke.slot.raw, revoke.base, why);
+    if (why == Err::again) return true;
+    if (why != Err::lent) {
+        if (done) revoke_is_done();
+        revoke.state = Revoke::State::idle;
+        return true;
+    }
+    Port port{*island_, actor, {{abi::slot::monitor}}};
+    const auto asked = Monitor{port}.revoke(revoke.slot);
+    counted("revoke: asks its monitor", asked ? Result<>{} : fail(asked.error()), revoke.slot.raw);
+    if (!asked) {
+        // at its quota: later; already being revoked by somebody else: leave it to him
+        const bool later = asked.error() == Err::quota || asked.error() == Err::busy;
+        if (!later) revoke.state = Revoke::State::idle;
+    } else if (asked->request != 0) {
+        ++world_->tally.asked;
+        revoke.request = asked->request;
+        revoke.state = Revoke::State::asked;
+    }
+    return true;
+}
+
+void Domain::revoked(uint32_t request, Fault status, CapSlot what) {
+    note("revoked", request, revoke.base, status.top());
+    if (revoke.state != Revoke::State::asked || revoke.request != request)
+        throw Broken{"the end of a revoke that nobody asked for"};
+    for (End& end : ends)
+        if (end.state != End::State::unused && end.frame == revoke.slot) end.frame = what;
+    revoke.slot = what;
+    revoke.state = Revoke::State::idle;
+    if (status == Err::none && what != abi::null_slot && !actor.at(what).empty()) revoke_is_done();
+}
+
+/// Nothing of it is left but this one capability.
+void Domain::revoke_is_done() {
+    ++world_->tally.revokes;
+    const kernel::Slot& cap = actor.at(revoke.slot);
+    if (cap.empty()) return;
+    check_nothing_over(*world_, cap.base, cap.bytes, &cap, "a revoke");
+    if (revoke.and_delete) (void)actor.remove(revoke.slot);
+}
+
+void Domain::revoke_then_delete(CapSlot slot) {
+    const kernel::Slot& cap = actor.at(slot);
+    if (cap.empty()) return;
+    revoke = {Revoke::State::local, slot, 0, cap.base, cap.bytes, true};
     note("begins to revoke", slot.raw, cap.base);
 }
 
-void Domain::offer_one() {
-    const uint32_t which = world_->random.draw(names);
-    Port port{*island_, actor, {{abi::slot::monitor}}};
-    const auto done = Monitor{port}.offer(service_name(which));
-    if (done) own_names |= 1u << which;
-    counted("offer", done, which);
-}
-
-void Domain::withdraw_one() {
-    if (own_names == 0) return;
-    const auto which = static_cast<uint32_t>(std::countr_zero(own_names));
-    own_names &= own_names - 1;
-    Port port{*island_, actor, {{abi::slot::monitor}}};
-    counted("withdraw", Monitor{port}.withdraw(service_name(which)), which);
-}
-
-void Domain::bind_one() {
-    End* const end = unused_end();
-    const CapSlot to = some_empty();
-    if (end == nullptr || to == abi::null_slot) return;
-    const uint64_t offset = (14 + world_->random.draw(50)) * page_bytes;
-    const CapSlot quota{{abi::slot::quota}};
-    if (!actor.retype(quota, Kind::frame, offset, page_bytes, to)) return;
-    const auto channel = world_->open_channel(actor.at(to).base);
-    const bool wait = world_->random.one_in(8);
-    const uint32_t which = world_->random.draw(names);
-    Port port{*island_, actor, {{abi::slot::monitor}}};
-    const auto bound = channel ? Monitor{port}.bind(service_name(which), wait, to)
-                               : Result<monitor::face::BindResult>{fail(channel.error())};
-    counted("bind", bound ? Result<>{} : fail(bound.error()), which, actor.at(to).base);
-    if (!bound) {
-        if (channel) world_->channels()[*channel].used = false;
-        (void)actor.remove(to);
-        return;
+void Domain::leave() {
+    for (End& end : ends) {
+        if (end.state == End::State::unused) continue;
+        --world_->channels()[end.channel].ends;
+        end = {};
     }
-    *end = {.state = End::State::asked, .is_client = true, .number = bound->binding};
-    end->frame = to;
-    end->channel = *channel;
-    end->patient = wait;
-    end->service = which;
-}
-
-void Domain::unbind_one() {
-    End* const end =
-        world_->random.one_in(8) ? some_end(End::State::asked) : some_end(End::State::open);
-    if (end != nullptr) close(*end, true);
-}
-
-void Domain::send_one() {
-    End* const end = some_end(End::State::open);
-    if (end == nullptr || out_of(*end).count == Channel::room) return;
-    out_of(*end).push({});
-    counted("write", {}, end->number);
+    if (team != nullptr) team->gone(*this);
+    team = nullptr;
 }
 
 } // namespace sim

@@ -1,28 +1,39 @@
-// A domain of the simulation: it does what comes to its mind, one operation a step, by system
-// calls and calls of its monitor; and it behaves as lib/os does towards its channels: it answers
-// who binds, reads what was sent, and waits for what it has asked.
+// A domain of the simulation: it does what comes to its mind, one operation a step, by system calls
+// and calls of its monitor; and it behaves as lib/os does towards its channels: it answers who
+// binds, reads what was sent, and waits for what it has asked.
 #pragma once
 
 #include <array>
 
+#include "lib/span/home.hpp"
 #include "tests/sim/island.hpp"
 
 namespace sim {
 
 class World;
+class Team;
 
 constexpr uint64_t quota_bytes = uint64_t{1} << 18;
 constexpr uint64_t quota_fixed = 14 * page_bytes; // what the spawner made of it
 constexpr uint32_t names = 6;
 constexpr uint32_t page_table_slot = 15; // of its first 2 MiB
 
+Text<abi::name_bytes> service_name(uint32_t which);
+
 /// A message between two domains, with at most one capability.
 struct Letter {
+    /// All but `plain` are between the members of a domain that spans cores.
+    enum class What : uint8_t { plain, fault, fill, no_fill, again, cut, cut_done };
+
+    What what{};
     uint32_t token{}; // 0: none came along
     uint64_t base{}, bytes{};
     uint8_t rights{};
     Kind kind{};
-    bool returned{}; // the sender lent it to whom it belongs
+    VirtAddr at{};
+    span::Fill fill{};
+    span::Cut cut{};
+    bool dirty{};
 };
 
 /// What two domains share once they are bound, in the frame that the client made.
@@ -45,7 +56,8 @@ struct Channel {
     };
 
     uint64_t base{};
-    bool used{};
+    unsigned ends{};   // that believe in it
+    uint64_t opened{}; // a count: the newest of that base is meant
     Direction to_server, to_client;
 };
 
@@ -55,12 +67,15 @@ struct End {
 
     State state{};
     bool is_client{};
+    bool pinned{};               // a device reaches its memory: it ends by unbind alone
+    bool over{};                 // pinned, and its peer has gone
     bool patient{};              // the bind waits for the name
-    bool waits_for_capability{}; // the letter at the front came before its capability may
+    bool waits_for_capability{}; // the letter at the front came before its
+                                 // capability may
     uint32_t number{};           // of the monitor
     CapSlot frame{}, bell{};
     uint16_t channel{};
-    uint32_t service{};
+    Text<abi::name_bytes> name{}; // that a client asked for
     uint32_t next_token{1};
 };
 
@@ -72,6 +87,7 @@ struct Revoke {
     CapSlot slot{};
     uint32_t request{};
     uint64_t base{}, bytes{};
+    bool and_delete{};
 };
 
 /// The most that this domain may do with memory that is not of its own quota.
@@ -112,29 +128,54 @@ class Domain {
 
     Island& island() const { return *island_; }
 
+    Team* team{}; // of which it is a member
+
+    // -- for the team --
+    void note(const char* what, uint64_t a = 0, uint64_t b = 0, Err status = Err::none);
+    void counted(const char* what, const Result<>& done, uint64_t a = 0, uint64_t b = 0);
+    CapSlot some_empty() const;
+    Channel::Direction& out_of(End& end);
+    Channel::Direction& into(End& end);
+    Result<> send(End& end, uint32_t token, CapSlot what);
+    Result<CapSlot> receive(End& end, uint32_t token);
+    void came(CapSlot slot, const Letter& letter);
+    void offer_own(const Text<abi::name_bytes>& name);
+    /// A binding that waits for the name, and its channel.
+    std::optional<uint16_t> bind_to(const Text<abi::name_bytes>& name);
+    void revoke_then_delete(CapSlot slot);
+    /// It is no more: nor are its ends.
+    void leave();
+
+    /// Sends this capability by every open end.
+    void send_to_all(CapSlot what);
+    void close_all();
+    CapSlot make_frame_for(uint64_t bytes);
+
   private:
     using Monitor = monitor::face::Client;
 
-    void note(const char* what, uint64_t a = 0, uint64_t b = 0, Err status = Err::none);
-    void counted(const char* what, const Result<>& done, uint64_t a = 0, uint64_t b = 0);
     CapSlot some_slot(uint32_t kinds) const;
-    CapSlot some_empty() const;
     End* some_end(End::State state);
     End* end_of(uint32_t number);
     End* unused_end();
-    Channel::Direction& out_of(End& end);
-    Channel::Direction& into(End& end);
     void close(End& end, bool tell);
     void allow(CapSlot slot);
-    bool is_offered(uint32_t service) const;
+    bool is_offered(const Text<abi::name_bytes>& name) const;
+    std::optional<uint16_t> bind(const Text<abi::name_bytes>& name, uint32_t which, bool wait);
+    bool dies_by_itself();
 
+    void make_room();
     bool look_at_events();
     bool take_notice();
     bool read_letters(bool calm);
+    bool read_letter(End& end);
     bool answer_incoming(bool calm);
+    bool let_devices_go(bool calm);
     bool go_on_revoking();
+    void revoked(uint32_t request, Fault status, CapSlot what);
     void revoke_is_done();
 
+    Letter letter_with(End& end, CapSlot what) const;
     void random_operation();
     void make_frame();
     void split_ram();
@@ -151,6 +192,7 @@ class Domain {
     void withdraw_one();
     void bind_one();
     void unbind_one();
+    void pin_one();
     void send_one();
 
     World* world_{};

@@ -44,36 +44,45 @@ Slot* first(Island& island) {
     return island.core.database().slots().first();
 }
 
+/// Does a Loan stand for this block, that was given to another core?
+bool is_given(Island& island, unsigned block) {
+    const uint64_t begin = ram_base + uint64_t{block} * large_page_bytes;
+    const auto& database = island.core.database();
+    Slot* at = database.overlap(begin, begin + large_page_bytes);
+    for (; at != nullptr; at = database.overlap_after(*at, begin, begin + large_page_bytes)) {
+        const bool given = at->kind == Kind::loan && at->has(kernel::flag::given);
+        if (given && at->base <= begin && at->end() >= begin + large_page_bytes) return true;
+    }
+    return false;
+}
+
+/// What is said to be this core's is, and what is not is marked so.
+void check_whose(World& world, Island& island, const Slot& s) {
+    const bool borrowed = s.has(kernel::flag::borrowed);
+    if (s.kind == Kind::loan && s.has(kernel::flag::given)) return;
+    for (unsigned block = block_of(s.base); block <= block_of(s.end() - 1); ++block) {
+        const bool own = world.ownership().owner[block] == island.index;
+        if (own && borrowed) broken(island.index, "own memory counts as borrowed", s);
+        if (own || borrowed) continue;
+        const bool gap = s.kind == Kind::ram && is_given(island, block);
+        if (!gap) broken(island.index, "a capability to memory of another core", s);
+    }
+}
+
 /// The tree is what its rules say, and everything in it lies where this core may look.
 void check_database(World& world, Island& island) {
     const auto& database = island.core.database();
     size_t count = 0;
     const Slot* before = nullptr;
-    uint64_t owned = 0;
     for (Slot* s = first(island); s != nullptr; s = Slots::next(*s)) {
         ++count;
         if (s->empty()) broken(island.index, "an empty slot in the database", *s);
         if (before != nullptr && s->base < before->base)
             broken(island.index, "the database is out of order", *s);
         before = s;
-        if (!is_memory(*s)) continue;
-        const unsigned begin = block_of(s->base), end = block_of(s->end() - 1);
-        for (unsigned block = begin; block <= end; ++block) {
-            const bool own = world.ownership().owner[block] == island.index;
-            if (s->kind == Kind::loan) continue;
-            if (own == s->has(kernel::flag::borrowed))
-                broken(
-                    island.index,
-                    own ? "own memory counts as borrowed"
-                        : "a capability to memory of another core",
-                    *s
-                );
-        }
-        const bool root = s->kind == Kind::ram && s->depth == 0;
-        if (root) owned += s->bytes;
+        if (is_memory(*s)) check_whose(world, island, *s);
     }
     if (count != database.count()) throw Broken{"the database miscounts"};
-    (void)owned;
 }
 
 /// Objects over the same bytes are copies of one, or one is made from the other.
@@ -142,12 +151,48 @@ void check_rights(World& world) {
         for (unsigned i = Actor::first_free; i < domain.actor.leafs * abi::cnode_slots; ++i) {
             const Slot& s = domain.actor.at({{i}});
             if (s.kind == Kind::frame && !domain.may_have(s))
-                broken(domain.island().index, "a right has grown", s);
+                broken(
+                    domain.island().index,
+                    ("d" + std::to_string(domain.number) + ": a right has grown").c_str(),
+                    s
+                );
         }
     }
 }
 
 } // namespace
+
+void check_nothing_over(
+    World& world, uint64_t base, uint64_t bytes, const Slot* own, const char* after
+) {
+    const uint64_t end = base + bytes;
+    for (unsigned core = 0; core < world.cores(); ++core) {
+        // of what is another core's, a revoke here takes only what is here
+        if (own != nullptr && own->has(kernel::flag::borrowed)) return;
+        const auto& database = world.island(core).core.database();
+        Slot* at = database.overlap(base, end);
+        for (; at != nullptr; at = database.overlap_after(*at, base, end)) {
+            if (at == own) continue;
+            const bool around =
+                at->base <= base && at->end() >= end && (own == nullptr || at->depth < own->depth);
+            const bool given = at->kind == Kind::loan && at->has(kernel::flag::given);
+            if ((around && at->kind == Kind::ram) || given) continue;
+            const std::string what = std::string{after} + " has left something behind";
+            broken(core, what.c_str(), *at);
+        }
+    }
+}
+
+void check_dead(World& world, Domain& dead) {
+    check_nothing_over(world, dead.ram_base_address, quota_bytes, nullptr, "a dead domain");
+    const monitor::Monitor& monitor = dead.island().monitor;
+    for (uint32_t i = 0;; ++i) {
+        const auto entry = monitor.name_at(i);
+        if (!entry) return;
+        if ((*entry)->home == monitor.self() && (*entry)->owner == dead.badge)
+            throw Broken{"a dead domain still has its name"};
+    }
+}
 
 void check_always(World& world) {
     for (unsigned core = 0; core < world.cores(); ++core) {
@@ -159,23 +204,117 @@ void check_always(World& world) {
             std::max<uint64_t>(world.tally.most_slots, island.core.database().count());
     }
     check_rights(world);
+    for (const Team& team : world.teams())
+        team.check();
 }
 
-void check_at_rest(World& world) {
-    check_always(world);
+namespace {
+
+/// RAM of every block lies with one core, and what that core's kernel believes is what is so.
+void check_ownership(World& world) {
     for (unsigned i = 0; i < world.cores() * blocks_per_core; ++i)
         if (world.ownership().owner[i] == Ownership::nobody)
             throw Broken{"a block of RAM that nobody owns"};
+    for (unsigned core = 0; core < world.cores(); ++core) {
+        uint64_t blocks = 0;
+        for (const uint8_t owner : world.ownership().owner)
+            blocks += owner == core;
+        // the kernel's own block is no capability's
+        const uint64_t says = world.island(core).core.statistics().bytes_owned;
+        if (says != (blocks - 1) * large_page_bytes)
+            throw Broken{"a kernel is wrong about how much RAM it owns"};
+    }
+}
+
+/// Nothing is being revoked, so nothing is marked.
+void check_marks(World& world) {
+    for (unsigned core = 0; core < world.cores(); ++core)
+        for (Slot* s = first(world.island(core)); s != nullptr; s = Slots::next(*s))
+            if (s->has(kernel::flag::marked))
+                broken(core, "still marked, though nothing is being revoked", *s);
+}
+
+/// The Lent of this number at its owner, if it is of that range and that borrower.
+bool is_on_record(World& world, unsigned borrower, uint64_t owner, const Slot& cap) {
+    if (owner >= world.cores()) return false;
+    bool found = false;
+    world.island(static_cast<unsigned>(owner)).monitor.lents().each([&](monitor::Lent& lent) {
+        const bool of_it = lent.loan != nullptr && lent.core.raw == borrower &&
+                           lent.loan->range.contains({cap.base, cap.bytes});
+        found |= of_it;
+    });
+    return found;
+}
+
+/// What a core has of others is on record with the owner, and the other way round.
+void check_loans(World& world) {
+    for (unsigned core = 0; core < world.cores(); ++core) {
+        Island& island = world.island(core);
+        for (Slot* s = first(island); s != nullptr; s = Slots::next(*s)) {
+            const bool lent = s->kind == Kind::frame && s->has(kernel::flag::borrowed);
+            if (lent && !is_on_record(world, core, s->extra, *s))
+                broken(core, "borrowed, and its owner does not know", *s);
+        }
+        size_t in_kernel = 0;
+        for (Slot* s = first(island); s != nullptr; s = Slots::next(*s))
+            in_kernel += s->kind == Kind::loan && !s->has(kernel::flag::given);
+        if (in_kernel != island.monitor.loans().count())
+            throw Broken{
+                "core " + std::to_string(core) + ": the kernel has " + std::to_string(in_kernel) +
+                " loans, the monitor " + std::to_string(island.monitor.loans().count())
+            };
+        island.monitor.lents().each([&](monitor::Lent& lent) {
+            // to itself: for a device of this core
+            if (lent.loan == nullptr || lent.core.raw == core) return;
+            const monitor::Range range = lent.loan->range;
+            const auto& there = world.island(lent.core.raw).core.database();
+            Slot* at = there.overlap(range.base, range.base + range.bytes);
+            bool used = false;
+            for (; at != nullptr; at = there.overlap_after(*at, range.base, range.base + 1)) {
+                const bool same = at->base == range.base && at->bytes == range.bytes;
+                const bool frame = same && at->kind == Kind::frame;
+                used |= frame && at->has(kernel::flag::borrowed);
+            }
+            if (!used)
+                throw Broken{
+                    "core " + std::to_string(core) + " believes that core " +
+                    std::to_string(lent.core.raw) + " has what it does not have"
+                };
+        });
+    }
+}
+
+void check_waiting(World& world) {
     for (Domain& domain : world.domains()) {
         const bool lives = domain.life == Domain::Life::alive;
-        if (!lives && domain.life != Domain::Life::dead && domain.life != Domain::Life::unborn)
-            throw Broken{"a domain never comes to its end"};
         const char* const what = lives ? domain.waits_for() : nullptr;
-        if (what != nullptr)
+        if (what != nullptr) {
+            std::string ends;
+            for (const End& end : domain.ends)
+                if (end.state == End::State::asked || end.state == End::State::incoming)
+                    ends += " " + std::to_string(end.number);
             throw Broken{
-                "domain d" + std::to_string(domain.number) + " waits for ever for " + what
+                "domain d" + std::to_string(domain.number) + " waits for ever for " + what + ends
             };
+        }
+        if (!lives && domain.life != Domain::Life::dead && domain.life != Domain::Life::unborn)
+            throw Broken{"domain d" + std::to_string(domain.number) + " never comes to its end"};
     }
+    for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.memory(core).expects_blocks()) throw Broken{"RAM that was handed never arrives"};
+        if (world.island(core).monitor.revocations().count() != 0)
+            throw Broken{"a revocation never ends"};
+    }
+}
+
+} // namespace
+
+void check_at_rest(World& world) {
+    check_always(world);
+    check_waiting(world);
+    check_ownership(world);
+    check_loans(world);
+    check_marks(world);
     for (unsigned core = 0; core < world.cores(); ++core) {
         const auto& counters = world.island(core).monitor.counters();
         if (counters.bad_messages != 0) throw Broken{"a monitor got a message it did not expect"};
@@ -183,6 +322,23 @@ void check_at_rest(World& world) {
     }
 }
 
-void check_nothing_is_left(World&) {}
+void check_nothing_is_left(World& world) {
+    for (unsigned core = 0; core < world.cores(); ++core) {
+        monitor::Monitor& monitor = world.island(core).monitor;
+        if (world.memory(core).used_chunks() != 0) throw Broken{"memory of the dead is not free"};
+        if (monitor.name_at(0)) throw Broken{"a name of the dead is left"};
+        if (monitor.parcels().count() != 0) throw Broken{"a capability waits for the dead"};
+        if (monitor.relents().count() != 0 || monitor.words().count() != 0)
+            throw Broken{"a monitor still has something to say"};
+        // what is lent are the channels between the monitors
+        size_t links = 0;
+        for (unsigned peer = 0; peer < world.cores(); ++peer)
+            links += world.island(core).links.end(peer).open;
+        size_t in_use = 0;
+        monitor.lents().each([&](monitor::Lent& lent) { in_use += lent.loan != nullptr; });
+        in_use += monitor.borrows().count();
+        if (in_use > links) throw Broken{"something of the dead is still lent"};
+    }
+}
 
 } // namespace sim

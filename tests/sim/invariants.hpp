@@ -2,9 +2,23 @@
 // how the protocols get there. Each check throws Broken.
 #pragma once
 
+#include <cstdint>
+
+#include "kernel/slot.hpp"
+
 namespace sim {
 
+class Domain;
 class World;
+
+/// On no core is there anything that overlaps the range but `own`, and the memory it is made of.
+/// `after` says what should have done that.
+void check_nothing_over(
+    World& world, uint64_t base, uint64_t bytes, const kernel::Slot* own, const char* after
+);
+
+/// The kill of this domain is over: memory and names are free.
+void check_dead(World& world, Domain& dead);
 
 /// At every moment: each kernel's database, its page tables, what it owns.
 void check_always(World& world);

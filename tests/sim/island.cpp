@@ -4,198 +4,6 @@
 
 namespace sim {
 
-// -- the monitor's CPU driver --
-
-void SimKernel::begin(Actor& actor, CapSlot core) {
-    actor_ = &actor;
-    core_ = core;
-    for (uint32_t i = actor.leafs * abi::cnode_slots; i-- > Actor::first_free;)
-        if (i % abi::cnode_slots != 0 && i != core.raw) release({{i}});
-    total_ = free_count_;
-}
-
-Result<CapSlot> SimKernel::take() {
-    if (free_count_ == 0) return fail(Err::no_slots);
-    return CapSlot{{free_[--free_count_]}};
-}
-
-template <class Make>
-Result<CapSlot> SimKernel::into_new_slot(Make&& make) {
-    const CapSlot slot = TRY(take());
-    if (const Result<> made = make(Actor::place_of(slot), slot); !made) {
-        release(slot);
-        return fail(made.error());
-    }
-    return slot;
-}
-
-Result<monitor::Described> SimKernel::describe(CapSlot slot) {
-    const Answer a = actor_->describe(slot);
-    if (!a.ok()) return fail(a.status);
-    if ((a.value[0] & 0xff) == 0) return fail(Err::cap_empty);
-    return monitor::Described{
-        static_cast<Kind>(a.value[0] & 0xff),
-        Rights{static_cast<uint8_t>(a.value[0] >> 8)},
-        a.value[1],
-        a.value[2],
-        a.value[3],
-        (a.value[4] & abi::describe_borrowed) != 0,
-        (a.value[4] & abi::describe_idle) != 0,
-    };
-}
-
-Result<CapSlot> SimKernel::copy(CapSlot slot) {
-    return into_new_slot([&](Place, CapSlot to) { return actor_->copy(slot, to); });
-}
-
-Result<CapSlot> SimKernel::accept(const monitor::Described& what) {
-    return into_new_slot([&](Place to, CapSlot) {
-        const auto kind = static_cast<uint64_t>(what.kind);
-        return actor_
-            ->invoke(
-                Op::core_accept,
-                core_.raw,
-                {to.cnode, to.index, kind, what.base, what.bytes, what.rights.raw, what.badge}
-            )
-            .result();
-    });
-}
-
-Result<CapSlot> SimKernel::lend(CapSlot frame) {
-    return into_new_slot([&](Place to, CapSlot) {
-        return actor_->invoke(Op::core_lend, core_.raw, {frame.raw, to.cnode, to.index}).result();
-    });
-}
-
-Result<CapSlot> SimKernel::recall(CapSlot loan, Rights rights) {
-    return into_new_slot([&](Place to, CapSlot) {
-        return actor_
-            ->invoke(Op::core_recall, core_.raw, {loan.raw, rights.raw, to.cnode, to.index})
-            .result();
-    });
-}
-
-Result<> SimKernel::mark(CapSlot slot) {
-    return actor_->invoke(Op::core_mark, core_.raw, {slot.raw, 1}).result();
-}
-
-void SimKernel::unmark(CapSlot slot) {
-    (void)actor_->invoke(Op::core_mark, core_.raw, {slot.raw, 0});
-}
-
-Result<> SimKernel::revoke_step(CapSlot slot) {
-    const Place at = Actor::place_of(slot);
-    return actor_->invoke(Op::cnode_revoke, at.cnode, {at.index}).result();
-}
-
-Result<bool> SimKernel::give(CapSlot ram) {
-    for (;;) {
-        const Answer a = actor_->invoke(Op::core_give, core_.raw, {ram.raw});
-        if (a.ok() && a.value[0] == 0) release(ram);
-        if (a.ok()) return a.value[0] == 1;
-        if (a.status != Err::again) return fail(a.status);
-    }
-}
-
-Result<> SimKernel::regain(CapSlot loan) {
-    return actor_->invoke(Op::core_regain, core_.raw, {loan.raw}).result();
-}
-
-monitor::Drained SimKernel::drained() {
-    const Answer a = actor_->invoke(Op::core_drained, core_.raw);
-    if (!a.ok() || abi::Drained(a.value[0]) == abi::Drained::none) return {};
-    using What = monitor::Drained::What;
-    const bool many = abi::Drained(a.value[0]) == abi::Drained::many;
-    return {many ? What::look_at_all : What::one, a.value[1], a.value[2]};
-}
-
-Result<monitor::Bell> SimKernel::vector_of(CapSlot doorbell) {
-    const Answer a = actor_->invoke(Op::core_vector, core_.raw, {doorbell.raw});
-    if (!a.ok()) return fail(a.status);
-    return monitor::Bell{static_cast<uint32_t>(a.value[0]), static_cast<uint32_t>(a.value[1])};
-}
-
-Result<CapSlot> SimKernel::endpoint(uint64_t badge) {
-    return into_new_slot([&](Place to, CapSlot) {
-        const uint64_t own = abi::slot::dispatcher;
-        return actor_->invoke(Op::endpoint_make, own, {to.cnode, to.index, badge}).result();
-    });
-}
-
-void SimKernel::drop(CapSlot slot) {
-    const auto done = actor_->remove(slot);
-    // What cannot be deleted (memory lent away) keeps its slot; what a revoke took is gone already.
-    if (done || done.error() == Err::cap_empty) release(slot);
-}
-
-Result<> SimKernel::give_up(CapSlot slot) {
-    TRY_VOID(actor_->revoke(slot));
-    drop(slot);
-    return {};
-}
-
-void SimKernel::ring(CapSlot doorbell) {
-    (void)actor_->invoke(Op::ring, doorbell.raw);
-}
-
-Result<std::array<uint64_t, 4>> SimKernel::core_info(uint32_t, uint32_t) {
-    return fail(Err::unsupported);
-}
-
-// -- its channels --
-
-void SimLinks::begin(unsigned core, SimKernel& kernel, Wires& wires, monitor::Bell bell) {
-    core_ = core;
-    kernel_ = &kernel;
-    wires_ = &wires;
-    bell_ = bell;
-}
-
-Result<monitor::LinkFrame> SimLinks::make_frame() {
-    constexpr uint64_t bytes = 2 * page_bytes;
-    const CapSlot slot = TRY(kernel_->take());
-    const auto made = kernel_->actor().retype(quota, Kind::frame, quota_used, bytes, slot);
-    if (!made) {
-        kernel_->release(slot);
-        return fail(made.error());
-    }
-    quota_used += bytes;
-    return monitor::LinkFrame{slot, phys(TRY(kernel_->describe(slot)).base), bytes};
-}
-
-Result<> SimLinks::open(CoreId peer, CapSlot frame, bool first) {
-    close(peer);
-    ends_[peer.raw] = {.open = true, .first = first, .frame = frame};
-    if (first) {
-        wires_->of(core_, peer.raw).from_maker.clear();
-        wires_->of(core_, peer.raw).to_maker.clear();
-    }
-    return {};
-}
-
-void SimLinks::set_bell(CoreId peer, CapSlot doorbell) {
-    LinkEnd& end = ends_[peer.raw];
-    if (end.bell != abi::null_slot) kernel_->drop(end.bell);
-    end.bell = doorbell;
-}
-
-void SimLinks::close(CoreId peer) {
-    LinkEnd& end = ends_[peer.raw];
-    if (end.frame != abi::null_slot) kernel_->drop(end.frame);
-    if (end.bell != abi::null_slot) kernel_->drop(end.bell);
-    end = {};
-}
-
-Line& SimLinks::out(unsigned peer) {
-    return ends_[peer].first ? wires_->of(core_, peer).from_maker
-                             : wires_->of(peer, core_).to_maker;
-}
-
-Line& SimLinks::in(unsigned peer) {
-    return ends_[peer].first ? wires_->of(core_, peer).to_maker
-                             : wires_->of(peer, core_).from_maker;
-}
-
 // -- local calls --
 
 Result<rpc::LocalMessage> Port::call(const rpc::LocalMessage& message) {
@@ -226,6 +34,7 @@ Result<rpc::LocalMessage> Port::call(const rpc::LocalMessage& message) {
 
 void Island::answer_call() {
     Actor& actor = core.current() == monitor_actor.dispatcher ? monitor_actor : memory;
+    const bool nested = std::exchange(in_turn_, in_turn_ || &actor == &monitor_actor);
     if (!actor.running()) throw Broken{"a call went to somebody who does not serve"};
     const Answer a = actor.answer();
     rpc::LocalMessage in;
@@ -256,6 +65,7 @@ void Island::answer_call() {
             (void)actor.remove(out.cap);
     }
     sleep(actor);
+    in_turn_ = nested;
 }
 
 rpc::LocalMessage Island::serve(Actor& actor, uint64_t badge, const rpc::LocalMessage& message) {
@@ -314,6 +124,9 @@ Island::Island(
         must(own_bell ? Result<>{} : fail(own_bell.error()));
         monitor_vector = static_cast<uint8_t>(own_bell->vector);
         links.begin(index, kernel, wires, *own_bell);
+        const auto drain = kernel.take();
+        must(drain ? Result<>{} : fail(drain.error()));
+        must(kernel.watch(*drain, drained_bit));
     });
 }
 
@@ -332,6 +145,7 @@ void Island::make_actor(Actor& actor, unsigned leafs, uint8_t priority) {
     kernel::CNode& root = core.cnode(scratch);
     actor.core = &core;
     actor.machine = &machine;
+    actor.wake_ups = this;
     actor.leafs = leafs;
     for (unsigned i = 0; i < leafs; ++i)
         actor.leaf[i] = &core.cnode(boot_object(Kind::cnode, root.slot[i]));
@@ -363,16 +177,32 @@ void Island::boot_endpoint(Actor& to, Actor& client, uint32_t slot, uint64_t bad
 
 void Island::attach_first_domains() {
     boot_endpoint(monitor_actor, spawner, abi::slot::monitor, monitor::badge_spawn);
-    boot_endpoint(monitor_actor, memory, abi::slot::monitor, monitor::badge_spawn + 1);
+    boot_endpoint(monitor_actor, memory, abi::slot::monitor, monitor::badge_init);
     boot_endpoint(memory, spawner, abi::slot::memory, monitor::badge_spawn);
 }
 
 void Island::wake(Actor& actor) {
-    if (monitor_vector != 0)
+    if (&actor == &monitor_actor && monitor_vector != 0)
         core.on_device_or_ipi_vector(monitor_vector);
     else
         must(core.ring(actor.leaf[0]->slot[abi::slot::self_doorbell]));
     if (core.schedule() != actor.dispatcher) actor.switch_to();
+    note_events(actor);
+}
+
+/// What `wait` has answered.
+void Island::note_events(Actor& actor) {
+    if (&actor != &monitor_actor) return;
+    const Answer a = actor.answer();
+    if ((a.value[1] >> drained_bit & 1) != 0) something_drained = true;
+}
+
+void Island::absorb_wake_up() {
+    if (in_turn_ || !monitor_actor.runnable()) return;
+    in_turn_ = true;
+    note_events(monitor_actor);
+    sleep(monitor_actor);
+    in_turn_ = false;
 }
 
 void Island::sleep(Actor& actor) {
@@ -382,6 +212,7 @@ void Island::sleep(Actor& actor) {
         core.invoke();
         core.schedule();
         if (actor.dispatcher->state == kernel::State::waiting) return;
+        note_events(actor);
     }
     throw Broken{"a server never gets to sleep"};
 }

@@ -45,6 +45,7 @@ class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
     void ring(CapSlot doorbell) override;
     Result<std::array<uint64_t, 4>> core_info(uint32_t, uint32_t) override;
 
+    Result<> watch(CapSlot slot, uint64_t bit);
     Result<CapSlot> take();
 
     void release(CapSlot slot) { free_[free_count_++] = static_cast<uint16_t>(slot.raw); }
@@ -117,7 +118,7 @@ class LocalService {
     ~LocalService() = default;
 };
 
-class Island {
+class Island final : public WakeUps {
   public:
     Island(unsigned core, unsigned cores, const Arena& arena, Ownership& owners, Wires& wires);
     Island(const Island&) = delete;
@@ -129,13 +130,27 @@ class Island {
     /// `work()` as the monitor's own turn: woken by its vector, asleep again afterwards.
     template <class Work>
     void as_monitor(Work&& work) {
+        in_turn_ = true;
         wake(monitor_actor);
         work();
         sleep(monitor_actor);
+        in_turn_ = false;
+    }
+
+    /// The same for the memory server.
+    template <class Work>
+    auto as_memory(Work&& work) {
+        wake(memory);
+        const auto result = work();
+        sleep(memory);
+        return result;
     }
 
     /// The server that a call has switched to answers it.
     void answer_call();
+
+    /// The monitor was rung while somebody else had a turn: it notes why, and sleeps on.
+    void absorb_wake_up() override;
 
     // -- making domains at boot, with the kernel's own functions --
     kernel::Slot& boot_object(Kind kind, kernel::Slot& into, uint64_t bytes = 0);
@@ -154,14 +169,20 @@ class Island {
     LocalService* memory_service{};
     uint32_t stalled_until{}; // a step: until then nothing happens on this core
     uint8_t monitor_vector{};
+    bool something_drained{}; // the kernel has said so; the monitor has yet to
+                              // look
 
   private:
     static void must(const Result<>& done, const char* what = "a step of boot fails");
     void wake(Actor& actor);
     void sleep(Actor& actor);
+    void note_events(Actor& actor);
     rpc::LocalMessage serve(Actor& actor, uint64_t badge, const rpc::LocalMessage& message);
 
+    static constexpr uint64_t drained_bit = 3; // of the monitor's events
+
     uint64_t boot_next_{};
+    bool in_turn_{}; // the monitor, or a server that is called, is at work
 };
 
 } // namespace sim

@@ -105,7 +105,10 @@ class SimMachine final : public kernel::Machine {
     }
 
     Result<> own(PhysAddr begin, PhysAddr end) override {
-        if (refuse_own) return fail(Err::no_space);
+        const bool first_time = begin.raw >= ram_base && !once_[block_of(begin.raw)];
+        if (refuse_own && first_time) return fail(Err::no_space);
+        for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
+            once_[block_of(at)] = true;
         for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
             ownership_.take(core_, block_of(at));
         ASAN_UNPOISON_MEMORY_REGION(memory_ + (begin.raw - ram_base), end - begin);
@@ -130,12 +133,13 @@ class SimMachine final : public kernel::Machine {
     Instant time{1000};
     Interrupt sent{}; // the last one, for the world to pass on
     uint64_t flushes{};
-    bool refuse_own{};
+    bool refuse_own{}; // RAM that was never here before: no room for its tables
 
   private:
     unsigned core_;
     std::byte* memory_;
     Ownership& ownership_;
+    std::bitset<max_blocks> once_{};
 };
 
 } // namespace sim

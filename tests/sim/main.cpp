@@ -1,10 +1,12 @@
 // The simulator's program: a sweep over seeds, one seed with its chart, or every planted bug.
 //
 //   sim [--seeds N] [--first S] [--seed S] [--cores C] [--steps N] [--mutant NAME] [--mutants]
-//       [--often] [--lines N] [--verbose]
+//       [--often] [--twice] [--lines N] [--verbose]
+//   sim --revoke-figure
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <iostream>
 #include <string>
 
@@ -17,7 +19,7 @@ namespace {
 
 struct Options {
     uint64_t first{1}, seeds{1000};
-    bool verbose{}, mutants{};
+    bool verbose{}, mutants{}, revoke_figure{}, twice{};
     size_t lines{120};
     Mutant mutant{Mutant::none};
     Settings settings;
@@ -44,12 +46,18 @@ struct Sums {
 
     double mean(uint64_t sum) const { return static_cast<double>(sum) / static_cast<double>(runs); }
 
-    void print(double seconds) const;
+    void print(double seconds, double processor) const;
 };
 
-void Sums::print(double seconds) const {
-    const double a_minute = 60.0 * static_cast<double>(runs) / seconds;
-    std::printf("%llu runs in %.1f s, %.0f a minute\n", plain(runs), seconds, a_minute);
+void Sums::print(double seconds, double processor) const {
+    const auto a_minute = [&](double took) { return 60.0 * static_cast<double>(runs) / took; };
+    std::printf(
+        "%llu runs in %.1f s, %.0f a minute; %.0f a minute of processor time\n",
+        plain(runs),
+        seconds,
+        a_minute(seconds),
+        a_minute(processor)
+    );
     std::printf(
         "a run: %.0f messages delivered (%.0f between monitors, %.0f between domains; the least "
         "%llu), %.0f operations done (the least %llu), %.0f refused\n",
@@ -97,6 +105,7 @@ int sweep(const Options& options, World& world) {
     planted_mutant = options.mutant;
     Sums sums;
     const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t clock_begin = std::clock();
     for (uint64_t i = 0; i < options.seeds; ++i) {
         const uint64_t seed = options.first + i;
         if (const std::string what = try_seed(world, seed); !what.empty()) {
@@ -105,9 +114,17 @@ int sweep(const Options& options, World& world) {
             return 1;
         }
         sums.add(world.tally);
+        if (!options.twice) continue;
+        const std::string chart = world.chart.text(world.cores(), Chart::kept);
+        if (!try_seed(world, seed).empty() ||
+            chart != world.chart.text(world.cores(), Chart::kept)) {
+            std::cout << "seed " << seed << " does not replay exactly\n";
+            return 1;
+        }
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    sums.print(took.count());
+    const auto used = static_cast<double>(std::clock() - clock_begin) / CLOCKS_PER_SEC;
+    sums.print(took.count(), used);
     return 0;
 }
 
@@ -164,8 +181,12 @@ Options read(int count, char** words) {
             o.mutant = mutant_named(value(i));
         } else if (word == "--mutants") {
             o.mutants = true;
+        } else if (word == "--revoke-figure") {
+            o.revoke_figure = true;
         } else if (word == "--lines") {
             o.lines = number(i);
+        } else if (word == "--twice") {
+            o.twice = true;
         } else if (word == "--often") {
             o.settings.check_often = true;
         } else if (word == "--verbose") {
@@ -179,7 +200,22 @@ Options read(int count, char** words) {
     return o;
 }
 
+/// A frame that is lent to more and more cores is revoked: two messages for each of them.
+int revoke_figures() {
+    std::printf("borrowers  messages  of which at the owner\n");
+    for (const unsigned borrowers : {1u, 2u, 4u, 8u, 16u, 32u, 63u}) {
+        const Arena arena{borrowers + 1};
+        Settings settings;
+        settings.cores = borrowers + 1;
+        World world{settings, arena};
+        const auto figure = world.revoke_figure(borrowers);
+        std::printf("%9u  %8llu  %8llu\n", borrowers, plain(figure.all), plain(figure.of_owner));
+    }
+    return 0;
+}
+
 int go(const Options& options) {
+    if (options.revoke_figure) return revoke_figures();
     const Arena arena{options.settings.cores};
     World world{options.settings, arena};
     world.verbose = options.verbose;

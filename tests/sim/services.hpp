@@ -28,10 +28,17 @@ class MemoryServer final : public LocalService {
 
     bool expects_blocks() const { return expected_count_ != 0; }
 
+    bool has_room() const { return expected_count_ < expected_.size(); }
+
+    void expect(uint32_t label);
+    void expect_no_more(uint32_t label);
+
     unsigned free_blocks() const;
     unsigned used_chunks() const;
 
   private:
+    using Monitor = monitor::face::Client;
+
     struct Block {
         bool here{};
         uint64_t base{};
@@ -44,6 +51,8 @@ class MemoryServer final : public LocalService {
         uint32_t label;
     };
 
+    bool hand_block(unsigned to);
+    bool fetch_one();
     Result<CapSlot> carve();
     Result<> take_back(CapSlot ram);
     void received(CapSlot ram);
@@ -68,6 +77,9 @@ class Spawner {
     void kill(Domain& domain);
 
     unsigned children() const;
+
+    /// Is a domain still being ended?
+    bool waits() const;
 
   private:
     using Monitor = monitor::face::Client;

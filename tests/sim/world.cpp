@@ -60,9 +60,12 @@ void World::boot() {
     line_capacity_ = 4u << random.draw(4);
     next_badge_ = monitor::badges_of_init;
     next_number_ = 1;
+    next_label_ = next_team_ = 0;
+    channels_opened_ = messages_of_hub_ = 0;
     for (Channel& channel : channels_)
         channel = {};
     domain_count_ = 0;
+    team_count_ = 0;
     for (Domain& domain : domains_)
         domain.life = Domain::Life::unborn;
     for (unsigned i = 0; i < cores(); ++i) {
@@ -153,6 +156,7 @@ bool World::deliver(unsigned core, unsigned peer, bool calm) {
         .a = first_word(encoded),
     });
     ++tally.messages;
+    if (core == 0 || peer == 0) ++messages_of_hub_;
     here.as_monitor([&] {
         const auto message = monitor::decode(encoded.number, encoded.bytes());
         must(message.has_value(), "a message that its receiver cannot read");
@@ -161,10 +165,24 @@ bool World::deliver(unsigned core, unsigned peer, bool calm) {
     return true;
 }
 
+/// What a monitor does between messages: a bounded piece at a time.
+bool World::monitor_works(unsigned core) {
+    Island& here = island(core);
+    const bool drained = std::exchange(here.something_drained, false);
+    if (!drained && !here.monitor.has_work()) return false;
+    bool busy = drained;
+    here.as_monitor([&] {
+        if (drained) here.monitor.look_for_drained();
+        busy |= here.monitor.work();
+    });
+    return busy;
+}
+
 void World::stall_something() {
     const unsigned core = random.draw(cores());
     const uint32_t until = now + 20 + random.draw(600);
-    switch (random.draw(3)) {
+    switch (random.draw(4)) {
+    case 3: island(core).machine.refuse_own = random.one_in(2); break;
     case 0: island(core).stalled_until = until; break;
     case 1: {
         const unsigned peer = random.draw(cores());
@@ -199,7 +217,8 @@ bool World::step(bool calm) {
     const unsigned core = random.draw(cores());
     if (!calm && island(core).stalled_until > now) return false;
     const unsigned peer = random.draw(cores());
-    switch (random.draw(8)) {
+    switch (random.draw(9)) {
+    case 8: return monitor_works(core);
     case 0:
     case 1: return core != peer && put(core, peer);
     case 2:
@@ -241,8 +260,10 @@ void World::chaos() {
 
 /// Everything that is under way comes to its end; nothing new begins.
 void World::settle() {
-    constexpr uint32_t patience = 200'000;
+    const uint32_t patience = 50'000 * cores() * cores();
     const uint32_t begin = now;
+    for (unsigned core = 0; core < cores(); ++core)
+        island(core).machine.refuse_own = false;
     for (bool busy = true; busy;) {
         busy = false;
         // by chance for a while, then everybody in turn: when nobody has anything to do, it is
@@ -254,6 +275,7 @@ void World::settle() {
             continue;
         }
         for (unsigned core = 0; core < cores(); ++core) {
+            busy |= monitor_works(core);
             busy |= spawners_[core].step();
             busy |= memories_[core].fetch_blocks();
             for (unsigned peer = 0; peer < cores(); ++peer)
@@ -277,6 +299,38 @@ void World::kill_all() {
     }
 }
 
+// -- a figure --
+
+World::RevokeFigure World::revoke_figure(unsigned borrowers) {
+    settings.teams = false;
+    settings.obliging = true;
+    random = Random{1};
+    tally = {};
+    boot();
+    for (unsigned core = 0; core <= borrowers; ++core)
+        must(spawners_[core].spawn().has_value(), "a domain for the figure");
+    Domain& owner = domains_[0];
+    const auto name = service_name(0);
+    owner.offer_own(name);
+    const CapSlot frame = owner.make_frame_for(page_bytes);
+    settle();
+    for (unsigned begin = 1; begin <= borrowers; begin += Domain::max_ends) {
+        const unsigned end = std::min(begin + Domain::max_ends, borrowers + 1);
+        for (unsigned i = begin; i < end; ++i)
+            must(domains_[i].bind_to(name).has_value(), "a bind for the figure");
+        settle();
+        owner.send_to_all(frame);
+        settle();
+        owner.close_all();
+        settle();
+    }
+    const uint64_t before = tally.messages, owners_before = messages_of_hub_;
+    const uint32_t begun = now;
+    owner.revoke_then_delete(frame);
+    settle();
+    return {tally.messages - before, messages_of_hub_ - owners_before, now - begun};
+}
+
 // -- books --
 
 Domain* World::unborn() {
@@ -286,11 +340,30 @@ Domain* World::unborn() {
     return &domains_[domain_count_++];
 }
 
+void World::perhaps_join_team(Domain& newborn) {
+    if (!settings.teams) return;
+    if (team_count_ == 0 || teams_[team_count_ - 1].is_over()) {
+        if (!random.one_in(2)) return;
+        // of those that are over only the last two are looked at
+        if (team_count_ == teams_.size()) {
+            if (!teams_[0].is_over()) return;
+            for (Domain& domain : domains())
+                if (domain.team == teams_.data()) domain.team = nullptr;
+            teams_[0].begin(*this, next_team_++ % 4);
+            return teams_[0].enter(newborn);
+        }
+        teams_[team_count_++].begin(*this, next_team_++ % 4);
+    }
+    for (Team& team : teams())
+        if (newborn.team == nullptr && team.wants(newborn) && random.one_in(2)) team.enter(newborn);
+}
+
 Result<uint16_t> World::open_channel(uint64_t base) {
     for (size_t i = 0; i < channels_.size(); ++i) {
-        if (channels_[i].used) continue;
+        if (channels_[i].ends != 0) continue;
         channels_[i] = {};
-        channels_[i].used = true;
+        channels_[i].ends = 1;
+        channels_[i].opened = ++channels_opened_;
         channels_[i].base = base;
         return static_cast<uint16_t>(i);
     }
@@ -298,9 +371,13 @@ Result<uint16_t> World::open_channel(uint64_t base) {
 }
 
 std::optional<uint16_t> World::channel_at(uint64_t base) const {
-    for (size_t i = 0; i < channels_.size(); ++i)
-        if (channels_[i].used && channels_[i].base == base) return static_cast<uint16_t>(i);
-    return std::nullopt;
+    std::optional<uint16_t> newest;
+    for (size_t i = 0; i < channels_.size(); ++i) {
+        const Channel& c = channels_[i];
+        if (c.ends == 0 || c.base != base) continue;
+        if (!newest || channels_[*newest].opened < c.opened) newest = static_cast<uint16_t>(i);
+    }
+    return newest;
 }
 
 } // namespace sim

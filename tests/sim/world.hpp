@@ -1,5 +1,5 @@
-// A whole machine in one thread: islands, the wires between them, the domains on them, and one
-// seed that says what happens next. Everything is reused from run to run.
+// A whole machine in one thread: islands, the wires between them, the domains on them, and one seed
+// that says what happens next. Everything is reused from run to run.
 #pragma once
 
 #include <array>
@@ -10,6 +10,7 @@
 #include "tests/sim/domain.hpp"
 #include "tests/sim/random.hpp"
 #include "tests/sim/services.hpp"
+#include "tests/sim/spanning.hpp"
 
 namespace sim {
 
@@ -17,6 +18,8 @@ struct Settings {
     unsigned cores{4};
     unsigned domains_per_core{3};
     uint32_t steps{40'000}; // in which something new may begin
+    bool teams{true};       // domains that span cores, too
+    bool obliging{};        // every bind is accepted
     bool check_often{};     // after every step, not only at rest
 };
 
@@ -53,6 +56,14 @@ class World {
   public:
     World(const Settings& settings, const Arena& arena);
 
+    /// A frame of core 0, lent to so many cores, is revoked: the messages of that, by core 0 and
+    /// all.
+    struct RevokeFigure {
+        uint64_t all, of_owner, steps;
+    };
+
+    RevokeFigure revoke_figure(unsigned borrowers);
+
     /// One run. Throws Broken; the chart then tells what led to it.
     void run(uint64_t seed);
 
@@ -87,9 +98,15 @@ class World {
 
     uint32_t new_badge() { return next_badge_++; }
 
+    uint32_t new_label() { return next_label_++; }
+
     int16_t new_number() { return next_number_++; }
 
     Domain* unborn();
+    /// A newborn may become a member of a domain that spans cores.
+    void perhaps_join_team(Domain& newborn);
+
+    std::span<Team> teams() { return std::span{teams_}.first(team_count_); }
 
     std::vector<std::array<uint64_t, 2>> scratch; // for the checks, kept from run to run
     bool verbose{};
@@ -100,6 +117,7 @@ class World {
     bool step(bool calm);
     bool deliver(unsigned core, unsigned peer, bool calm);
     bool put(unsigned core, unsigned peer);
+    bool monitor_works(unsigned core);
     void stall_something();
     bool domain_step(Domain& domain, bool calm);
     void chaos();
@@ -115,8 +133,12 @@ class World {
     std::vector<Domain> domains_;
     unsigned domain_count_{};
     std::array<Channel, 512> channels_;
+    std::array<Team, 2> teams_;
+    unsigned team_count_{};
+    uint64_t channels_opened_{}, messages_of_hub_{};
     unsigned line_capacity_{};
     uint32_t next_badge_{};
+    uint32_t next_label_{}, next_team_{};
     int16_t next_number_{};
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tests/sim/invariants.hpp"
 #include "tests/sim/world.hpp"
 
 namespace sim {
@@ -13,82 +14,6 @@ void must(const Result<>& done, const char* what) {
 }
 
 } // namespace
-
-// -- memory --
-
-void MemoryServer::begin(World& world, Island& island) {
-    world_ = &world;
-    island_ = &island;
-    island.memory_service = this;
-    blocks_.fill({});
-    expected_count_ = 0;
-    const CapSlot region{{Actor::first_free}};
-    const kernel::Slot& ram = island.memory.at(region);
-    for (uint64_t at = 0; at < ram.bytes; at += large_page_bytes)
-        blocks_[at / large_page_bytes] = {true, ram.base + at, region, at, 0};
-}
-
-rpc::LocalMessage MemoryServer::serve(uint64_t, const rpc::LocalMessage& message) {
-    rpc::LocalMessage reply;
-    if (message.words[0] == allocate) {
-        const auto ram = carve();
-        if (!ram) return rpc::refusal(ram.error());
-        reply.cap = *ram;
-        reply.give = true;
-    } else if (const auto done = take_back(message.cap); !done) {
-        return rpc::refusal(done.error());
-    }
-    return reply;
-}
-
-Result<CapSlot> MemoryServer::carve() {
-    for (Block& block : blocks_) {
-        if (!block.here || block.used == (1u << chunks) - 1) continue;
-        const auto chunk = static_cast<unsigned>(std::countr_one(block.used));
-        const CapSlot to = island_->memory.free_slot();
-        if (to == abi::null_slot) return fail(Err::no_slots);
-        const uint64_t offset = block.offset + chunk * quota_bytes;
-        TRY_VOID(island_->memory.retype(block.region, Kind::ram, offset, quota_bytes, to));
-        block.used |= 1u << chunk;
-        return to;
-    }
-    return fail(Err::no_memory);
-}
-
-Result<> MemoryServer::take_back(CapSlot ram) {
-    Actor& self = island_->memory;
-    const uint64_t base = self.at(ram).base;
-    const auto block = std::ranges::find_if(blocks_, [&](const Block& b) {
-        return b.here && base >= b.base && base < b.base + large_page_bytes;
-    });
-    if (block == blocks_.end()) return fail(Err::not_found);
-    TRY_VOID(self.revoke(ram));
-    TRY_VOID(self.remove(ram));
-    block->used &= ~(1u << (base - block->base) / quota_bytes);
-    return {};
-}
-
-unsigned MemoryServer::free_blocks() const {
-    const auto is_free = [](const Block& b) { return b.here && b.used == 0; };
-    return static_cast<unsigned>(std::ranges::count_if(blocks_, is_free));
-}
-
-unsigned MemoryServer::used_chunks() const {
-    unsigned sum = 0;
-    for (const Block& b : blocks_)
-        sum += static_cast<unsigned>(std::popcount(b.used));
-    return sum;
-}
-
-bool MemoryServer::give_block(unsigned) {
-    return false;
-}
-
-bool MemoryServer::fetch_blocks() {
-    return false;
-}
-
-// -- spawner --
 
 void Spawner::begin(World& world, Island& island) {
     world_ = &world;
@@ -129,6 +54,7 @@ Result<> Spawner::spawn() {
         other.forget_allowed(domain->ram_base_address, quota_bytes);
     must(build(*domain), "building a domain");
     domain->life = Domain::Life::alive;
+    world_->perhaps_join_team(*domain);
     ++world_->tally.births;
     world_->note({
         .step = world_->now,
@@ -213,6 +139,7 @@ Result<> Spawner::build(Domain& domain) {
     Actor& child = domain.actor;
     child.core = &island_->core;
     child.machine = &island_->machine;
+    child.wake_ups = island_;
     child.leafs = 2;
     child.leaf[0] = &island_->core.cnode(self.at(mine[1]));
     child.leaf[1] = &island_->core.cnode(self.at(mine[2]));
@@ -281,6 +208,7 @@ bool Spawner::go_on(Ending& ending) {
             self.invoke(Op::dispatcher_stop, domain.dispatcher_of_spawner.raw).result(), "stopping"
         );
         ++world_->tally.deaths;
+        domain.leave();
         note("is stopped");
         ending.phase = Phase::gone;
         return true;
@@ -293,7 +221,19 @@ bool Spawner::go_on(Ending& ending) {
         const auto done = self.step(Op::cnode_revoke, domain.ram_of_spawner);
         note("ram: revoke", done ? Err::none : done.error().top());
         if (done) ending.phase = Phase::release;
-        if (!done && done.error() == Err::lent) finished(ending);
+        if (done || done.error() == Err::again) return true;
+        if (done.error() != Err::lent) must(done, "the revoke of a dead domain's memory");
+        const auto asked = Monitor{port}.revoke(domain.ram_of_spawner);
+        note("ram: asks its monitor", asked ? Err::none : asked.error().top());
+        if (!asked) {
+            // eight at a time, and more wait; beyond that one asks again
+            if (asked.error() != Err::quota && asked.error() != Err::busy)
+                must(fail(asked.error()), "the monitor does not revoke");
+            return true;
+        }
+        if (asked->request == 0) return true;
+        ending.request = asked->request;
+        ending.phase = Phase::asked;
         return true;
     }
     case Phase::release: {
@@ -309,6 +249,7 @@ bool Spawner::go_on(Ending& ending) {
                 "release: " + std::string{text_of(Fault::from_raw(answer->words[0]).top())}
             };
         note("is over");
+        check_dead(*world_, domain);
         finished(ending);
         return true;
     }
@@ -323,8 +264,20 @@ void Spawner::take_notices() {
     Port port{*island_, self, {{abi::slot::monitor}}};
     for (;;) {
         const auto news = Monitor{port}.next();
-        if (!news || news->notice == monitor::face::Notice::nothing) return;
+        must(news ? Result<>{} : fail(news.error()), "the spawner's next");
+        if (news->notice == monitor::face::Notice::nothing) return;
+        if (news->notice != monitor::face::Notice::revoked) continue;
+        for (Ending& ending : endings_) {
+            if (ending.phase != Phase::asked || ending.request != news->binding) continue;
+            must(news->status == Err::none ? Result<>{} : fail(news->status), "a kill's revoke");
+            ending.domain->ram_of_spawner = news->more;
+            ending.phase = Phase::revoke;
+        }
     }
+}
+
+bool Spawner::waits() const {
+    return std::ranges::any_of(endings_, [](const Ending& e) { return e.phase != Phase::idle; });
 }
 
 void Spawner::finished(Ending& ending) {
