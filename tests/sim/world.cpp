@@ -22,9 +22,8 @@ const char* name_of(const monitor::Encoded& message) {
 
 uint64_t first_word(const monitor::Encoded& message) {
     uint32_t word = 0;
-    std::ranges::copy(
-        message.bytes().first(4), std::as_writable_bytes(std::span{&word, 1}).begin()
-    );
+    const Bytes bytes = message.bytes().first(std::min(message.size, sizeof word));
+    std::ranges::copy(bytes, std::as_writable_bytes(std::span{&word, 1}).begin());
     return word;
 }
 
