@@ -17,6 +17,7 @@ Result<uint32_t> Monitor::bind(uint32_t badge, std::string_view text, bool wait,
     const Result<> done = [&]() -> Result<> {
         Client& caller = *TRY(client(badge));
         const Name name = TRY(Name::from(text));
+        if (!may_use(caller, name)) return fail(Err::cap_rights);
         const Described what = TRY(check_channel_frame(frame));
         if (caller.channels == abi::null_slot) return fail(Err::bad_state);
         if (caller.client_ends >= client_ends_max) return fail(Err::quota);

@@ -16,6 +16,7 @@ constexpr uint32_t badge_init = 0, badge_spawn = 1, badges_of_init = 8;
 
 struct Client {
     bool used{};
+    bool trusted{}; // with the names that give control
     uint32_t badge{};
     Name name;
     CapSlot bell{};             // says: call next()
@@ -27,6 +28,17 @@ struct Client {
     NewsList news;
     DoneList done;
 };
+
+/// Who may bind or offer these may end others, or reach their devices.
+constexpr bool gives_control(const Name& name) {
+    const std::string_view text = name.view();
+    return text.starts_with("spawn.") || text.starts_with("nic.") || text == "pci";
+}
+
+/// Init and the spawner are trusted by being what they are.
+constexpr bool may_use(const Client& client, const Name& name) {
+    return client.trusted || client.badge < badges_of_init || !gives_control(name);
+}
 
 class ClientTable {
   public:

@@ -106,7 +106,7 @@ class MachineLinks final : public Links {
         os::OwnedCap frame{slot};
         constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
         constexpr abi::Rights rights = abi::read | abi::write;
-        os::View view = TRY(os::View::make(slot, 0, bytes, rights, {}, os::Use::channel));
+        os::View view = TRY(os::View::make(slot, 0, bytes, rights));
         const auto layout = TRY(ump::Layout::carve(view.span(), interfaces::intermon::joint_lines));
         if (first) layout.clear(); // nobody else has it yet
         const ump::Side side = first ? layout.client() : layout.server();

@@ -207,6 +207,14 @@ Result<CapSlot> Monitor::new_client(uint32_t badge, uint32_t id, std::string_vie
     return endpoint;
 }
 
+Result<> Monitor::trust(uint32_t badge, uint32_t id) {
+    TRY_VOID(privileged(badge));
+    Client* const known = clients_.find(id);
+    if (known == nullptr) return fail(Err::not_found);
+    known->trusted = true;
+    return {};
+}
+
 Result<> Monitor::client_gone(uint32_t badge, uint32_t id) {
     TRY_VOID(privileged(badge));
     Client* const gone = clients_.find(id);

@@ -20,6 +20,7 @@ CoreSet Monitor::neighbours(std::optional<CoreId> except) const {
 Result<> Monitor::offer(uint32_t badge, std::string_view text) {
     Client& caller = *TRY(client(badge));
     const Name name = TRY(Name::from(text));
+    if (!may_use(caller, name)) return fail(Err::cap_rights);
     if (names_.home_of(name)) return fail(Err::exists);
     if (names_.count_of(self_, caller.badge) >= offers_max) return fail(Err::quota);
     NameTable::Entry* const entry = TRY(names_.add(name, self_, neighbours({})));

@@ -100,6 +100,8 @@ class Monitor {
 
     Result<Core> core_at(uint32_t index) const;
     Result<CapSlot> new_client(uint32_t badge, uint32_t id, std::string_view name);
+    /// Errors: cap_rights, not_found.
+    Result<> trust(uint32_t badge, uint32_t id);
     Result<> client_gone(uint32_t badge, uint32_t id);
     Result<> hand(uint32_t badge, CoreId to, std::string_view label, CapSlot what);
     Result<CapSlot> fetch(uint32_t badge, std::string_view label);

@@ -97,6 +97,10 @@ class Server {
         return face::CoreInfoResult{v[0], v[1], v[2], v[3]};
     }
 
+    Result<> trust(uint64_t badge, const face::TrustArguments& a) {
+        return monitor_.trust(id(badge), a.id);
+    }
+
     Result<face::NewClientResult> new_client(uint64_t badge, const face::NewClientArguments& a) {
         return face::NewClientResult{TRY(monitor_.new_client(id(badge), a.id, a.name.view()))};
     }

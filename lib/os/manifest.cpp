@@ -137,6 +137,10 @@ Result<> Manifest::take_option(DomainEntry& entry, std::string_view word) const 
         entry.bus_master = true;
         return {};
     }
+    if (word == "control") {
+        entry.control = true;
+        return {};
+    }
     if (word.starts_with(variable)) {
         word.remove_prefix(variable.size());
         if (!is_variable(word)) return fail(Err::malformed);

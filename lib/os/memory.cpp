@@ -227,9 +227,8 @@ bool Region::is_dead() const {
 
 // -- View --
 
-Result<View> View::make(
-    CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights, abi::MapFlags flags, Use
-) {
+Result<View>
+View::make(CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights, abi::MapFlags flags) {
     const uint64_t rounded = round_up(bytes, page_bytes);
     if (rounded == 0 || offset % page_bytes != 0) return fail(Err::bad_argument);
     const Description what = TRY(describe(frame));

@@ -153,8 +153,6 @@ class Region {
     uint32_t id_{};
 };
 
-enum class Use : uint8_t { plain, channel };
-
 /// Pages that are visible in this address space, until the View goes.
 class View {
   public:
@@ -167,11 +165,10 @@ class View {
         uint64_t offset,
         uint64_t bytes,
         Rights rights,
-        abi::MapFlags flags = abi::MapFlags::cached,
-        Use = Use::plain
+        abi::MapFlags flags = abi::MapFlags::cached
     );
 
-    static Result<View> make(const Frame& frame, Use = Use::plain) {
+    static Result<View> make(const Frame& frame) {
         return make(frame.slot(), 0, frame.bytes(), abi::read | abi::write);
     }
 

@@ -378,6 +378,27 @@ TEST_F(Binding, ServerIsToldToForgetWhatTheClientsCoreCouldNotAccept) {
     EXPECT_EQ(server.next().notice, Notice::peer_gone);
 }
 
+TEST_F(Binding, NamesThatGiveControlAreForTheTrusted) {
+    World world{2, 1};
+    world.start_all();
+    Domain server{world, 1, 20};
+    Domain client{world, 0, 21};
+    for (const char* name : {"spawn.1", "pci", "nic.0"}) {
+        EXPECT_EQ(server.monitor().offer(20, name).error(), Err::cap_rights) << name;
+        EXPECT_EQ(client.bind(name).error(), Err::cap_rights) << name;
+    }
+    EXPECT_EQ(client.monitor().trust(21, 21).error(), Err::cap_rights);
+    EXPECT_EQ(client.monitor().trust(badge_spawn, 77).error(), Err::not_found);
+    ASSERT_TRUE(server.monitor().trust(badge_spawn, 20));
+    ASSERT_TRUE(server.monitor().offer(20, "pci"));
+    world.settle();
+    EXPECT_EQ(client.bind("pci").error(), Err::cap_rights);
+    ASSERT_TRUE(client.monitor().trust(badge_spawn, 21));
+    EXPECT_TRUE(client.bind("pci"));
+    world.settle();
+    EXPECT_TRUE(server.accept_one());
+}
+
 TEST_F(Binding, ThoseThatComeAndGoLeaveNothingBehind) {
     World world{2, 1};
     world.start_all();

@@ -79,7 +79,7 @@ TEST(Manifest, ReadsPolicyEnvironmentAndBusMaster) {
     const auto [m, bad] =
         parse("domain a 0 4 256 restart=on-fault/3/120 env:COLOUR=red env:SIZE=a=b launch\n"
               "domain b 0 4 256 restart=always\n"
-              "image c 4 256 bus-master\n");
+              "image c 4 256 bus-master control\n");
     EXPECT_TRUE(bad.empty()) << bad.front();
     const os::DomainEntry& a = *m.domain("a");
     EXPECT_EQ(a.restart.when, When::on_fault);
@@ -93,6 +93,8 @@ TEST(Manifest, ReadsPolicyEnvironmentAndBusMaster) {
     EXPECT_EQ(m.domain("b")->restart.when, When::always);
     EXPECT_EQ(m.domain("c")->restart.when, When::never);
     EXPECT_TRUE(m.domain("c")->bus_master);
+    EXPECT_TRUE(m.domain("c")->control);
+    EXPECT_FALSE(m.domain("b")->control);
 }
 
 TEST(Manifest, SaysAtWhichWordOfWhichLineItStopped) {

@@ -43,6 +43,7 @@ struct Plan {
     uint32_t priority{};
     os::RestartPolicy restart;
     bool bus_master{};
+    bool control{};         // may end others
     DeviceKeeper* keeper{}; // of a bus master
     uint32_t replica{}; // a worker, from 1, of a domain that spans cores; 0: a domain of its own
     std::array<char, 256> arguments{};

@@ -56,6 +56,7 @@ Result<Plan> Spawner::plan_of(std::string_view name, uint64_t quota, uint32_t pr
         if (priority == 0) plan.priority = known->priority;
         plan.restart = known->restart;
         plan.bus_master = known->bus_master;
+        plan.control = known->control;
         for (std::string_view variable : known->variables())
             TRY_VOID(plan.environment.set(variable));
     }
@@ -120,6 +121,7 @@ Result<> Spawner::build(Child& child) {
     const DomainName& name = child.plan.name;
     const bundle::File file = TRY(files_.find(name.view()));
     const os::OwnedCap monitor{TRY(monitor_client_.new_client(child.id, name)).endpoint};
+    if (child.plan.control) TRY_VOID(monitor_client_.trust(child.id));
     const abi::CapSlot slot = TRY(os::slots().take());
     const os::OwnedCap parent{slot};
     TRY_VOID(os::self().make_endpoint(os::place_of(slot), child.id));
