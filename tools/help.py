@@ -11,6 +11,7 @@ TARGETS = {
     "make run": "boot it in QEMU; the terminal is its serial line, Ctrl-A X leaves",
     "make test": "all checks and tests; ends with `N passed, N failed`",
     "make soak": "the system tests for longer: more requests, bytes and damaged packets",
+    "make chaos": "a domain that does its worst while HTTP is served, for twenty seeds more",
     "make check": "the rules of the tree: includes, format, instructions, sizes",
     "make lint": "clang-tidy over all sources (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",

@@ -50,9 +50,9 @@ TEST(Share, IsOfTheCoresOwnNode) {
     const auto info = two_nodes(512 * mebibyte, 256 * mebibyte);
     EXPECT_EQ(bytes_in_node(info, 0), 508 * mebibyte);
     EXPECT_EQ(bytes_in_node(info, 1), 256 * mebibyte);
-    for (uint64_t core : {1, 2})
+    for (uint64_t core : std::array<uint64_t, 2>{1, 2})
         EXPECT_EQ(*share_for(info, 764 * mebibyte, core), 64 * mebibyte); // core 0 keeps most
-    for (uint64_t core : {3, 4})
+    for (uint64_t core : std::array<uint64_t, 2>{3, 4})
         EXPECT_EQ(*share_for(info, 764 * mebibyte, core), 128 * mebibyte);
 }
 

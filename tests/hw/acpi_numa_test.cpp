@@ -112,7 +112,7 @@ Builder slit(uint64_t count) {
 
 TEST(Slit, SaysHowFarItIs) {
     Builder b = slit(2);
-    for (uint8_t d : {10, 21, 31, 10})
+    for (uint8_t d : std::array<uint8_t, 4>{10, 21, 31, 10})
         b.put(d);
     const auto found = acpi::parse_slit(b.view());
     ASSERT_TRUE(found);

@@ -4,10 +4,12 @@
 #include <string_view>
 
 #include "interfaces/memory.hpp"
-#include "lib/base/log.hpp"
+#include "lib/base/format.hpp"
 #include "lib/os/domain.hpp"
+#include "lib/os/fault.hpp"
 #include "lib/os/local.hpp"
 #include "lib/os/memory.hpp"
+#include "usr/mapper/shared.hpp"
 
 namespace mapper {
 namespace {
@@ -19,7 +21,8 @@ class Findings {
   public:
     void expect(bool holds, std::string_view what) {
         if (holds) return;
-        log::error("mapper: not so: {}", what);
+        std::array<char, 120> text;
+        os::last_words(format_to(text, "not so: {}", what));
         bad_ = true;
     }
 
@@ -151,7 +154,8 @@ Result<> large(Findings& found, os::CapSlot server, uint64_t bytes) {
         words[at / sizeof(uint64_t)] = at;
     for (uint64_t at = 0; at < bytes; at += bytes / 64)
         found.expect(words[at / sizeof(uint64_t)] == at, "large pages keep what is written");
-    log::info("mapper: {} MiB in view, {} slots", bytes / mib, taken);
+    std::array<char, 64> text;
+    os::last_words(format_to(text, "mapper: {} MiB in view, {} slots", bytes / mib, taken));
     TRY_VOID(memory->release(ram.slot()));
     found.expect(!view.is_dead(), "nobody has looked yet");
     for (uint64_t at = 0; at < bytes; at += bytes / 1024)
@@ -184,10 +188,10 @@ Result<> run(os::Domain& self, Findings& found) {
 } // namespace mapper
 
 int domain_main(os::Domain& self) {
+    if (self.arguments() == "serve") return mapper::begin_serving(self) ? self.serve() : 1;
+    if (self.arguments() == "hold") return mapper::begin_holding(self) ? self.serve() : 1;
     mapper::Findings found;
     const auto done = mapper::run(self, found);
-    if (!done) log::error("mapper: {}", done.error());
-    found.expect(done.has_value(), "it could do what it was asked");
-    if (found.code() == 0) log::info("mapper: as promised");
+    found.expect(done.has_value(), done ? "" : text_of(done.error().top()));
     return found.code();
 }

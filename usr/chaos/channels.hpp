@@ -1,0 +1,31 @@
+// Channels to every name there is, and lines on them that their protocols do not know.
+#pragma once
+
+#include "lib/async/loop.hpp"
+#include "lib/os/channel.hpp"
+#include "usr/chaos/random.hpp"
+
+namespace chaos {
+
+class Channels {
+  public:
+    Channels(Random& random, os::Domain& self) : random_{random}, self_{self} {}
+
+    /// Binds one name, speaks on that channel for a while, and drops it.
+    async::Task<> visit();
+
+    uint64_t lines() const { return lines_; }
+
+    uint64_t visits() const { return visits_; }
+
+  private:
+    Result<Text<16>> choose_name();
+    void babble(os::Binding& binding, const rpc::Contract& contract);
+    void scribble(os::Binding& binding);
+
+    Random& random_;
+    os::Domain& self_;
+    uint64_t lines_{}, visits_{};
+};
+
+} // namespace chaos

@@ -1,0 +1,123 @@
+#include "usr/chaos/storm.hpp"
+
+#include <array>
+
+#include "lib/os/memory.hpp"
+
+namespace chaos {
+namespace {
+
+using abi::CapSlot, abi::Op;
+
+constexpr uint32_t playground_leaf = 40; // lib/os takes leafs from both ends, and few
+
+} // namespace
+
+Result<> Storm::begin() {
+    const CapSlot slot = TRY(os::slots().take());
+    TRY(os::quota().make(os::place_of(slot), abi::Kind::cnode, page_bytes));
+    TRY_VOID(os::root_cnode().copy(playground_leaf, slot));
+    playground_ = slot;
+    return {};
+}
+
+CapSlot Storm::slot() {
+    switch (random_.below(10)) {
+    case 8:
+    case 9: return playground_;
+    case 0: return {{static_cast<uint32_t>(random_.next())}};
+    case 1: return abi::slot_at(static_cast<uint32_t>(random_.below(64)), 0);
+    case 2: return abi::slot_at(playground_leaf, static_cast<uint32_t>(random_.below(64)));
+    case 3: return abi::slot_at(1, static_cast<uint32_t>(random_.below(64)));
+    default: return abi::slot_at(0, static_cast<uint32_t>(random_.below(64)));
+    }
+}
+
+uint64_t Storm::argument() {
+    constexpr std::array<uint64_t, 12> edges{
+        0,
+        1,
+        63,
+        64,
+        511,
+        512,
+        page_bytes,
+        large_page_bytes,
+        abi::views_at.raw,
+        0xffff'8000'0000'0000,
+        ~uint64_t{0},
+        uint64_t{1} << 63,
+    };
+    switch (random_.below(6)) {
+    case 0: return random_.next();
+    case 1: return random_.one_of<uint64_t>(edges);
+    case 2: return random_.below(16) * page_bytes;
+    case 3: return slot().raw;
+    default: return random_.below(64);
+    }
+}
+
+/// What ends or stops this domain itself: allowed, but rarely, or nothing else would be tried.
+bool Storm::is_suicide(Op op, CapSlot slot, const os::Values& values) const {
+    switch (op) {
+    case Op::cnode_delete:
+    case Op::cnode_revoke: return slot != playground_;
+    case Op::cnode_move: return values[1] / abi::cnode_slots != playground_leaf;
+    case Op::mapping_protect:
+    case Op::endpoint_make:
+    case Op::doorbell_make: return slot.raw / abi::cnode_slots != playground_leaf;
+    case Op::dispatcher_configure:
+    case Op::dispatcher_start:
+    case Op::dispatcher_stop:
+    case Op::dispatcher_priority:
+    case Op::resume: return true;
+    case Op::call: return slot.raw == abi::slot::parent;
+    case Op::reply_wait: return true; // nobody would wake it
+    default: return false;
+    }
+}
+
+void Storm::step() {
+    if (random_.once_in(8)) return local_call();
+    // A few operations that do not exist, too.
+    const auto op = Op(random_.below(static_cast<uint64_t>(Op::count_) + 3));
+    const CapSlot target = slot();
+    os::Values values;
+    for (uint64_t& v : values)
+        v = argument();
+    if (op == Op::wait) { // it comes back, and what comes is put where lib/os expects it
+        values[0] = static_cast<uint64_t>((os::now() + microseconds(200)).ns);
+        if (!random_.once_in(1000)) values[2] = 0;
+    }
+    if (is_suicide(op, target, values) && !random_.once_in(5000)) return;
+    const abi::Answer answer = os::system_call(op, target, values);
+    ++calls_;
+    if (answer.status == 0) ++successes_;
+    empty_receive_slot();
+}
+
+/// To a server of this core: operations that it has and others, anything in the words, any of our
+/// capabilities along with it.
+void Storm::local_call() {
+    constexpr std::array<uint32_t, 4> servers{
+        abi::slot::monitor, abi::slot::memory, abi::slot::monitor, abi::slot::given
+    };
+    os::Values values{};
+    if (random_.once_in(3)) values[0] = slot().raw; // copied: what we stand on stays with us
+    values[1] = random_.once_in(10) ? random_.next() : random_.below(48);
+    for (size_t i = 2; i < values.size(); ++i)
+        values[i] = argument();
+    const abi::CapSlot to = abi::slot_at(0, random_.one_of<uint32_t>(servers));
+    const abi::Answer answer = os::system_call(Op::call, to, values);
+    ++calls_;
+    if (answer.status == 0) ++successes_;
+    empty_receive_slot();
+}
+
+/// What came makes room for the next, or the event loop could not wait.
+void Storm::empty_receive_slot() {
+    const os::Place receive = os::place_of(os::receive_slot);
+    (void)os::CNode{{receive.cnode}}.remove(receive.index);
+}
+
+} // namespace chaos

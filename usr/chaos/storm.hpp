@@ -1,0 +1,37 @@
+// Random system calls. Most have arguments that could be meant, because a call that fails at once
+// tests little; few are aimed at what the domain itself stands on, or it would not live long.
+#pragma once
+
+#include "lib/os/domain.hpp"
+#include "usr/chaos/random.hpp"
+
+namespace chaos {
+
+class Storm {
+  public:
+    Storm(Random& random, const os::Domain& self) : random_{random}, self_{self} {}
+
+    /// Makes a CNode to play in. Errors: quota, no_slots.
+    Result<> begin();
+
+    /// One system call. Counts it by what became of it.
+    void step();
+
+    uint64_t calls() const { return calls_; }
+
+    uint64_t successes() const { return successes_; }
+
+  private:
+    abi::CapSlot slot();
+    uint64_t argument();
+    bool is_suicide(abi::Op op, abi::CapSlot slot, const os::Values& values) const;
+    void local_call();
+    void empty_receive_slot();
+
+    Random& random_;
+    const os::Domain& self_;
+    abi::CapSlot playground_{};
+    uint64_t calls_{}, successes_{};
+};
+
+} // namespace chaos
