@@ -70,11 +70,12 @@ struct ArgumentPage {
     uint64_t unix_time;                  // seconds at boot, 0 if unknown
     std::array<char, 1024> command_line; // the machine's, NUL-terminated
     std::array<char, 512> arguments;     // the domain's own, NUL-terminated
-    uint64_t replica; // number of the worker that this part of a domain on several cores is; 0: home
+    // of a domain on several cores: the number of the worker that this part of it is; 0: home
+    uint64_t replica;
     // where its shared data lies, and in the frame of its image
     uint64_t shared_begin, shared_bytes, shared_offset;
     std::array<uint32_t, 4> shared_tables; // in a replica: slots of the page tables for it
-    std::array<char, 512> environment;   // NAME=VALUE, each NUL-terminated; an empty one ends
+    std::array<char, 512> environment;     // NAME=VALUE, each NUL-terminated; an empty one ends
 };
 
 constexpr uint64_t argument_magic = 0x31677261'796b7331;

@@ -69,9 +69,7 @@ struct CNode : Cap {
     }
 
     /// Some of them. Errors: again.
-    Result<> revoke_step(uint32_t index) const {
-        return command(Op::cnode_revoke, slot, {index});
-    }
+    Result<> revoke_step(uint32_t index) const { return command(Op::cnode_revoke, slot, {index}); }
 
     /// `bytes` is the size of each object; the slots `index`.. are filled.
     Result<> retype(
