@@ -113,7 +113,11 @@ void Binder::take(const Notices& news) {
     }
     for (ChannelEnd& end : ends_) {
         if (end.binding_ != news.binding) continue;
-        if (news.notice == capability) return end.arrived_.notify();
+        if (news.notice == capability) {
+            end.arrived_.notify();
+            if (end.channel_) end.channel_->capability_arrived();
+            return;
+        }
         end.known_ = end.pinned_; // what a device reaches is ours until we unbind
         if (end.channel_) end.channel_->peer_gone();
         return;
@@ -178,6 +182,7 @@ Result<> Binder::accept(const Notices& news, OwnedCap frame) {
                 .contract = service->contract_,
                 .from_other_core = is_on_other_core(session->bell_.slot()),
                 .calls_at_a_time = service->limits_.calls_at_a_time,
+                .capabilities = session,
                 .frames = {static_cast<std::byte*>(session->frames_), service->limits_.task_bytes},
             },
             handler

@@ -47,6 +47,15 @@ class Binder {
 
     Result<> pin(uint32_t binding, CapSlot frame) { return monitor_->pin(binding, frame); }
 
+    /// Capabilities beside the messages of a channel, as in monitor.if.
+    Result<> send(uint32_t binding, uint32_t token, CapSlot what) {
+        return monitor_->send(binding, token, what);
+    }
+
+    Result<CapSlot> receive(uint32_t binding, uint32_t token) {
+        return TRY(monitor_->receive(binding, token)).what;
+    }
+
     void add(ChannelEnd& end) { ends_.push_back(end); }
 
     /// The end goes: the peer is told by the monitor.

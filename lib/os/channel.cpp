@@ -9,6 +9,14 @@ ChannelEnd::~ChannelEnd() {
     binder().remove(*this);
 }
 
+Result<> ChannelEnd::send(uint32_t token, CapSlot what) {
+    return binder().send(binding_, token, what);
+}
+
+Result<CapSlot> ChannelEnd::receive(uint32_t token) {
+    return binder().receive(binding_, token);
+}
+
 Result<> offer(Domain&, Service& service) {
     return binder().offer(service);
 }
@@ -57,6 +65,7 @@ async::Task<> Binding::open(Request asked) {
             .bell = this,
             .contract = asked.contract,
             .from_other_core = bell_is.base >= abi::core_space,
+            .capabilities = this,
             .frames = asked.frames,
         },
         handler

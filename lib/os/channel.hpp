@@ -25,7 +25,7 @@ constexpr size_t bulk_offset = round_up(ump::Layout::bytes_for(channel_lines), p
 class Binder;
 
 /// What the two ends have in common. Immovable: the loop and the monitor's notices find it here.
-class ChannelEnd : protected rpc::Handler, protected rpc::Bell {
+class ChannelEnd : protected rpc::Handler, protected rpc::Bell, protected rpc::Capabilities {
   public:
     ChannelEnd(const ChannelEnd&) = delete;
 
@@ -62,6 +62,11 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell {
     }
 
     void ring() override { (void)Doorbell{{bell_.slot()}}.ring(); }
+
+    Result<> send(uint32_t token, CapSlot what) override;
+    Result<CapSlot> receive(uint32_t token) override;
+
+    void discard(CapSlot slot) override { (void)slots().remove(slot); }
 
     Domain& domain_;
     friend Result<uint32_t> send_capability(ChannelEnd& end, CapSlot what);

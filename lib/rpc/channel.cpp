@@ -11,7 +11,8 @@ Channel::Channel(async::Loop& loop, const Setup& setup, Handler& handler)
     : loop_{loop}, endpoint_{setup.side}, bell_{setup.bell}, handler_{handler},
       contract_{setup.contract}, from_other_core_{setup.from_other_core},
       calls_at_a_time_{setup.calls_at_a_time},
-      pool_{setup.frames.empty() ? loop.pool() : own_pool_.emplace(setup.frames)} {
+      pool_{setup.frames.empty() ? loop.pool() : own_pool_.emplace(setup.frames)},
+      capabilities_{setup.capabilities}, arrived_{loop} {
     INVARIANT(bell_ != nullptr, "whoever binds a channel knows how to wake its peer");
     const ump::Body hello{contract_.interface, contract_.version};
     const auto sent = endpoint_.try_send(make_tag(Kind::control, greeting), 0, hello);
@@ -27,7 +28,7 @@ Channel::~Channel() {
 // --- inwards
 
 bool Channel::pump() {
-    bool worked = false;
+    bool worked = std::exchange(arrived_any_, false) && tell_held();
     for (unsigned i = 0; i < lines_a_turn && ending_ == Err::none && receive_line(); ++i)
         worked = true;
     worked |= send_queued();
@@ -40,7 +41,7 @@ bool Channel::pump() {
 }
 
 bool Channel::ready() {
-    if (ending_ != Err::none) return true;
+    if (ending_ != Err::none || arrived_any_) return true;
     if (may_read() && endpoint_.has_message()) return true;
     const bool wants_out = filler_.lines > 0 || refusal_count_ > 0 ||
                            (queue_.front() != nullptr && can_go(*queue_.front()));
@@ -88,11 +89,30 @@ void Channel::dispatch(uint16_t tag, Bytes bytes) {
     switch (kind_of(tag)) {
     case Kind::request: return serve(low, bytes);
     case Kind::reply: return settle_answer(low, bytes);
-    case Kind::one_way:
-        if (!handler_.message(*this, low, bytes)) close(Err::protocol);
-        return;
+    case Kind::one_way: return tell(low, bytes);
     case Kind::control: return close(Err::protocol);
     }
+}
+
+/// What follows is not read before it is told, so that one-way messages keep their order.
+void Channel::tell(uint16_t number, Bytes bytes) {
+    const auto told = handler_.message(*this, number, bytes);
+    held_.waits = !told && told.error().top() == Err::would_block;
+    if (!held_.waits) {
+        if (!told) close(Err::protocol);
+        return;
+    }
+    if (bytes.data() != assembly_.data()) std::ranges::copy(bytes, assembly_.begin());
+    held_.number = number;
+    held_.size = bytes.size();
+    held_.flow = async::current_flow;
+}
+
+bool Channel::tell_held() {
+    if (!held_.waits) return false;
+    const async::UseFlow flow{held_.flow};
+    tell(held_.number, Bytes{assembly_}.first(held_.size));
+    return !held_.waits;
 }
 
 void Channel::serve(uint16_t id, Bytes bytes) {
@@ -121,7 +141,12 @@ void Channel::settle_answer(uint16_t id, Bytes bytes) {
     if (id >= calls_max || (used_ids_[id / 64] >> (id % 64) & 1) == 0) return close(Err::protocol);
     used_ids_[id / 64] &= ~(uint64_t{1} << (id % 64));
     Outgoing* const call = std::exchange(waiting_[id], nullptr);
-    if (call == nullptr) return; // its task was cancelled
+    const bool brings = (bring_[id / 64] >> (id % 64) & 1) != 0;
+    if (call == nullptr) { // its task was cancelled
+        Bytes rest = bytes.subspan(1);
+        if (brings && bytes[0] == status_done) drop_capability(*peel<uint32_t>(rest));
+        return;
+    }
     call->waits_for_answer_ = false;
     const std::byte status = bytes[0];
     bytes = bytes.subspan(1);
@@ -216,7 +241,9 @@ bool Channel::send_queued() {
         if (out->is_call() && !out->begun()) {
             if (!endpoint_.has_credit()) break;
             const uint16_t id = *free_id();
-            used_ids_[id / 64] |= uint64_t{1} << (id % 64);
+            const uint64_t bit = uint64_t{1} << (id % 64);
+            used_ids_[id / 64] |= bit;
+            bring_[id / 64] = (bring_[id / 64] & ~bit) | (out->brings_capability_ ? bit : 0);
             out->tag_ = make_tag(Kind::request, id);
         }
         if (!send_lines(*out)) break;
@@ -245,6 +272,60 @@ void Channel::withdraw(Outgoing& out) {
     if (out.begun()) filler_ = {out.tag_, lines_for(out.bytes_.size()) - out.lines_sent_};
 }
 
+// --- capabilities
+
+Result<> Channel::send_capability(abi::CapSlot& slot) {
+    if (slot == abi::null_slot) return {};
+    if (ending_ != Err::none) return fail(why_over());
+    if (capabilities_ == nullptr) return fail(Err::unsupported);
+    // Smaller numbers are for who sends by the seam himself.
+    const uint32_t token = own_tokens | (++last_token_ & (own_tokens - 1));
+    TRY_VOID(capabilities_->send(token, slot));
+    slot = {{token}};
+    return {};
+}
+
+async::Task<abi::CapSlot> Channel::take_capability(abi::CapSlot token) {
+    if (token == abi::null_slot) co_return abi::null_slot;
+    if (capabilities_ == nullptr) co_await fail(Err::unsupported);
+    Wanted wanted{*this, token.raw};
+    for (;;) {
+        if (over_) co_await fail(why_over());
+        const auto got = capabilities_->receive(token.raw);
+        if (got || got.error().top() != Err::not_found) {
+            wanted.token = 0;
+            co_return co_await got;
+        }
+        co_await arrived_.wait();
+    }
+}
+
+Result<> Channel::take_now(abi::CapSlot& slot) {
+    if (slot == abi::null_slot) return {};
+    if (capabilities_ == nullptr) return fail(Err::unsupported);
+    const auto got = capabilities_->receive(slot.raw);
+    if (!got && got.error().top() == Err::not_found) return fail(Err::would_block);
+    slot = got ? *got : abi::null_slot;
+    return {};
+}
+
+void Channel::capability_arrived() {
+    arrived_any_ = true;
+    for (uint32_t& token : unwanted_)
+        if (token != 0) drop_capability(std::exchange(token, 0));
+    arrived_.notify();
+}
+
+/// Nobody waits for it any more: it is taken and deleted, now or when it comes.
+void Channel::drop_capability(uint32_t token) {
+    if (token == 0 || capabilities_ == nullptr) return;
+    const auto got = capabilities_->receive(token);
+    if (got) return discard(*got);
+    if (got.error().top() != Err::not_found) return;
+    const auto place = std::ranges::find(unwanted_, 0u);
+    if (place != unwanted_.end()) *place = token;
+}
+
 // --- the end
 
 Fault Channel::why_over() const {
@@ -267,6 +348,9 @@ void Channel::settle() {
         drop(*out);
     for (Outgoing*& call : waiting_)
         if (call != nullptr) drop(*std::exchange(call, nullptr));
+    while (Wanted* const wanted = wanted_.pop_front())
+        wanted->channel = nullptr;
+    arrived_.fail(why_over());
 }
 
 Outgoing::~Outgoing() {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "lib/abi/capability.hpp"
 #include "lib/async/loop.hpp"
 #include "lib/base/bytes.hpp"
 #include "lib/rpc/wire.hpp"
@@ -25,12 +26,27 @@ class Bell {
     ~Bell() = default;
 };
 
+/// The seam to what carries capabilities beside the messages of one channel.
+class Capabilities {
+  public:
+    /// A copy of `what` goes to the peer, who asks for it by `token`. Errors: foreign, quota, busy,
+    /// revoking, peer_gone.
+    virtual Result<> send(uint32_t token, abi::CapSlot what) = 0;
+    /// Errors: not_found (Channel::capability_arrived will be called), why it does not come.
+    virtual Result<abi::CapSlot> receive(uint32_t token) = 0;
+    virtual void discard(abi::CapSlot slot) = 0;
+
+  protected:
+    ~Capabilities() = default;
+};
+
 /// What generated code does with what arrives. `bytes` is good until the first suspension.
 class Handler {
   public:
     /// Decodes, carries out, and awaits channel.answer(id, ...).
     virtual async::Task<> request(Channel& channel, uint16_t id, uint8_t number, Bytes bytes) = 0;
-    /// Errors mean that the peer broke the protocol.
+    /// Errors mean that the peer broke the protocol; but would_block: a capability that belongs to
+    /// it is not there yet, and it is to be told once more.
     virtual Result<> message(Channel& channel, uint16_t number, Bytes bytes) = 0;
 
     /// Told once, last: all calls have ended. The channel may be destroyed here.
@@ -46,6 +62,7 @@ struct Setup {
     Contract contract;
     bool from_other_core{};       // worth polling
     uint32_t calls_at_a_time{16}; // of the peer's; more are not read until one has ended
+    Capabilities* capabilities{}; // null: none can be sent or received
     MutableBytes frames{};        // where handlers of the peer's calls live; empty: in the loop's
 };
 
@@ -63,7 +80,8 @@ class Outgoing {
 
     /// Before it begins; afterwards the channel holds its address.
     Outgoing(Outgoing&& other) noexcept
-        : channel_{other.channel_}, tag_{other.tag_}, bytes_{other.bytes_} {}
+        : channel_{other.channel_}, tag_{other.tag_}, bytes_{other.bytes_},
+          brings_capability_{other.brings_capability_} {}
 
     ~Outgoing();
 
@@ -80,6 +98,7 @@ class Outgoing {
     Bytes bytes_;
     uint32_t lines_sent_{};
     bool waits_for_answer_{};
+    bool brings_capability_{}; // its answer begins with a token
     async::Waiting* waiting_{};
 };
 
@@ -96,7 +115,9 @@ class Post : public Outgoing {
 /// A call: goes on with the answer, or leaves with its error.
 class Call : public Outgoing {
   public:
-    explicit Call(Channel& channel) : Outgoing{channel, Kind::request, 0, {}} {}
+    Call(Channel& channel, bool brings_capability) : Outgoing{channel, Kind::request, 0, {}} {
+        brings_capability_ = brings_capability;
+    }
 
     bool ready() const { return false; }
 
@@ -108,6 +129,7 @@ class Channel final : public async::Source {
   public:
     static constexpr size_t calls_max = 256; // of ours, at a time; further ones queue
     static constexpr unsigned lines_a_turn = 32;
+    static constexpr uint32_t own_tokens = 0x8000'0000; // and above
 
     /// Greets at once: what is sent from now on is believed if the peer's greeting agrees.
     Channel(async::Loop& loop, const Setup& setup, Handler& handler);
@@ -136,6 +158,21 @@ class Channel final : public async::Source {
     uint64_t lines_received() const { return endpoint_.received(); }
 
     uint32_t calls_served() const { return served_; }
+
+    // -- capabilities beside messages: in a message, a slot's number is a token --
+
+    /// Sends a copy; `slot` becomes the token to put into the message. Null travels as null.
+    Result<> send_capability(abi::CapSlot& slot);
+    /// Waits until it is there.
+    async::Task<abi::CapSlot> take_capability(abi::CapSlot token);
+    /// Errors: would_block. What does not come because of an error becomes null.
+    Result<> take_now(abi::CapSlot& slot);
+    /// One that `Capabilities::receive` did not find is there now.
+    void capability_arrived();
+
+    void discard(abi::CapSlot slot) {
+        if (slot != abi::null_slot) capabilities_->discard(slot);
+    }
 
     /// Something was put into the bulk area that the peer waits for: wakes it if it sleeps.
     void published_elsewhere() {
@@ -176,19 +213,42 @@ class Channel final : public async::Source {
         Channel& channel_;
     };
 
+    /// Who waits for a capability; if it goes before, so does the capability.
+    struct Wanted {
+        Wanted(Channel& owner, uint32_t number) : channel{&owner}, token{number} {
+            owner.wanted_.push_back(*this);
+        }
+
+        Wanted(const Wanted&) = delete;
+
+        ~Wanted() {
+            if (channel == nullptr) return;
+            channel->wanted_.remove(*this);
+            if (token != 0) channel->drop_capability(token);
+        }
+
+        Channel* channel; // null: it is over
+        uint32_t token;   // 0: it is there
+        ListHook<Wanted> hook;
+    };
+
     struct Refusal {
         uint16_t id;
         Err why;
     };
 
     bool may_read() const {
-        return !over_ && serving_ < calls_at_a_time_ && refusal_count_ < refusals_.size();
+        return !over_ && !held_.waits && serving_ < calls_at_a_time_ &&
+               refusal_count_ < refusals_.size();
     }
 
     bool receive_line();
     void greet(const ump::Message& message);
     void take_line(const ump::Message& message);
     void dispatch(uint16_t tag, Bytes bytes);
+    void tell(uint16_t number, Bytes bytes);
+    bool tell_held();
+    void drop_capability(uint32_t token);
     void serve(uint16_t id, Bytes bytes);
     void settle_answer(uint16_t id, Bytes bytes);
     void end(Served& served);
@@ -233,6 +293,21 @@ class Channel final : public async::Source {
     uint32_t serving_{}, served_{};
     std::array<Refusal, 8> refusals_{};
     size_t refusal_count_{};
+
+    struct Held { // a one-way message, in assembly_, that waits for its capability
+        bool waits{};
+        uint16_t number{}, flow{};
+        size_t size{};
+    };
+
+    Capabilities* capabilities_;
+    uint32_t last_token_{};
+    bool arrived_any_{};
+    async::Signal arrived_;
+    List<Wanted, &Wanted::hook> wanted_;
+    std::array<uint32_t, 32> unwanted_{};          // tokens nobody waits for any more, 0: free
+    std::array<uint64_t, calls_max / 64> bring_{}; // our calls whose answers begin with a token
+    Held held_;
 
     std::array<std::byte, max_lines * line_payload> assembly_;
     size_t assembled_{};

@@ -10,6 +10,7 @@
 #include <span>
 #include <type_traits>
 
+#include "lib/abi/capability.hpp"
 #include "lib/base/bytes.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/strong.hpp"
@@ -39,6 +40,9 @@ class Writer {
     void put(PhysAddr value) { put(value.raw); }
 
     void put(CoreId value) { put(value.raw); }
+
+    /// The token by which the other side asks for it, while it is in a message.
+    void put(abi::CapSlot value) { put(value.raw); }
 
     void put(Fault value) { put(value.raw()); }
 
@@ -105,6 +109,8 @@ class Reader {
     void get(PhysAddr& value) { get(value.raw); }
 
     void get(CoreId& value) { get(value.raw); }
+
+    void get(abi::CapSlot& value) { get(value.raw); }
 
     void get(Fault& value) {
         uint64_t chain{};

@@ -25,13 +25,18 @@ template <class T>
     requires requires { T::wire_bytes; }
 constexpr size_t wire_bytes_of<T> = T::wire_bytes;
 
+/// Has a field by which a capability travels; capability() says which.
+template <class T>
+concept Carries = requires { T::capability(); };
+
 /// co_await of it gives a T (nothing, if T is void) or leaves with the server's error.
 template <class Arguments, class T>
 class CallOf final : public Call {
   public:
     using leaf = void;
 
-    CallOf(Channel& channel, uint8_t number, const Arguments& arguments) : Call{channel} {
+    CallOf(Channel& channel, uint8_t number, const Arguments& arguments)
+        : Call{channel, Carries<T>} {
         Writer writer{out_};
         writer.put(number);
         arguments.encode(writer);
@@ -117,6 +122,82 @@ answer(Channel& channel, uint16_t id, const Result<T>& result) {
                 else if constexpr (!std::is_void_v<T>)
                     result->encode(out);
             }};
+}
+
+// Messages with a capability: it goes first, its token travels in the message, and who gets the
+// message waits for it before anybody sees the message.
+
+/// The capability stays the sender's; one in the answer is the caller's.
+template <class Arguments, class T>
+async::Task<T> call_with_capability(Channel& channel, uint8_t number, Arguments arguments) {
+    if constexpr (Carries<Arguments>)
+        co_await channel.send_capability(arguments.*Arguments::capability());
+    if constexpr (std::is_void_v<T>) {
+        co_await CallOf<Arguments, T>{channel, number, arguments};
+        co_return {};
+    } else {
+        T result = co_await CallOf<Arguments, T>{channel, number, arguments};
+        if constexpr (Carries<T>) {
+            abi::CapSlot& slot = result.*T::capability();
+            slot = co_await channel.take_capability(slot);
+        }
+        co_return result;
+    }
+}
+
+template <class Arguments>
+async::Task<> send_with_capability(Channel& channel, uint16_t number, Arguments arguments) {
+    co_await channel.send_capability(arguments.*Arguments::capability());
+    co_await one_way(channel, number, arguments);
+    co_return {};
+}
+
+/// The answer, of which a capability is given away.
+template <class T>
+async::Task<> answer_with_capability(Channel& channel, uint16_t id, Result<T> result) {
+    if (result) {
+        const abi::CapSlot given = (*result).*T::capability();
+        if (const auto sent = channel.send_capability((*result).*T::capability()); !sent)
+            result = fail(sent.error());
+        channel.discard(given);
+    }
+    co_await answer(channel, id, result);
+    co_return {};
+}
+
+template <class T>
+async::Task<> answer_all(Channel& channel, uint16_t id, Result<T> result) {
+    if constexpr (Carries<T>)
+        co_await answer_with_capability<T>(channel, id, std::move(result));
+    else
+        co_await answer(channel, id, result);
+    co_return {};
+}
+
+/// As carry_out, where the arguments or the result have a capability.
+template <class Arguments, class T, class Work>
+async::Task<> carry_out_with_capability(Channel& channel, uint16_t id, Bytes bytes, Work work) {
+    if constexpr (std::same_as<Arguments, Nothing>) {
+        co_await answer_all<T>(channel, id, co_await async::result_of(work()));
+    } else {
+        auto arguments = Arguments::decode(bytes);
+        if (arguments) {
+            if constexpr (Carries<Arguments>) {
+                abi::CapSlot& slot = (*arguments).*Arguments::capability();
+                const auto taken = co_await async::result_of(channel.take_capability(slot));
+                if (taken)
+                    slot = *taken;
+                else
+                    arguments = fail(taken.error());
+            }
+        }
+        if (!arguments) {
+            co_await answer(channel, id, Result<>{fail(arguments.error())});
+            co_return {};
+        }
+        co_await answer_all<T>(channel, id, co_await async::result_of(work(*arguments)));
+    }
+    co_return {};
 }
 
 inline async::Task<> refuse(Channel& channel, uint16_t id, Err why) {

@@ -12,6 +12,55 @@
 
 namespace sample = interfaces::sample;
 
+/// What two monitors do: capabilities are numbers, and arrive when `arrive` says so.
+struct FakePost {
+    struct Parcel {
+        uint32_t what;
+        bool there;
+    };
+
+    class End final : public rpc::Capabilities {
+      public:
+        std::map<uint32_t, Parcel> incoming;
+        std::vector<uint32_t> discarded;
+        End* other{};
+        bool at_once{true};
+        Fault refuse{Err::none};
+
+        Result<> send(uint32_t token, abi::CapSlot what) override {
+            if (refuse != Err::none) return fail(refuse);
+            other->incoming[token] = {what.raw + 1000, other->at_once};
+            return {};
+        }
+
+        Result<abi::CapSlot> receive(uint32_t token) override {
+            const auto found = incoming.find(token);
+            if (found == incoming.end() || !found->second.there) return fail(Err::not_found);
+            const uint32_t what = found->second.what;
+            incoming.erase(found);
+            if (what == revoked) return fail(Err::revoking);
+            return abi::CapSlot{{what}};
+        }
+
+        void discard(abi::CapSlot slot) override { discarded.push_back(slot.raw); }
+    };
+
+    static constexpr uint32_t revoked = 1013;
+
+    FakePost() {
+        client.other = &server;
+        server.other = &client;
+    }
+
+    static void arrive(End& end, rpc::Channel& channel) {
+        for (auto& [token, parcel] : end.incoming)
+            parcel.there = true;
+        channel.capability_arrived();
+    }
+
+    End client, server;
+};
+
 struct QuietBell final : rpc::Bell {
     int rings{};
 
@@ -55,6 +104,21 @@ class SampleServer {
 
     async::Task<> nothing() { co_return {}; }
 
+    async::Task<sample::SwapResult> swap(sample::SwapArguments a) {
+        kept.push_back(a.what.raw);
+        co_return sample::SwapResult{abi::CapSlot{{a.number}}, a.number};
+    }
+
+    async::Task<sample::FetchResult> fetch(sample::FetchArguments a) {
+        if (a.name.view() == "none") co_return sample::FetchResult{};
+        co_return sample::FetchResult{abi::CapSlot{{55}}};
+    }
+
+    void keep(const sample::KeepArguments& a) {
+        kept.push_back(a.what.raw);
+        kept_bytes.push_back(a.data.size());
+    }
+
     void release(const sample::ReleaseArguments& a) {
         released_[a.id] = true;
         changed_.notify();
@@ -66,7 +130,8 @@ class SampleServer {
 
     void closed(rpc::Channel&, Err reason) { ended = reason; }
 
-    std::vector<uint32_t> held;
+    std::vector<uint32_t> held, kept;
+    std::vector<size_t> kept_bytes;
     std::vector<unsigned> flows;
     std::vector<Blob<900>> bulks;
     int pokes{}, inside{};
@@ -94,9 +159,12 @@ struct SampleListener {
 
     void bare() { ++bares; }
 
+    void gift(const sample::GiftArguments& a) { gifts.push_back(a.what.raw); }
+
     void closed(rpc::Channel&, Err reason) { ended = reason; }
 
     std::vector<uint64_t> ticks;
+    std::vector<uint32_t> gifts;
     std::string note;
     int bares{};
     Err ended{Err::none};
@@ -120,6 +188,7 @@ struct SamplePair : TestLoop {
                 .bell = &server_bell,
                 .contract = sample::contract,
                 .calls_at_a_time = o.calls_at_a_time,
+                .capabilities = &post.server,
                 .frames = frames,
             },
             server_side
@@ -130,6 +199,7 @@ struct SamplePair : TestLoop {
                 .side = wire.layout.client(),
                 .bell = &client_bell,
                 .contract = o.client_contract,
+                .capabilities = &post.client,
             },
             client_side
         );
@@ -143,6 +213,7 @@ struct SamplePair : TestLoop {
     SampleListener listener;
     sample::ServerSide<SampleServer> server_side{server};
     sample::ClientSide<SampleListener> client_side{listener};
+    FakePost post;
     QuietBell server_bell, client_bell;
     std::unique_ptr<rpc::Channel> server_end, client_end;
 

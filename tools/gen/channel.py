@@ -23,10 +23,27 @@ def _doc(m):
     return f"    /// {m.doc}\n" if m.doc else ""
 
 
+def _has_cap(arguments):
+    return any(a.is_cap for a in arguments)
+
+
 def _caller(m):
     from gen import cpp
 
     parameters = cpp.parameters(m.arguments)
+    if m.kind == "call" and (_has_cap(m.arguments) or _has_cap(m.results)):
+        kinds = f"{_arguments_type(m)}, {_result_type(m)}"
+        return (
+            f"{_doc(m)}    async::Task<{cpp.result_type(m)}> {m.name}({parameters}) {{\n"
+            f"        return rpc::call_with_capability<{kinds}>(\n"
+            f"            channel_, {m.number}, {_initialised(m)});\n    }}\n"
+        )
+    if _has_cap(m.arguments):
+        return (
+            f"{_doc(m)}    async::Task<> {m.name}({parameters}) {{\n"
+            f"        return rpc::send_with_capability(\n"
+            f"            channel_, {m.number}, {_initialised(m)});\n    }}\n"
+        )
     if m.kind == "call":
         kind = f"rpc::CallOf<{_arguments_type(m)}, {_result_type(m)}>"
         return (
@@ -73,9 +90,11 @@ def _concept(name, doc, messages):
 def _request_case(m):
     parameter = f"const {m.type_name}Arguments& arguments" if m.arguments else ""
     argument = "arguments" if m.arguments else ""
+    caps = _has_cap(m.arguments) or _has_cap(m.results)
+    work = "carry_out_with_capability" if caps else "carry_out"
     return (
         f"        case Number::{m.name}:\n"
-        f"            return rpc::carry_out<{_arguments_type(m)}, {_result_type(m)}>(\n"
+        f"            return rpc::{work}<{_arguments_type(m)}, {_result_type(m)}>(\n"
         f"                channel, id, bytes,\n"
         f"                [&who = who_]({parameter}) {{ return who.{m.name}({argument}); }}\n"
         f"            );\n"
@@ -85,10 +104,13 @@ def _request_case(m):
 def _message_case(m):
     if not m.arguments:
         return f"        case Number::{m.name}: who_.{m.name}(); return {{}};\n"
+    cap = next((a.name for a in m.arguments if a.is_cap), None)
+    take = f"            TRY_VOID(channel.take_now(arguments->{cap}));\n" if cap else ""
+    const = "" if cap else "const "
     return (
         f"        case Number::{m.name}: {{\n"
-        f"            const auto arguments = {m.type_name}Arguments::decode(bytes);\n"
-        f"            if (!arguments) return fail(arguments.error());\n"
+        f"            {const}auto arguments = {m.type_name}Arguments::decode(bytes);\n"
+        f"            if (!arguments) return fail(arguments.error());\n{take}"
         f"            who_.{m.name}(*arguments);\n            return {{}};\n        }}\n"
     )
 
@@ -108,6 +130,7 @@ def _side(name, concept, doc, calls, one_way):
     message_switch = _switch(messages)
     message_bytes = "Bytes bytes" if "(bytes)" in messages else "Bytes"
     message_number = "uint16_t number" if messages else "uint16_t"
+    message_channel = "rpc::Channel& channel" if "channel.take" in messages else "rpc::Channel&"
     return f"""/// {doc}
 template <{concept} T>
 class {name} final : public rpc::Handler {{
@@ -120,7 +143,7 @@ class {name} final : public rpc::Handler {{
 {switch}        return rpc::refuse(channel, id, Err::bad_operation);
     }}
 
-    Result<> message(rpc::Channel&, {message_number}, {message_bytes}) override {{
+    Result<> message({message_channel}, {message_number}, {message_bytes}) override {{
 {message_switch}        return fail(Err::bad_operation);
     }}
 

@@ -6,16 +6,23 @@ def _struct(name, arguments):
     fields = "".join(
         f"    {a.cpp} {a.name}{'{Err::none}' if a.cpp == 'Fault' else '{}'};\n" for a in arguments
     )
-    size = " + ".join(str(a.bytes) for a in arguments if not a.is_cap) or "0"
+    size = " + ".join(str(a.bytes) for a in arguments if a.on_wire) or "0"
+    cap = next((a.name for a in arguments if a.is_cap and a.on_wire), None)
+    where = f"    static constexpr auto capability() {{ return &{name}::{cap}; }}\n" if cap else ""
     return (
-        f"struct {name} {{\n{fields}\n"
+        f"struct {name} {{\n{fields}\n{where}"
         f"    static constexpr size_t wire_bytes = {size};   // at most\n"
         f"{_encode(arguments)}{_decode(name, arguments)}}};\n"
     )
 
 
+def _wire(arguments):
+    """What travels, in its order: a capability's token is where any reader finds it."""
+    return sorted((a for a in arguments if a.on_wire), key=lambda a: not a.is_cap)
+
+
 def _encode(arguments):
-    puts = "".join(f"        out.put({a.name});\n" for a in arguments if not a.is_cap)
+    puts = "".join(f"        out.put({a.name});\n" for a in _wire(arguments))
     parameter = "rpc::Writer& out" if puts else "rpc::Writer&"
     return f"\n    void encode({parameter}) const {{\n{puts}    }}\n"
 
@@ -23,8 +30,7 @@ def _encode(arguments):
 def _decode(name, arguments):
     gets = "".join(
         f"        in.get(value.{a.name}{f', {a.enum_count}' if a.enum_count else ''});\n"
-        for a in arguments
-        if not a.is_cap
+        for a in _wire(arguments)
     )
     if not gets:
         return f"\n    static Result<{name}> decode(Bytes) {{ return {name}{{}}; }}\n"

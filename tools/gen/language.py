@@ -40,6 +40,7 @@ PLAIN = {
 }
 LOCAL_BYTES = 40  # five words beside the label, lib/rpc/local.hpp
 MESSAGES = 255  # a request says its number in a byte
+CHANNEL_TOKEN = 4  # by which a capability beside a channel is asked for
 CHANNEL_BYTES = 1024  # rpc::Channel's longest message
 
 
@@ -53,8 +54,12 @@ class Argument:
     type: str
     cpp: str
     bytes: int
-    is_cap: bool = False
+    is_cap: bool = False  # beside a local message; by a token in one of a channel
     enum_count: int = 0  # legal enumerators, 0: not an enum
+
+    @property
+    def on_wire(self):
+        return self.bytes > 0
 
     @property
     def by_reference(self):
@@ -122,8 +127,9 @@ def _arguments(tree, enums, where, local):
     if len(set(names)) != len(names):
         raise Error(f"{where}: two arguments have one name")
     caps = sum(a.is_cap for a in found)
-    if caps and not local:
-        raise Error(f"{where}: a capability travels in local calls only")
+    if not local:
+        for a in found:
+            a.bytes = CHANNEL_TOKEN if a.is_cap else a.bytes
     if caps > 1:
         raise Error(f"{where}: one capability a message")
     size, limit = sum(a.bytes for a in found), LOCAL_BYTES if local else CHANNEL_BYTES

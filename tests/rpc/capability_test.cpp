@@ -1,0 +1,164 @@
+// Capabilities in the messages of a channel: each arrives with its message, never before or after.
+#include <gtest/gtest.h>
+
+#include "tests/rpc/sample_pair.hpp"
+
+namespace {
+
+using async::result_of;
+using async::Task;
+using Got = std::vector<uint32_t>;
+
+Task<> swap(SamplePair& t, uint32_t what, uint32_t number, Got& got) {
+    const auto back = co_await result_of(t.client().swap(abi::CapSlot{{what}}, number));
+    got.push_back(back ? back->back.raw : std::to_underlying(back.error().top()) + 10'000u);
+    co_return {};
+}
+
+Task<> keep(SamplePair& t, uint32_t what, size_t size) {
+    const std::vector<std::byte> bytes(size);
+    co_await t.client().keep(*Blob<100>::from(bytes), abi::CapSlot{{what}});
+    co_return {};
+}
+
+Task<> poke(SamplePair& t) {
+    co_await t.client().poke();
+    co_return {};
+}
+
+TEST(RpcCapability, TravelsThereAndBack) {
+    SamplePair t;
+    Got got;
+    t.spawn(swap(t, 7, 30, got));
+    t.loop.run();
+    EXPECT_EQ(t.server.kept, (Got{1007}));
+    EXPECT_EQ(got, (Got{1030}));
+    EXPECT_EQ(t.post.server.discarded, (Got{30})) << "the server gave its own away";
+    EXPECT_TRUE(t.post.client.discarded.empty()) << "the caller keeps what it passed";
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
+TEST(RpcCapability, TheHandlerSeesNothingBeforeItIsThere) {
+    SamplePair t;
+    t.post.server.at_once = false;
+    Got got;
+    t.spawn(swap(t, 7, 30, got));
+    t.loop.run();
+    EXPECT_TRUE(t.server.kept.empty());
+    FakePost::arrive(t.post.server, *t.server_end);
+    t.loop.run();
+    EXPECT_EQ(t.server.kept, (Got{1007}));
+    EXPECT_EQ(got, (Got{1030}));
+}
+
+TEST(RpcCapability, NeitherDoesTheCaller) {
+    SamplePair t;
+    t.post.client.at_once = false;
+    Got got;
+    t.spawn(swap(t, 7, 30, got));
+    t.loop.run();
+    EXPECT_TRUE(got.empty());
+    FakePost::arrive(t.post.client, *t.client_end);
+    t.loop.run();
+    EXPECT_EQ(got, (Got{1030}));
+}
+
+TEST(RpcCapability, OneWayMessagesKeepTheirOrderWhileOneWaits) {
+    SamplePair t;
+    t.post.server.at_once = false;
+    t.spawn(keep(t, 1, 3)); // one line
+    t.spawn(poke(t));
+    t.spawn(keep(t, 2, 90)); // two
+    t.spawn(poke(t));
+    t.loop.run();
+    EXPECT_TRUE(t.server.kept.empty());
+    EXPECT_EQ(t.server.pokes, 0);
+    FakePost::arrive(t.post.server, *t.server_end);
+    t.loop.run();
+    EXPECT_EQ(t.server.kept, (Got{1001, 1002}));
+    EXPECT_EQ(t.server.kept_bytes, (std::vector<size_t>{3, 90}));
+    EXPECT_EQ(t.server.pokes, 2);
+}
+
+TEST(RpcCapability, ComesWithAnEvent) {
+    SamplePair t;
+    const auto send = [](SamplePair& p) -> Task<> {
+        co_await p.events().gift(5, abi::CapSlot{{9}});
+        co_await p.events().gift(6, abi::null_slot);
+        co_return {};
+    };
+    t.spawn(send(t));
+    t.loop.run();
+    EXPECT_EQ(t.listener.gifts, (Got{1009, 0}));
+}
+
+TEST(RpcCapability, RevokedOnItsWayEndsTheCall) {
+    SamplePair t;
+    Got got;
+    t.spawn(swap(t, FakePost::revoked - 1000, 30, got));
+    t.loop.run();
+    EXPECT_TRUE(t.server.kept.empty());
+    EXPECT_EQ(got, (Got{std::to_underlying(Err::revoking) + 10'000u}));
+    EXPECT_FALSE(t.client_end->over());
+}
+
+TEST(RpcCapability, ThatCannotBeSentEndsTheCallBeforeItBegins) {
+    SamplePair t;
+    t.post.client.refuse = Err::foreign;
+    Got got;
+    t.spawn(swap(t, 7, 30, got));
+    t.loop.run();
+    EXPECT_EQ(got, (Got{std::to_underlying(Err::foreign) + 10'000u}));
+    t.post.client.refuse = Err::none;
+    t.post.server.refuse = Err::quota; // nor its answer
+    t.spawn(swap(t, 7, 30, got));
+    t.loop.run();
+    EXPECT_EQ(got.back(), std::to_underlying(Err::quota) + 10'000u);
+    EXPECT_EQ(t.post.server.discarded, (Got{30}));
+}
+
+TEST(RpcCapability, NobodyIsLeftWithThatOfACancelledCall) {
+    for (const bool early : {true, false}) {
+        SamplePair t;
+        t.post.client.at_once = false;
+        Got got;
+        {
+            async::Job job;
+            ASSERT_TRUE(job.start(swap(t, 7, 30, got)));
+            if (!early) t.loop.run(); // then the answer is there, and its capability is not
+        }
+        t.loop.run();
+        FakePost::arrive(t.post.client, *t.client_end);
+        t.loop.run();
+        EXPECT_EQ(t.post.client.discarded, (Got{1030})) << early;
+        EXPECT_TRUE(t.post.client.incoming.empty());
+    }
+}
+
+TEST(RpcCapability, TheEndOfTheChannelEndsTheWait) {
+    SamplePair t;
+    t.post.server.at_once = t.post.client.at_once = false;
+    Got got;
+    t.spawn(swap(t, 7, 30, got));
+    t.spawn(keep(t, 2, 90));
+    t.loop.run();
+    FakePost::arrive(t.post.server, *t.server_end);
+    t.loop.run();
+    t.client_end->peer_gone();
+    t.server_end->peer_gone();
+    t.loop.run();
+    EXPECT_EQ(got, (Got{std::to_underlying(Err::peer_gone) + 10'000u}));
+    t.server_end.reset();
+    t.client_end.reset();
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
+TEST(RpcCapability, WithoutTheSeamThereAreNone) {
+    SamplePair t;
+    abi::CapSlot none;
+    EXPECT_TRUE(t.client_end->send_capability(none)) << "nothing travels as nothing";
+    abi::CapSlot token{{0x8000'0001}};
+    EXPECT_EQ(t.client_end->take_now(token).error(), Err::would_block);
+}
+
+} // namespace
