@@ -221,9 +221,7 @@ Result<> Monitor::client_gone(uint32_t badge, uint32_t id) {
     if (gone == nullptr) return fail(Err::not_found);
     if (!planted(Mutant::names_of_the_dead)) withdraw_all(id);
     for (Binding& binding : bindings_.all())
-        if (binding.state != Binding::State::unused && binding.owner == id &&
-            !planted(Mutant::ends_of_the_dead))
-            leave(binding);
+        if (binding.state != Binding::State::unused && binding.owner == id) leave(binding);
     // What it asked for goes on without it.
     revocations_.each([&](Revocation& revocation) {
         if (revocation.caller != id) return;

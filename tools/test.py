@@ -109,7 +109,7 @@ def stage_sim(tally, build):
     fresh = os.environ.get("SEED") or str(time.time_ns() // 1000 % 10**9)
     program = f"{build}/sim/sim"
     for what, command in (
-        ("fixed seeds, sanitizers", [f"{program}_san", "--seeds", "100", "--often"]),
+        ("fixed seeds, sanitizers", [f"{program}_san", "--seeds", "25", "--often", "--twice"]),
         ("the seeds of the planted bugs", [program, "--seeds", "500"]),
         (f"fresh seeds from {fresh}", [program, "--seeds", "500", "--first", fresh]),
     ):

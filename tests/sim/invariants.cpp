@@ -183,15 +183,18 @@ void check_nothing_over(
     }
 }
 
-void check_dead(World& world, Domain& dead) {
-    check_nothing_over(world, dead.ram_base_address, quota_bytes, nullptr, "a dead domain");
-    const monitor::Monitor& monitor = dead.island().monitor;
+void check_names(Island& island, uint32_t badge) {
     for (uint32_t i = 0;; ++i) {
-        const auto entry = monitor.name_at(i);
+        const auto entry = island.monitor.name_at(i);
         if (!entry) return;
-        if ((*entry)->home == monitor.self() && (*entry)->owner == dead.badge)
+        if ((*entry)->home == island.monitor.self() && (*entry)->owner == badge)
             throw Broken{"a dead domain still has its name"};
     }
+}
+
+void check_dead(World& world, Domain& dead) {
+    check_nothing_over(world, dead.ram_base_address, quota_bytes, nullptr, "a dead domain");
+    check_names(dead.island(), dead.badge);
 }
 
 void check_always(World& world) {

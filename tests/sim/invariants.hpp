@@ -9,6 +9,7 @@
 namespace sim {
 
 class Domain;
+class Island;
 class World;
 
 /// On no core is there anything that overlaps the range but `own`, and the memory it is made of.
@@ -16,6 +17,9 @@ class World;
 void check_nothing_over(
     World& world, uint64_t base, uint64_t bytes, const kernel::Slot* own, const char* after
 );
+
+/// The monitor knows that this domain is gone: nobody finds it by name.
+void check_names(Island& island, uint32_t badge);
 
 /// The kill of this domain is over: memory and names are free.
 void check_dead(World& world, Domain& dead);

@@ -214,6 +214,7 @@ bool Spawner::go_on(Ending& ending) {
         return true;
     case Phase::gone:
         must(Monitor{port}.client_gone(domain.badge), "client_gone");
+        check_names(*island_, domain.badge);
         note("is gone");
         ending.phase = Phase::revoke;
         return true;
