@@ -1,0 +1,12 @@
+// What the example computes, and how it knows that it is right.
+#pragma once
+
+namespace parallel {
+
+/// Each answers whether all cores together came to what one alone does.
+bool sum();
+bool product();
+bool primes();
+bool waves();
+
+} // namespace parallel
