@@ -1,20 +1,8 @@
-#include "tests/monitor/world.hpp"
+#include "tests/monitor/pair.hpp"
 
 using namespace monitor_test;
 
 namespace {
-
-constexpr unsigned seeds = 40;
-
-/// Runs `body` with many orders of delivery; SEED= sets the first.
-template <class Body>
-void with_seeds(Body&& body) {
-    for (uint64_t seed = first_seed(); seed < first_seed() + seeds; ++seed) {
-        SCOPED_TRACE("SEED=" + std::to_string(seed));
-        body(seed);
-        if (testing::Test::HasFailure()) return;
-    }
-}
 
 std::set<std::pair<std::string, unsigned>> names_of(Monitor& monitor) {
     std::set<std::pair<std::string, unsigned>> names;

@@ -392,6 +392,21 @@ class World {
         return false;
     }
 
+    /// All cores at the same time handle one message each, in or out, until nothing moves: how long
+    /// the longest chain of messages is, when handling one is all that takes time.
+    unsigned rounds_to_settle() {
+        const unsigned count = static_cast<unsigned>(islands.size());
+        for (unsigned round = 0;; ++round) {
+            bool moved = false;
+            for (unsigned core = 0; core < count; ++core) {
+                while (work_one(core))
+                    moved = true;
+                moved |= handle_one(core);
+            }
+            if (!moved) return round;
+        }
+    }
+
     /// One bounded piece of what a monitor does by itself.
     bool work_one(unsigned core) {
         if (islands[core]->stalled) return false;
@@ -454,6 +469,14 @@ class World {
     uint64_t lines_moved{};
 
   private:
+    bool handle_one(unsigned core) {
+        for (unsigned peer = 0; peer < islands.size(); ++peer)
+            if (peer != core && take_line(core, peer)) return true;
+        for (unsigned peer = 0; peer < islands.size(); ++peer)
+            if (peer != core && put_line(core, peer)) return true;
+        return false;
+    }
+
     bool put_line(unsigned core, unsigned peer) {
         const auto end = islands[core]->links.ends.find(peer);
         if (end == islands[core]->links.ends.end()) return false;

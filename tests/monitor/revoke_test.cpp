@@ -1,0 +1,231 @@
+// Revocation across cores: everything goes, everybody concerned is told, nobody else hears of it.
+#include "tests/monitor/pair.hpp"
+
+using namespace monitor_test;
+
+namespace {
+
+/// One frame of core 0, lent to `borrowers` other cores.
+struct Lenders {
+    World world;
+    std::vector<std::unique_ptr<Pair>> pairs;
+    CapSlot frame;
+    uint64_t base;
+    std::vector<CapSlot> copies; // of core i + 1
+
+    explicit Lenders(unsigned cores, unsigned borrowers, uint64_t seed = 1)
+        : world{cores, seed}, frame{world.kernel(0).frame()},
+          base{world.kernel(0).describe(frame)->base} {
+        world.start_all();
+        world.settle();
+        for (unsigned i = 0; i < borrowers; ++i) {
+            const std::string name = "s" + std::to_string(i);
+            pairs.push_back(std::make_unique<Pair>(world, 0, i + 1, name, 20 + 2 * i));
+            Pair& pair = *pairs.back();
+            EXPECT_TRUE(pair.client.send(pair.client_end, 1, frame));
+            world.settle();
+            const auto got = pair.server.receive(pair.server_end, 1);
+            EXPECT_TRUE(got);
+            copies.push_back(got ? *got : CapSlot{});
+            world.settle();
+        }
+    }
+
+    size_t uses_elsewhere() {
+        size_t sum = 0;
+        for (unsigned core = 1; core < world.islands.size(); ++core)
+            sum += world.kernel(core).uses(base);
+        return sum;
+    }
+};
+
+TEST(Revoke, RevokeTakesTwoMessagesACore) {
+    std::cout << "cores  revoke messages  critical path  lend messages\n";
+    for (const unsigned cores : {1u, 2u, 4u, 8u, 16u, 32u, 63u}) {
+        Lenders t{std::max(64u, cores + 1), cores};
+        const uint64_t lends = t.world.sent<Lend>() + t.world.sent<LendAnswer>();
+        EXPECT_EQ(lends, 2 * cores);
+        EXPECT_EQ(t.uses_elsewhere(), cores);
+        const uint64_t before = t.world.messages();
+        Domain& caller = t.pairs[0]->client;
+        ASSERT_TRUE(caller.revoke(t.frame));
+        const unsigned path = t.world.rounds_to_settle();
+        const uint64_t messages = t.world.messages() - before;
+        EXPECT_EQ(messages, 2 * cores);
+        EXPECT_EQ(t.world.sent<Revoke>(), cores);
+        EXPECT_EQ(t.world.sent<Revoked>(), cores);
+        EXPECT_EQ(t.uses_elsewhere(), 0u);
+        EXPECT_EQ(t.world.lents(0), cores) << "the channels' alone";
+        const News news = *caller.monitor().next(caller.badge);
+        EXPECT_EQ(news.notice, Notice::revoked);
+        EXPECT_EQ(news.status, Err::none);
+        EXPECT_EQ(t.world.kernel(0).describe(news.more)->base, t.base) << "the caller's again";
+        EXPECT_EQ(t.world.kernel(0).uses(t.base), 1u);
+        EXPECT_TRUE(t.world.kernel(0).marks.empty());
+        // The owner sends to one after the other, and hears them one after the other.
+        EXPECT_LE(path, 2 * cores + 3);
+        std::printf("%5u  %15lu  %13u  %13lu\n", cores, messages, path, lends);
+        t.world.expect_no_bad_messages();
+    }
+}
+
+TEST(Revoke, WithNothingLentIsTheCpuDriversAffair) {
+    World world{2, 1};
+    world.start_all();
+    Domain caller{world, 0, 20};
+    const auto request = caller.revoke(world.kernel(0).frame());
+    ASSERT_TRUE(request);
+    EXPECT_EQ(*request, 0u);
+    EXPECT_EQ(caller.next().notice, Notice::nothing);
+}
+
+TEST(Revoke, OfRamReachesAllThatWasMadeOfIt) {
+    World world{3, 1};
+    world.start_all();
+    Pair pair{world, 0, 1};
+    FakeKernel& kernel = world.kernel(0);
+    const CapSlot ram = kernel.ram();
+    const CapSlot a = kernel.frame_of(ram, 0), b = kernel.frame_of(ram, 8192);
+    const uint64_t base = kernel.describe(ram)->base;
+    ASSERT_TRUE(pair.client.send(pair.client_end, 1, a));
+    ASSERT_TRUE(pair.client.send(pair.client_end, 2, b));
+    world.settle();
+    ASSERT_TRUE(pair.server.receive(pair.server_end, 1)); // the second stays untaken
+    ASSERT_TRUE(pair.client.revoke(ram));
+    world.settle();
+    EXPECT_EQ(pair.server.receive(pair.server_end, 2).error(), Err::revoking);
+    EXPECT_EQ(world.kernel(1).uses(base), 0u);
+    EXPECT_EQ(kernel.uses(base) + kernel.uses(base + 8192), 0u);
+    EXPECT_EQ(pair.client.next().notice, Notice::revoked);
+}
+
+TEST(Revoke, AFrameOfAChannelIsPeerGoneOnBothSides) {
+    World world{2, 1};
+    world.start_all();
+    Pair pair{world, 0, 1};
+    const uint64_t before = world.messages();
+    ASSERT_TRUE(pair.client.revoke(pair.frame));
+    world.settle();
+    EXPECT_EQ(pair.server.next().notice, Notice::peer_gone);
+    EXPECT_EQ(pair.client.next().notice, Notice::revoked);
+    EXPECT_EQ(pair.client.next().notice, Notice::peer_gone);
+    EXPECT_EQ(world.messages() - before, 2u);
+    EXPECT_EQ(world.lents(0), 0u);
+}
+
+TEST(Revoke, SurvivesItsCaller) {
+    Lenders t{4, 3};
+    Domain& caller = t.pairs[0]->client;
+    ASSERT_TRUE(caller.revoke(t.frame));
+    caller.die();
+    t.world.settle();
+    EXPECT_EQ(t.uses_elsewhere(), 0u);
+    EXPECT_EQ(t.world.at(0).revocations().count(), 0u);
+    EXPECT_EQ(t.world.kernel(0).uses(t.base), 0u) << "nobody wanted it back";
+    EXPECT_TRUE(t.world.kernel(0).marks.empty());
+}
+
+TEST(Revoke, MarksAreTakenInTurn) {
+    Lenders t{2, 1};
+    t.world.islands[1]->stalled = true;
+    std::vector<CapSlot> frames;
+    Pair& pair = *t.pairs[0];
+    for (uint32_t i = 0; i < Monitor::revocations_max; ++i) {
+        frames.push_back(t.world.kernel(0).frame());
+        ASSERT_TRUE(pair.client.send(pair.client_end, 10 + i, frames.back()));
+    }
+    for (const CapSlot frame : frames)
+        ASSERT_TRUE(pair.client.revoke(frame));
+    EXPECT_EQ(pair.client.revoke(t.frame).error(), Err::quota);
+    Domain other{t.world, 0, 50};
+    ASSERT_TRUE(other.revoke(t.frame)) << "waits in line";
+    EXPECT_EQ(t.world.kernel(0).marks.size(), Monitor::revokes_at_a_time);
+    t.world.islands[1]->stalled = false;
+    t.world.settle();
+    EXPECT_EQ(other.next().notice, Notice::revoked);
+    for (size_t i = 0; i < frames.size(); ++i)
+        EXPECT_EQ(pair.client.next().notice, Notice::revoked);
+    EXPECT_EQ(t.uses_elsewhere(), 0u);
+}
+
+TEST(Revoke, ACoreThatFailedCountsAsAnswered) {
+    Lenders t{3, 2};
+    t.world.islands[2]->stalled = true;
+    Domain& caller = t.pairs[0]->client;
+    ASSERT_TRUE(caller.revoke(t.frame));
+    t.world.settle();
+    EXPECT_EQ(caller.next().notice, Notice::nothing);
+    t.world.at(0).core_failed(core_id(2));
+    t.world.settle();
+    EXPECT_EQ(caller.next().notice, Notice::revoked);
+    EXPECT_EQ(t.world.kernel(1).uses(t.base), 0u);
+}
+
+TEST(Revoke, MeetsALendOnItsWay) {
+    with_seeds([](uint64_t seed) {
+        Lenders t{4, 2, seed};
+        Pair other{t.world, 1, 3, "third", 40};
+        // Core 1 sends it on to core 3 while core 0 revokes it.
+        ASSERT_TRUE(other.client.send(other.client_end, 5, t.copies[0]));
+        Pair& pair = *t.pairs[1];
+        ASSERT_TRUE(pair.client.send(pair.client_end, 6, t.frame));
+        for (unsigned steps = t.world.draw(12); steps > 0; --steps)
+            t.world.step();
+        Domain& caller = t.pairs[0]->client;
+        ASSERT_TRUE(caller.revoke(t.frame));
+        for (unsigned steps = t.world.draw(12); steps > 0; --steps)
+            t.world.step();
+        const auto early = other.server.receive(other.server_end, 5);
+        t.world.settle();
+        EXPECT_EQ(t.uses_elsewhere(), 0u);
+        EXPECT_EQ(caller.next().notice, Notice::revoked);
+        if (!early && early.error() == Err::not_found) {
+            const auto late = other.server.receive(other.server_end, 5);
+            ASSERT_FALSE(late);
+            EXPECT_NE(late.error(), Err::not_found) << "who waits is told";
+        }
+        t.world.expect_no_bad_messages();
+    });
+}
+
+TEST(Pin, HoldsTheMemoryUntilTheDriverLeaves) {
+    for (const unsigned driver : {0u, 1u}) {
+        World world{2, 1};
+        world.start_all();
+        Pair pair{world, 0, driver};
+        Domain spawner{world, 0, 60};
+        Monitor& there = world.at(driver);
+        const auto copy = world.kernel(driver).copy(pair.server_frame);
+        ASSERT_TRUE(there.pin(pair.server.badge, pair.server_end, *copy));
+        EXPECT_EQ(there.holding(badge_spawn).error(), Err::not_found);
+        const auto request = spawner.revoke(pair.frame);
+        ASSERT_TRUE(request);
+        EXPECT_NE(*request, 0u) << "a pin on the same core is a loan too";
+        pair.client.die();
+        world.settle();
+        EXPECT_EQ(spawner.next().notice, Notice::nothing);
+        EXPECT_EQ(*there.holding(badge_spawn), pair.server.badge);
+        EXPECT_EQ(pair.server.next().notice, Notice::peer_gone);
+        world.settle();
+        EXPECT_EQ(spawner.next().notice, Notice::nothing) << "it knows, but a device may not";
+        ASSERT_TRUE(there.unbind(pair.server.badge, pair.server_end));
+        world.settle();
+        EXPECT_EQ(spawner.next().notice, Notice::revoked);
+    }
+}
+
+TEST(Pin, EndsWithItsDomain) {
+    World world{2, 1};
+    world.start_all();
+    Pair pair{world, 0, 1};
+    const auto copy = world.kernel(1).copy(pair.server_frame);
+    ASSERT_TRUE(world.at(1).pin(pair.server.badge, pair.server_end, *copy));
+    ASSERT_TRUE(pair.client.revoke(pair.frame));
+    world.settle();
+    EXPECT_EQ(pair.client.next().notice, Notice::peer_gone);
+    pair.server.die();
+    world.settle();
+    EXPECT_EQ(pair.client.next().notice, Notice::revoked);
+}
+
+} // namespace
