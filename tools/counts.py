@@ -244,6 +244,19 @@ def run_host(service):
     return figure_of(samples)
 
 
+def run_span(cores):
+    """Unmap of one page that all cores of a domain have written to, from call to answer."""
+    out = os.path.join(FOLDER, f"span-{cores}.txt")
+    settings = {"CORES": cores, "NIC": "none", "POLL": 0, "QEMU_ARGS": plugin_arguments(out)}
+    with Skerry(f"counts-span-{cores}", **settings) as guest:
+        guest.wait_for(r"Type help", 120)
+        guest.send(f"spawn parallel on 0 {cores}")
+        guest.wait_for(r"parallel done: right", 120)
+        guest.qmp("quit")
+        guest.wait()
+    return figure_of(count_output.read(out).between(SAMPLE_BEGIN, SAMPLE_END))
+
+
 def run_start():
     """Milliseconds of the host's clock from QEMU's start to the prompt."""
     with Skerry("counts-start", CORES=4) as guest:
@@ -262,6 +275,10 @@ def measured(figures):
         if figure["how"] == "host":
             name, service = figure["id"], figure["service"]
             yield from attempt(name, lambda s=service, n=name: {n: run_host(s)})
+    for figure in figures:
+        if figure["how"] == "span":
+            name, cores = figure["id"], figure["cores"]
+            yield from attempt(name, lambda c=cores, n=name: {n: run_span(c)})
     if "image_bytes" in ids:
         yield {"image_bytes": Figure(check_image.image_bytes(BUILD))}
     if "start_ms" in ids:

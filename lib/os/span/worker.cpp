@@ -6,6 +6,7 @@
 #include "lib/base/log.hpp"
 #include "lib/os/fault.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/logging.hpp"
 #include "lib/os/manifest.hpp"
 #include "lib/os/parcel.hpp"
 #include "lib/os/span/span.hpp"
@@ -94,7 +95,11 @@ void SpanWorker::program_ended(int code) {
     (void)self_.loop().spawn("end of the program", tell_finished(code));
 }
 
+/// Our lines of log go by a channel of our own, which ends with us.
 async::Task<> SpanWorker::tell_finished(int64_t code) {
+    while (!log_ring().empty())
+        co_await self_.loop().sleep_for(milliseconds(1));
+    co_await self_.loop().sleep_for(milliseconds(20));
     co_await home().finished(code);
     co_return {};
 }
