@@ -6,7 +6,7 @@
     BUILD=build     where everything goes
     PROGRAMS=       only these programs (names, spaces between); all when empty
     DEFINES=        preprocessor names for every OS source, e.g. PLANTED_SHARED_COUNTER=1
-    MORE=           a folder with further domains, as lib/interfaces/*.if and usr/NAME/*: they make an
+    MORE=           a folder with further domains, lib/interfaces/*.if and usr/NAME/*: they make an
                     image of their own, BUILD/skerry-more.iso, by BUILD/build-more.ninja
     CMDLINE=        settings that GRUB hands over when QEMU hands over none
 

@@ -1,5 +1,5 @@
-"""docs/writing-a-domain.md does what it says: its code, as it stands there, becomes domains outside of
-the tree; they are built into an image of their own, booted, and the client gets its answer."""
+"""docs/writing-a-domain.md does what it says: its code, as it stands there, becomes domains outside
+of the tree; they are built into an image of their own, booted, and the client gets its answer."""
 import os
 import re
 import subprocess
@@ -18,7 +18,7 @@ def files_of(page):
 
 
 def build(folder):
-    """An image with the domains of the folder; what it shares with the ordinary one is not rebuilt."""
+    """An image with the domains of the folder; what the ordinary one has is not rebuilt."""
     settings = dict(os.environ, BUILD=BUILD, MORE=folder)
     subprocess.run([sys.executable, "tools/configure.py"], cwd=ROOT, env=settings, check=True)
     words = ["ninja", "--quiet", "-f", f"{BUILD}/build-more.ninja", "image"]

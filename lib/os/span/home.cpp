@@ -7,6 +7,7 @@
 #include "lib/base/log.hpp"
 #include "lib/os/entropy.hpp"
 #include "lib/os/instructions.hpp"
+#include "lib/os/revoke.hpp"
 #include "lib/os/span/session.hpp"
 #include "lib/span/multicast.hpp"
 
@@ -228,7 +229,12 @@ async::Task<bool> SpanHome::take_away(span::Range range, std::optional<Rights> r
         co_await send_cut(begun, gone);
         co_await waiting.done.wait();
         last_messages_ = waiting.messages;
-        drop_frame(gone);
+        if (gone != 0) {
+            // It is used again only when no core can have any of it.
+            const auto slot = frame(gone);
+            if (slot && !co_await async::result_of(revoke(*slot))) co_return waiting.dirty;
+            drop_frame(gone);
+        }
         co_return waiting.dirty;
     }
 }

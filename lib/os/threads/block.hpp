@@ -90,10 +90,11 @@ using ReadyQueue = ThreadList<&ThreadBlock::ready_next>;
 class ThreadInbox {
   public:
     void push(ThreadBlock& thread) {
-        // release below: publishes the link; relaxed here, as the exchange checks it.
+        // relaxed: the exchange below checks it
         ThreadBlock* top = top_.load(std::memory_order_relaxed);
         do
             thread.next = top;
+        // release: publishes the link to take_all()
         while (!top_.compare_exchange_weak(top, &thread, std::memory_order_release));
     }
 

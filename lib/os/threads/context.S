@@ -72,7 +72,8 @@ os_resume_thread:
     ud2
     .size os_resume_thread, . - os_resume_thread
 
-// FS can be loaded by a resume only. Comes back as if nothing had happened but that; rdi is the base.
+// FS can be loaded by a resume only. Comes back as if nothing had happened but that; rdi is the
+// base.
     .section .text.os_set_fs_base, "ax", @progbits
     .global os_set_fs_base
     .type os_set_fs_base, @function
