@@ -2,13 +2,13 @@
 import time
 
 import pytest
-from clients import domains
+from clients import cores, domains
 
 SUMS = ("sum", "product", "primes", "waves")
 
 
-def start(boot, cores, arguments):
-    guest = boot(CORES=cores, NIC="none")
+def start(boot, count, arguments):
+    guest = boot(CORES=count, NIC="none")
     guest.wait_for(r"Type help", 120)
     guest.command(f"spawn parallel on 0 {arguments}")
     return guest
@@ -18,13 +18,13 @@ def parts(guest, state="running"):
     return [d for d in domains(guest) if d["name"] == "parallel" and d["state"].startswith(state)]
 
 
-@pytest.mark.parametrize("cores", [1, 2, 4])
-def test_all_cores_come_to_the_right_result(boot, cores):
-    guest = start(boot, cores, cores)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_all_cores_come_to_the_right_result(boot, count):
+    guest = start(boot, count, count)
     for what in SUMS:
-        guest.wait_for(rf"{what} on {cores} cores: right", 120)
+        guest.wait_for(rf"{what} on {count} cores: right", 120)
     # One message to each worker and one back, and nothing else.
-    guest.wait_for(rf"unmap on {cores} cores: {2 * cores} messages, dirty", 60)
+    guest.wait_for(rf"unmap on {count} cores: {2 * count} messages, dirty", 60)
     guest.wait_for(r"parallel done: right", 60)
     guest.wait_for(r"domain parallel ended with code 0", 60)
 
@@ -41,3 +41,25 @@ def test_a_kill_takes_all_parts_away(boot):
     while parts(guest) and time.monotonic() < deadline:
         pass  # each look is a command of the guest
     assert not parts(guest)
+
+
+def halts(guest):
+    return sum(int(row["halts"]) for row in cores(guest))
+
+
+def test_workers_without_work_sleep(boot):
+    guest = start(boot, 2, "2 stay")
+    guest.wait_for(r"parallel done: right", 120)
+    before = halts(guest)
+    time.sleep(3)  # the time that is looked at
+    assert halts(guest) - before < 200
+    assert len(parts(guest)) == 3
+
+
+def test_two_of_them_do_not_know_of_each_other(boot):
+    guest = start(boot, 2, "2 stay")
+    guest.wait_for(r"parallel done: right", 120)
+    guest.command("spawn parallel on 1 2")
+    guest.wait_for(r"1 [\d.]+ parallel\] parallel done: right", 120)
+    guest.wait_for(r"domain parallel ended with code 0", 60)
+    assert len(parts(guest)) == 3
