@@ -6,7 +6,7 @@ namespace init {
 namespace {
 
 constexpr uint64_t memory_quota = 768 * 1024;
-constexpr uint64_t monitor_quota = 4 * 1024 * 1024;
+constexpr uint64_t monitor_quota = 2 * 1024 * 1024;
 constexpr uint64_t spawn_quota = 1024 * 1024;
 
 } // namespace
