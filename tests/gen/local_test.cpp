@@ -28,12 +28,14 @@ struct MemoryServer {
         return fail(Err::no_memory);
     }
 
+    Result<memory::SpareResult> spare(uint64_t) { return fail(Err::not_found); }
+
     Result<> release(uint64_t, const memory::ReleaseArguments& a) {
         released.push_back(a.ram.raw);
         return {};
     }
 
-    Result<memory::StateResult> state(uint64_t) { return memory::StateResult{1, 2, 3, ~0ull}; }
+    Result<memory::StateResult> state(uint64_t) { return memory::StateResult{1, 2, 3, 4, ~0ull}; }
 
     Result<> add(uint64_t, const memory::AddArguments&) { return fail(Err::no_slots); }
 
@@ -74,14 +76,14 @@ TEST_F(LocalCall, BringsTheCapabilityOfTheResult) {
 
 TEST_F(LocalCall, BringsTheServersError) {
     EXPECT_EQ(client.allocate(1).error(), Err::bad_argument);
-    EXPECT_EQ(client.add(abi::CapSlot{{5}}).error(), Err::no_slots);
+    EXPECT_EQ(client.add(abi::CapSlot{{5}}, true).error(), Err::no_slots);
 }
 
-TEST_F(LocalCall, CarriesFourWordsOfResult) {
+TEST_F(LocalCall, CarriesFiveWordsOfResult) {
     auto got = client.state();
     ASSERT_TRUE(got);
     EXPECT_EQ(got->total, 1u);
-    EXPECT_EQ(got->largest, ~0ull);
+    EXPECT_EQ(got->damaged, ~0ull);
 }
 
 TEST_F(LocalCall, RefusesACallWithoutItsCapability) {
