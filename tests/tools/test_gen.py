@@ -54,7 +54,7 @@ def test_sizes_are_those_of_the_wire():
         ("call a(x: u8, x: u8) -> ()", "two arguments"),
         ("call a() -> ()\ncall a() -> ()", "declared twice"),
         ("call Big() -> ()", "lower case"),
-        ("call a(x: cap) -> ()", "local calls only"),
+        ("call a(x: cap, y: cap) -> ()", "one capability a message"),
         ("send a(x: bytes<1100>)", "1024 fit"),
         ("call a(x: u8)", "line 2|line 3"),
     ],
