@@ -97,7 +97,7 @@ rule bundle
   command = /usr/bin/python3 tools/bundle.py $out $items
   description = bundle $out
 rule iso
-  command = /usr/bin/python3 tools/mkiso.py $out {build}/iso $in $cmdline
+  command = env $limit /usr/bin/python3 tools/mkiso.py $out {build}/iso $in $cmdline
   description = iso $out
 rule cc
   command = gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 $flags $in -o $out
@@ -259,6 +259,7 @@ class Plan:
             self.edge(
                 "iso", [f"{self.build}/skerry{self.suffix}.iso"], parts,
                 implicit=["tools/mkiso.py"], cmdline=shell_word(self.cmdline),
+                limit="LIMIT=0" if self.more else "",
             )  # fmt: skip
             final = [f"{self.build}/skerry{self.suffix}.iso", f"{self.build}/tsc_khz"]
         self.phony("image", final)
