@@ -139,10 +139,9 @@ def rules(build):
                     yield f"{path}: {name}"
 
     def nothing_runs_before_start():
+        machine = tuple(f"{build}/obj/{flavour}/" for flavour in ("domain", "kernel", "boot"))
         for path in defined_objects(build):
-            if f"{build}/obj/host" in path or f"{build}/obj/tsan" in path:
-                continue
-            if f"{build}/obj/fuzz" not in path and has_initializers(path):
+            if path.startswith(machine) and has_initializers(path):
                 yield f"{path}: has a static constructor"
 
     def no_segment_is_writable_and_executable():
