@@ -19,6 +19,8 @@ class CoreFigures {
     ~CoreFigures() = default;
 };
 
+static_assert(uint32_t(face::CoreState::failed) == uint32_t(CoreState::failed));
+
 class Server {
   public:
     Server(Monitor& monitor, Kernel& kernel, CoreFigures& figures)
@@ -89,7 +91,7 @@ class Server {
 
     Result<face::CoreAtResult> core_at(uint64_t, const face::CoreAtArguments& a) {
         const Core core = TRY(monitor_.core_at(a.index));
-        return face::CoreAtResult{core.apic, uint32_t(core.state), core.messages};
+        return face::CoreAtResult{core.apic, face::CoreState(uint32_t(core.state)), core.messages};
     }
 
     Result<face::CoreInfoResult> core_info(uint64_t, const face::CoreInfoArguments& a) {

@@ -37,6 +37,7 @@ def test_the_page_builds_and_answers(boot):
             f.write(text)
     guest = boot(ISO=build(folder), CORES=2, NIC="none")
     guest.wait_for(r"Type help", 120)
+    guest.wait_for(r"cores 2 of 2 are up", 60)
     guest.command("spawn adder on 1")
     guest.command("spawn asker on 0")
     guest.wait_for(r"asker\] sum 5", 60)

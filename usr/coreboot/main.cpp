@@ -20,7 +20,6 @@ using os::CapSlot, os::OwnedCap, os::View;
 
 constexpr Duration patience = milliseconds(5000);
 constexpr Duration look_again = milliseconds(2);
-constexpr uint32_t state_up = 2; // monitor.core_at
 
 /// An object of the first `bytes` of some RAM.
 Result<OwnedCap> make_frame(CapSlot ram, uint64_t bytes) {
@@ -217,7 +216,7 @@ class CoreBoot {
 
     bool is_up(uint32_t core) {
         const auto state = monitor_->core_at(core);
-        return state && state->state == state_up;
+        return state && state->state == interfaces::monitor::CoreState::up;
     }
 
     void leave_out(uint32_t core) {

@@ -10,7 +10,7 @@ constexpr unsigned nowhere = ~0u; // where no core is
 
 constexpr Duration look_again = milliseconds(5);
 constexpr Duration patience = seconds(20);
-constexpr uint32_t state_up = 2, state_failed = 3; // monitor.if, core_at
+using interfaces::monitor::CoreState;
 
 /// The labels as spawn_with takes them.
 std::string_view join(std::span<char> out, std::span<const std::string_view> words) {
@@ -121,8 +121,8 @@ void Services::start_remote() {
 async::Task<bool> Services::comes_up(unsigned core) {
     for (const Instant end = os::now() + patience; cores_start_ && os::now() < end;) {
         const auto state = monitor_->core_at(core);
-        if (state && state->state == state_up) co_return true;
-        if (state && state->state == state_failed) break;
+        if (state && state->state == CoreState::up) co_return true;
+        if (state && state->state == CoreState::failed) break;
         co_await self_.loop().sleep_for(look_again);
     }
     co_return false;

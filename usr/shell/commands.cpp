@@ -7,9 +7,10 @@ namespace shell {
 
 namespace {
 
+using interfaces::monitor::CoreState;
 using Column = std::pair<std::string_view, Align>;
 
-constexpr uint32_t state_up = 2; // monitor.core_at
+constexpr Duration look_again = milliseconds(10), patience = seconds(5);
 constexpr std::array<std::string_view, 4> core_states{"absent", "starting", "up", "failed"};
 constexpr std::array<std::string_view, 6> domain_states{
     "prepared", "running", "exited", "faulted", "killed", "ending"
@@ -106,7 +107,7 @@ async::Task<> Commands::help() {
 
 bool Commands::is_up(uint32_t core) {
     const auto state = monitor_->core_at(core);
-    return state && state->state == state_up;
+    return state && state->state == CoreState::up;
 }
 
 async::Task<interfaces::spawn::Client> Commands::spawner_of(uint32_t core) {
@@ -116,9 +117,21 @@ async::Task<interfaces::spawn::Client> Commands::spawner_of(uint32_t core) {
     if (!link->is_open()) {
         std::array<char, 16> text;
         const std::string_view name = format_to(text, "spawn.{}", core);
-        co_await link->open({.name = name, .contract = interfaces::spawn::contract, .wait = false});
+        co_await reach(*link, name);
     }
     co_return interfaces::spawn::Client{link->channel()};
+}
+
+/// A core is up a moment before its spawner offers its name: whoever types that early waits.
+async::Task<> Commands::reach(os::Binding& link, std::string_view name) {
+    for (const Instant end = self_.loop().now() + patience;;) {
+        const auto opened = co_await async::result_of(
+            link.open({.name = name, .contract = interfaces::spawn::contract, .wait = false})
+        );
+        if (opened) co_return {};
+        if (!is_end(opened.error()) || self_.loop().now() >= end) co_return fail(opened.error());
+        co_await self_.loop().sleep_for(look_again);
+    }
 }
 
 // -- domains --
@@ -330,7 +343,7 @@ async::Task<> Commands::cores() {
         const auto known = monitor_->core_at(core);
         if (!known) break;
         interfaces::spawn::FiguresResult figures{};
-        if (known->state == state_up) {
+        if (known->state == CoreState::up) {
             auto spawner = co_await async::result_of(spawner_of(core));
             if (spawner) figures = co_await spawner->figures();
         }
@@ -338,7 +351,7 @@ async::Task<> Commands::cores() {
             figures.up_ns == 0 ? 0 : figures.idle_ns / (figures.up_ns / 1000 + 1);
         table_->cell("{}", core);
         table_->cell("{}", known->apic);
-        table_->cell("{}", word_of(core_states, known->state));
+        table_->cell("{}", word_of(core_states, std::to_underlying(known->state)));
         table_->cell("{}.{}", permille / 10, permille % 10);
         table_->cell("{}", figures.halts);
         table_->cell("{}", figures.system_calls);

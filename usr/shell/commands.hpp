@@ -55,6 +55,7 @@ class Commands {
     async::Task<> print_table();
     async::Task<> add_domains(uint32_t core, interfaces::spawn::Client& spawner);
     async::Task<interfaces::spawn::Client> spawner_of(uint32_t core);
+    async::Task<> reach(os::Binding& link, std::string_view name);
     async::Task<interfaces::netctl::Client> net();
     bool is_up(uint32_t core);
 

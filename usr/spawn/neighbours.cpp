@@ -9,7 +9,6 @@
 namespace spawn {
 namespace {
 
-constexpr uint32_t state_up = 2; // monitor.core_at
 // What was handed to this core overtakes the answer that speaks of it, or the other way round.
 constexpr Duration look_again = milliseconds(1), patience = seconds(5);
 
@@ -33,7 +32,7 @@ Result<> Neighbours::begin() {
 
 bool Neighbours::is_up(uint8_t core) {
     const auto state = monitor_.core_at(core);
-    return state && state->state == state_up;
+    return state && state->state == interfaces::monitor::CoreState::up;
 }
 
 async::Task<interfaces::spawn::Client> Neighbours::spawner_of(uint8_t core) {

@@ -16,8 +16,6 @@ namespace {
 
 namespace api = interfaces::span;
 
-constexpr uint32_t core_is_up = 2; // monitor.core_at
-
 } // namespace
 
 SpanHome::SpanHome(Domain& self, const Spread& how)
@@ -54,7 +52,8 @@ Result<> SpanHome::choose_cores() {
     for (uint32_t core = 0; core < self_.core_count() && worker_count_ < most; ++core) {
         const auto state = monitor->core_at(core);
         const CoreId id{{static_cast<uint8_t>(core)}};
-        if (state && state->state == core_is_up && id != self_.core()) TRY_VOID(add(id));
+        if (state && state->state == interfaces::monitor::CoreState::up && id != self_.core())
+            TRY_VOID(add(id));
     }
     return {};
 }
