@@ -114,7 +114,6 @@ void Binder::take(const Notices& news) {
     for (ChannelEnd& end : ends_) {
         if (end.binding_ != news.binding) continue;
         if (news.notice == capability) {
-            end.arrived_.notify();
             if (end.channel_) end.channel_->capability_arrived();
             return;
         }

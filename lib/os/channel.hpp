@@ -53,7 +53,7 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell, protected rpc::C
   protected:
     friend class Binder;
 
-    explicit ChannelEnd(Domain& domain) : domain_{domain}, arrived_{domain.loop()} {}
+    explicit ChannelEnd(Domain& domain) : domain_{domain} {}
 
     ~ChannelEnd();
 
@@ -69,14 +69,9 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell, protected rpc::C
     void discard(CapSlot slot) override { (void)slots().remove(slot); }
 
     Domain& domain_;
-    friend Result<uint32_t> send_capability(ChannelEnd& end, CapSlot what);
-    friend async::Task<CapSlot> receive_capability(ChannelEnd& end, uint32_t token);
-
     uint32_t binding_{};
-    uint32_t last_token_{}; // of what was sent
-    async::Signal arrived_; // a capability that was asked for in vain is there
-    bool pinned_{};         // a device reaches its memory, also after the peer has gone
-    bool known_{};          // the monitor knows of the binding
+    bool pinned_{}; // a device reaches its memory, also after the peer has gone
+    bool known_{};  // the monitor knows of the binding
     PhysAddr frame_base_{};
     View view_;
     OwnedCap bell_;

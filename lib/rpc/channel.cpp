@@ -278,10 +278,9 @@ Result<> Channel::send_capability(abi::CapSlot& slot) {
     if (slot == abi::null_slot) return {};
     if (ending_ != Err::none) return fail(why_over());
     if (capabilities_ == nullptr) return fail(Err::unsupported);
-    // Smaller numbers are for who sends by the seam himself.
-    const uint32_t token = own_tokens | (++last_token_ & (own_tokens - 1));
-    TRY_VOID(capabilities_->send(token, slot));
-    slot = {{token}};
+    if (++last_token_ == abi::null_slot.raw) ++last_token_;
+    TRY_VOID(capabilities_->send(last_token_, slot));
+    slot = {{last_token_}};
     return {};
 }
 

@@ -129,7 +129,6 @@ class Channel final : public async::Source {
   public:
     static constexpr size_t calls_max = 256; // of ours, at a time; further ones queue
     static constexpr unsigned lines_a_turn = 32;
-    static constexpr uint32_t own_tokens = 0x8000'0000; // and above
 
     /// Greets at once: what is sent from now on is believed if the peer's greeting agrees.
     Channel(async::Loop& loop, const Setup& setup, Handler& handler);

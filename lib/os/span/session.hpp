@@ -1,7 +1,6 @@
 // One worker as its home sees it: lib/interfaces/span.if over its channel.
 #pragma once
 
-#include "lib/os/parcel.hpp"
 #include "lib/os/span/home.hpp"
 
 namespace os {
@@ -19,17 +18,15 @@ class WorkerSession {
     rpc::Channel& channel() { return session_.channel(); }
 
     async::Task<interfaces::span::JoinResult> join(interfaces::span::JoinArguments a) {
-        OwnedCap bell{co_await receive_capability(session_, a.bell)};
-        const CapSlot control = co_await home_.join(a.worker, a.key, *this, std::move(bell));
+        const CapSlot control = co_await home_.join(a.worker, a.key, *this, OwnedCap{a.bell});
         number_ = a.worker;
         joined_ = true;
-        co_return interfaces::span::JoinResult{co_await send_capability(session_, control)};
+        co_return interfaces::span::JoinResult{co_await slots().copy(control)};
     }
 
     async::Task<interfaces::span::BellResult> bell(interfaces::span::BellArguments a) {
         co_await only_workers();
-        co_return interfaces::span::BellResult{
-            co_await send_capability(session_, co_await home_.bell(a.worker))
+        co_return interfaces::span::BellResult{co_await slots().copy(co_await home_.bell(a.worker))
         };
     }
 
@@ -48,9 +45,8 @@ class WorkerSession {
 
     async::Task<interfaces::span::FrameResult> frame(interfaces::span::FrameArguments a) {
         co_await only_workers();
-        co_return interfaces::span::FrameResult{
-            co_await send_capability(session_, co_await home_.frame(a.number))
-        };
+        co_return interfaces::span::FrameResult{co_await slots().copy(co_await home_.frame(a.number)
+        )};
     }
 
     async::Task<interfaces::span::MapResult> map(interfaces::span::MapArguments a) {

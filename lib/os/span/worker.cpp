@@ -8,7 +8,6 @@
 #include "lib/os/immortal.hpp"
 #include "lib/os/logging.hpp"
 #include "lib/os/manifest.hpp"
-#include "lib/os/parcel.hpp"
 #include "lib/os/span/span.hpp"
 #include "lib/os/threads/program.hpp"
 
@@ -65,10 +64,8 @@ async::Task<> SpanWorker::run() {
 
 /// What all have from the start is mapped before any thread runs, and for good.
 async::Task<> SpanWorker::join(uint64_t key) {
-    const uint32_t bell =
-        co_await send_capability(link_, abi::slot_at(0, abi::slot::self_doorbell));
-    const auto joined = co_await home().join(number_, key, bell);
-    frames_[0] = {control_frame, OwnedCap{co_await receive_capability(link_, joined.control)}};
+    const CapSlot bell = abi::slot_at(0, abi::slot::self_doorbell);
+    frames_[0] = {control_frame, OwnedCap{(co_await home().join(number_, key, bell)).control}};
     const span::Range range{control_at, control_at + control_bytes};
     co_await tables_.map(
         {range, control_frame, 0, abi::read | abi::write}, frames_[0].frame.slot()
@@ -171,8 +168,7 @@ Result<> SpanWorker::map_piece(const span::Fill& fill, CapSlot frame) {
 async::Task<CapSlot> SpanWorker::frame(uint32_t number) {
     const auto known = std::ranges::find(frames_, number, &Known::number);
     if (known != frames_.end()) co_return known->frame.slot();
-    const auto sent = co_await home().frame(number);
-    OwnedCap got{co_await receive_capability(link_, sent.what)};
+    OwnedCap got{(co_await home().frame(number)).what};
     // Another thread's fault may have brought it meanwhile.
     const auto again = std::ranges::find(frames_, number, &Known::number);
     if (again != frames_.end()) co_return again->frame.slot();
@@ -262,8 +258,7 @@ void SpanWorker::wake_far(ThreadBlock& thread) {
 }
 
 async::Task<> SpanWorker::fetch_bell_and_ring(uint32_t worker) {
-    const auto sent = co_await home().bell(worker);
-    OwnedCap bell{co_await receive_capability(link_, sent.bell)};
+    OwnedCap bell{(co_await home().bell(worker)).bell};
     if (bells_[worker].is_null()) bells_[worker] = std::move(bell);
     co_await Doorbell{{bells_[worker].slot()}}.ring();
     co_return {};
