@@ -37,7 +37,7 @@ def test_an_address_space_is_as_promised(guest, argument):
 @pytest.mark.parametrize("argument", ["guard", "unmapped", "readonly"])
 def test_a_touch_of_nothing_ends_the_domain(guest, argument):
     number = run(guest, argument)
-    end = guest.expect(r"domain mapper on core 1 faulted: (.*)|not so|ended with code")
+    end = guest.expect(r"domain mapper on core 1 faulted: (.*)\n|not so|ended with code")
     assert end[1] and end[1].startswith("write of 000011")
     assert end_of(guest, number)[0] == "faulted"
 
