@@ -67,6 +67,8 @@ class ByteRing {
         copy(into.data() + pieces[0].size(), pieces[1]);
     }
 
+    void clear() { start_ = size_ = 0; }
+
     void consume(size_t count) {
         INVARIANT(count <= size_, "the caller looked at size()");
         size_ -= count;

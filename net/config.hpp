@@ -10,6 +10,12 @@
 
 namespace net {
 
+namespace tcp {
+
+class CongestionControl;
+
+}
+
 struct Config {
     MacAddress mac;
     uint16_t mtu_bytes = 1500;            // of IP in a frame, 576..9000
@@ -28,6 +34,8 @@ struct Config {
     uint16_t routes = 16;
     uint16_t reassemblies = 8;      // incomplete datagrams, 64 KiB each
     uint16_t loopback_packets = 64; // sent to ourselves, not yet received
+
+    const tcp::CongestionControl* congestion_control{}; // none: CUBIC
 
     Duration minimum_rto = milliseconds(200); // RFC 6298 2.4 says 1 s; Linux's practice
     Duration delayed_ack = milliseconds(40);  // RFC 9293 3.8.6.3: below 500 ms

@@ -92,6 +92,7 @@ Icmp::read_error(const Ipv4Packet& packet, const wire::Icmp& icmp, Bytes quote) 
     trouble->error = meaning->first;
     trouble->hard = meaning->second;
     trouble->reporter = packet.source;
+    if (trouble->error == Err::message_too_long) trouble->mtu_bytes = icmp.second; // RFC 1191 4
     return trouble;
 }
 

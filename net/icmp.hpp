@@ -17,7 +17,8 @@ struct Trouble {
     Ipv4Address reporter{};
     Ipv4Address source{}, destination{}; // of our packet
     uint8_t protocol{};
-    Bytes transport{}; // the quoted bytes after our IP header, at least 8
+    uint16_t mtu_bytes{}; // with message_too_long: what the next link takes; 0: not said
+    Bytes transport{};    // the quoted bytes after our IP header, at least 8
 };
 
 class Icmp {

@@ -15,7 +15,7 @@ Ip::Ip(
 )
     : interface_{interface}, arp_{arp}, drops_{drops}, counters_{counters},
       routes_{arena, config.routes}, loopback_{arena, config.loopback_packets, config.mtu_bytes},
-      reassembly_{arena, config.reassemblies, drops, counters},
+      reassembly_{arena, config.reassemblies, drops, counters}, paths_{config.mtu_bytes},
       identification_{uint16_t(random.next())} {}
 
 /// RFC 1122 3.2.1.3, RFC 1812 5.3.7: addresses that cannot be right on this path.
@@ -116,7 +116,9 @@ Result<> Ip::output(
     wire::Protocol protocol,
     Instant now
 ) {
-    const Addresses addresses{source, destination, protocol, identification_++};
+    const Addresses addresses{
+        source, destination, protocol, identification_++, packet.dont_fragment
+    };
     if (packet.size() + sizeof(wire::Ipv4) <= interface_.mtu_bytes()) {
         return output_one(packet, addresses, 0, now);
     }
@@ -155,7 +157,7 @@ Ip::output_one(OutPacket& packet, const Addresses& addresses, uint16_t fragment,
         .type_of_service = 0,
         .total_length = uint16_t(packet.size() + sizeof(wire::Ipv4)),
         .identification = addresses.identification,
-        .fragment = fragment,
+        .fragment = uint16_t(fragment | (addresses.dont_fragment ? wire::Ipv4::dont_fragment : 0)),
         .time_to_live = initial_time_to_live,
         .protocol = uint8_t(addresses.protocol),
         .checksum = {},

@@ -5,6 +5,7 @@
 
 #include "net/arp.hpp"
 #include "net/loopback.hpp"
+#include "net/path_mtu.hpp"
 #include "net/reassembly.hpp"
 #include "net/route.hpp"
 #include "net/siphash.hpp"
@@ -71,6 +72,8 @@ class Ip {
 
     Loopback& loopback() { return loopback_; }
 
+    PathMtu& paths() { return paths_; }
+
     Reassembly& reassembly() { return reassembly_; }
 
     const Reassembly& reassembly() const { return reassembly_; }
@@ -80,6 +83,7 @@ class Ip {
         Ipv4Address source, destination;
         wire::Protocol protocol;
         uint16_t identification;
+        bool dont_fragment;
     };
 
     std::optional<Drop> refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const;
@@ -102,6 +106,7 @@ class Ip {
     Routes routes_;
     Loopback loopback_;
     Reassembly reassembly_;
+    PathMtu paths_;
     uint16_t identification_;
 };
 

@@ -43,6 +43,8 @@ class OutPacket {
         __builtin_memcpy(head_.data() + start_, bytes.data(), bytes.size());
     }
 
+    bool dont_fragment{}; // RFC 1191: for who wants to hear how much the path takes
+
     /// Header bytes so far, the outermost first.
     Bytes headers() const { return Bytes{head_}.subspan(start_); }
 

@@ -92,7 +92,7 @@ void Parts::receive_icmp(const Ipv4Packet& packet, Instant now) {
 
 void Parts::pass_on(const Trouble& trouble, Instant now) {
     switch (wire::Protocol(trouble.protocol)) {
-    case wire::Protocol::tcp: return tcp.trouble(trouble);
+    case wire::Protocol::tcp: return tcp.trouble(trouble, now);
     case wire::Protocol::udp: return udp.trouble(trouble);
     case wire::Protocol::icmp: return ping.trouble(trouble, now);
     default: drops.count(Drop::icmp_bad_quote);

@@ -49,6 +49,7 @@ enum class Event : uint8_t {
     peer_closed = 16, // the peer has sent all it will: receive() ends with end_of_file
     closed = 32,      // the connection is over, both ways; only close() is left to do
     error = 64,       // take_error() says which
+    urgent = 128,     // the peer has sent urgent data: StreamInfo says how many are to be read
 };
 
 class EventSet {
@@ -145,6 +146,8 @@ struct StreamInfo {
     uint32_t receive_queue_bytes{}, send_queue_bytes{}, send_room_bytes{};
     Duration smoothed_rtt{}, rtt_variation{}, retransmission_timeout{};
     uint32_t retransmitted_segments{}, timeouts{}, duplicate_acks{}, out_of_order_segments{};
+    uint32_t urgent_bytes{}; // to be read up to the end of the urgent data; 0: none
+    bool timestamps{}, selective_acks{};
     uint64_t sent_bytes{}, received_bytes{};
 };
 

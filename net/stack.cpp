@@ -127,7 +127,13 @@ Result<SocketId> Stack::tcp_accept(SocketId listener, uint64_t cookie) {
 }
 
 Result<size_t> Stack::tcp_send(SocketId socket, Bytes data, Instant now) {
-    const auto result = parts_.tcp.send(socket, data, now);
+    const auto result = parts_.tcp.send(socket, data, false, now);
+    settle(now);
+    return result;
+}
+
+Result<size_t> Stack::tcp_send_urgent(SocketId socket, Bytes data, Instant now) {
+    const auto result = parts_.tcp.send(socket, data, true, now);
     settle(now);
     return result;
 }
@@ -170,6 +176,14 @@ Result<> Stack::tcp_set_no_delay(SocketId socket, bool on, Instant now) {
     const auto result = parts_.tcp.set_no_delay(socket, on, now);
     settle(now);
     return result;
+}
+
+Result<> Stack::tcp_set_keep_alive(SocketId socket, Duration idle, Instant now) {
+    return parts_.tcp.set_keep_alive(socket, idle, now);
+}
+
+Result<> Stack::tcp_set_user_timeout(SocketId socket, Duration timeout) {
+    return parts_.tcp.set_user_timeout(socket, timeout);
 }
 
 Result<StreamInfo> Stack::tcp_info(SocketId socket) const {

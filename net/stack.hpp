@@ -86,6 +86,8 @@ class Stack {
     /// Copies into the send buffer; returns how many bytes fitted, at least 1 if given any.
     ///   errors   would_block, not_connected, bad_state (after shutdown), connection_reset, …
     Result<size_t> tcp_send(SocketId socket, Bytes data, Instant now);
+    /// The same, the last byte of it urgent (RFC 9293 3.8.5). New applications should not.
+    Result<size_t> tcp_send_urgent(SocketId socket, Bytes data, Instant now);
     /// Copies out; at least 1 byte.   errors   would_block, end_of_file, connection_reset, …
     Result<size_t> tcp_receive(SocketId socket, MutableBytes room, Instant now);
     /// The first contiguous bytes of the receive buffer, in place; gone at tcp_consume() or close.
@@ -100,6 +102,10 @@ class Stack {
     Result<> tcp_abort(SocketId socket, Instant now);
     /// True: small segments go out at once (Nagle's algorithm off).
     Result<> tcp_set_no_delay(SocketId socket, bool on, Instant now);
+    /// After `idle` without a sign of life the peer is asked for one; zero: off, as at first.
+    Result<> tcp_set_keep_alive(SocketId socket, Duration idle, Instant now);
+    /// How long data may stay unacknowledged (RFC 5482), in whole seconds; zero: as configured.
+    Result<> tcp_set_user_timeout(SocketId socket, Duration timeout);
     Result<StreamInfo> tcp_info(SocketId socket) const;
 
     // --- Datagrams.

@@ -4,34 +4,45 @@
 
 namespace net::tcp {
 
-void Connection::reset(Endpoint own, Endpoint peer, SeqNumber initial, Duration minimum_rto) {
+namespace {
+
+constexpr uint16_t header_bytes = sizeof(wire::Ipv4) + sizeof(wire::Tcp);
+
+} // namespace
+
+void Connection::reset(Endpoint own, Endpoint peer, const Birth& birth) {
     INVARIANT(!retransmit_timer_.armed() && !delayed_ack_timer_.armed(), "its past is over");
     local = own;
     remote = peer;
     error = soft_error_ = Err::none;
-    initial_send_ = send_unacknowledged_ = send_next_ = send_max_ = initial;
-    recover_ = small_until_ = initial;
+    initial_send_ = send_unacknowledged_ = send_next_ = send_max_ = birth.sequence;
+    recover_ = small_until_ = repeated_ = urgent_until_ = birth.sequence;
     window_from_sequence_ = window_from_ack_ = timed_until_ = SeqNumber{};
     send_window_ = greatest_window_ = 0;
-    timed_since_ = last_sent_ = failing_since_ = challenges_since_ = Instant{};
+    timed_since_ = last_sent_ = last_heard_ = failing_since_ = Instant{};
+    challenges_since_ = recent_since_ = Instant{};
     initial_receive_ = receive_next_ = advertised_edge_ = peer_fin_ = SeqNumber{};
-    send_ring_ = ByteRing{send_memory->memory};
-    receive_ring_ = ByteRing{receive_memory->memory};
-    beyond_.clear();
+    receive_urgent_ = last_ack_sent_ = SeqNumber{};
+    recent_timestamp_ = 0;
+    timestamp_offset_ = birth.timestamp_offset;
+    keep_alive_seconds_ = user_timeout_seconds_ = 0;
     congestion_ = {};
-    rtt_ = RttEstimator{minimum_rto};
-    send_mss_ = Options::default_mss_bytes;
+    rtt_ = RttEstimator{birth.minimum_rto};
+    path_mss_ = birth.path_mss_bytes;
+    send_mss_ = std::min(Options::default_mss_bytes, path_mss_);
+    may_fragment_ = birth.may_fragment;
     retries_ = 0;
     waiting_ = Waiting::nothing;
     send_scale_ = receive_scale_ = 0;
     duplicate_acks_ = unanswered_segments_ = challenges_ = 0;
-    active_ = no_delay_ = ack_now_ = resend_first_ = in_recovery_ = timing_ = override_ = false;
+    active_ = no_delay_ = ack_now_ = resend_first_ = in_recovery_ = rescued_ = false;
+    timing_ = override_ = urgent_in_ = urgent_out_ = false;
     fin_wanted_ = peer_fin_known_ = writer_waits_ = abandoned_ = false;
-    offer_window_scale_ = true;
+    offers_window_scale_ = offers_timestamps_ = offers_blocks_ = true;
     retransmitted_ = timeouts_ = duplicate_acks_total_ = out_of_order_ = 0;
     sent_bytes_ = received_bytes_ = 0;
     // The smallest shift by which the whole buffer can be offered (RFC 7323 2.3).
-    while (receive_ring_.capacity() >> receive_scale_ > 0xffff)
+    while (receiving().capacity() >> receive_scale_ > 0xffff)
         ++receive_scale_;
 }
 
@@ -44,21 +55,35 @@ void Connection::open(Engine& engine, Instant now) {
 void Connection::open_by(Engine& engine, const Segment& syn, Instant now) {
     state_ = State::syn_received;
     initial_receive_ = syn.sequence;
-    receive_next_ = advertised_edge_ = syn.sequence + 1;
-    negotiate(syn.options, engine.own_mss_bytes());
+    receive_next_ = advertised_edge_ = last_ack_sent_ = syn.sequence + 1;
+    last_heard_ = now;
+    negotiate(syn.options, now);
     send_window_ = greatest_window_ = syn.window;
     window_from_sequence_ = syn.sequence;
     dispatch(engine, now);
 }
 
-/// Both SYNs have been seen: what the peer said of itself (RFC 9293 3.7.1, RFC 7323 2.2).
-void Connection::negotiate(const Options& options, uint16_t own_mss_bytes) {
+/// Both SYNs have been seen: what the peer said of itself (RFC 9293 3.7.1, RFC 7323 2.2 and 3.2,
+/// RFC 2018 2).
+void Connection::negotiate(const Options& options, Instant now) {
     constexpr uint16_t least_mss_bytes = 64; // a peer that says less wants to hurt us
     const uint16_t theirs = options.mss_bytes.value_or(Options::default_mss_bytes);
-    send_mss_ = std::max(least_mss_bytes, std::min(theirs, own_mss_bytes));
-    offer_window_scale_ = options.window_scale.has_value();
+    send_mss_ = std::max(least_mss_bytes, std::min(theirs, path_mss_));
+    offers_window_scale_ = options.window_scale.has_value();
     send_scale_ = options.window_scale.value_or(0);
-    if (!offer_window_scale_) receive_scale_ = 0;
+    if (!offers_window_scale_) receive_scale_ = 0;
+    offers_blocks_ = options.sack_permitted;
+    offers_timestamps_ = options.has_timestamps;
+    recent_timestamp_ = options.timestamp_value;
+    recent_since_ = now;
+}
+
+/// RFC 6191 2 with RFC 9293 3.10.7.4: with timestamps they decide alone, being the finer clock.
+bool Connection::may_be_replaced_by(const Segment& segment) const {
+    if (state_ != State::time_wait || !segment.flags.syn() || segment.flags.ack()) return false;
+    if (after(segment.sequence, receive_next_)) return true;
+    return offers_timestamps_ && segment.options.has_timestamps &&
+           int32_t(segment.options.timestamp_value - recent_timestamp_) > 0;
 }
 
 void Connection::cancel_timers(Wheel& wheel) {
@@ -85,15 +110,32 @@ bool Connection::can_receive() const {
 
 /// RFC 1122 4.2.3.9 and RFC 5927 4.1: only what was caused by a segment in flight counts, and only
 /// an attempt to connect is ended by it.
-void Connection::trouble(Engine& engine, Err reason, bool hard, SeqNumber quoted) {
-    if (!within(send_unacknowledged_, quoted, send_max_)) {
+void Connection::trouble(Engine& engine, const Trouble& trouble, SeqNumber quoted, Instant now) {
+    if (!within(send_unacknowledged_, quoted, send_max_ - 1)) {
         return engine.count(Drop::tcp_bad_icmp);
     }
-    if (state_ == State::syn_sent && hard) return end(engine, reason);
-    soft_error_ = reason;
+    if (trouble.error == Err::message_too_long) return shrink_path(engine, trouble, now);
+    if (state_ == State::syn_sent && trouble.hard) return end(engine, trouble.error);
+    soft_error_ = trouble.error;
 }
 
-Result<size_t> Connection::write(Engine& engine, Bytes data, Instant now) {
+/// The path takes less than was thought (RFC 1191 6.4): what is in flight goes again in smaller
+/// segments, and this is no sign of congestion.
+void Connection::shrink_path(Engine& engine, const Trouble& trouble, Instant now) {
+    const PathLimit limit = engine.note_path(remote.address, trouble, now);
+    const uint16_t mss = uint16_t(limit.mtu_bytes - header_bytes);
+    may_fragment_ = limit.may_fragment;
+    if (mss >= path_mss_) return;
+    path_mss_ = mss;
+    send_mss_ = std::min(send_mss_, mss);
+    congestion_.mss_bytes = full_segment();
+    if (state_ == State::syn_sent || state_ == State::syn_received) return;
+    timing_ = resend_first_ = false;
+    send_next_ = send_unacknowledged_;
+    dispatch(engine, now);
+}
+
+Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instant now) {
     if (const Err pending = take_error(); pending != Err::none) return fail(pending);
     if (state_ == State::closed) return fail(Err::not_connected);
     if (fin_wanted_) return fail(Err::bad_state);
@@ -101,9 +143,13 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, Instant now) {
         writer_waits_ = true;
         return fail(Err::would_block);
     }
-    const size_t taken = send_ring_.write(data);
+    const size_t taken = sending().write(data);
     if (taken < data.size()) writer_waits_ = true;
     if (taken == 0 && !data.empty()) return fail(Err::would_block);
+    if (urgent) {
+        urgent_until_ = send_unacknowledged_ + uint32_t(sending().size());
+        urgent_out_ = true;
+    }
     // RFC 5681 4.1: after a silence the window says nothing about the path any more.
     if (in_flight() == 0 && now - last_sent_ > rtt_.timeout()) {
         engine.congestion_control().idle(congestion_);
@@ -112,8 +158,13 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, Instant now) {
     return taken;
 }
 
+uint16_t Connection::urgent_from(SeqNumber sequence) const {
+    if (!urgent_out_ || !after(urgent_until_, sequence)) return 0;
+    return uint16_t(std::min(urgent_until_ - sequence, 0xffffu));
+}
+
 Result<Bytes> Connection::readable() {
-    if (!receive_ring_.empty()) return receive_ring_.view(0, receive_ring_.size())[0];
+    if (!receiving().empty()) return receiving().view(0, receiving().size())[0];
     if (const Err pending = take_error(); pending != Err::none) return fail(pending);
     if (state_ == State::syn_sent || state_ == State::syn_received || can_receive()) {
         return fail(Err::would_block);
@@ -122,14 +173,14 @@ Result<Bytes> Connection::readable() {
 }
 
 void Connection::consume(Engine& engine, size_t bytes, Instant now) {
-    receive_ring_.consume(bytes);
+    receiving().consume(bytes);
     offer_more(engine, now);
 }
 
 Result<size_t> Connection::read(Engine& engine, MutableBytes room, Instant now) {
     TRY(readable());
-    const size_t count = std::min(room.size(), receive_ring_.size());
-    receive_ring_.peek(0, room.first(count));
+    const size_t count = std::min(room.size(), receiving().size());
+    receiving().peek(0, room.first(count));
     consume(engine, count, now);
     return count;
 }
@@ -176,6 +227,17 @@ void Connection::set_no_delay(Engine& engine, bool on, Instant now) {
     dispatch(engine, now);
 }
 
+void Connection::set_keep_alive(Engine& engine, Duration idle, Instant now) {
+    keep_alive_seconds_ = uint32_t((idle.ns + seconds(1).ns - 1) / seconds(1).ns);
+    if (waiting_ == Waiting::nothing || waiting_ == Waiting::keep_alive) {
+        wait_for_nothing(engine, now);
+    }
+}
+
+void Connection::set_user_timeout(Duration timeout) {
+    user_timeout_seconds_ = uint32_t((timeout.ns + seconds(1).ns - 1) / seconds(1).ns);
+}
+
 EventSet Connection::ready() const {
     EventSet set;
     const bool opening = state_ == State::syn_sent || state_ == State::syn_received;
@@ -183,7 +245,7 @@ EventSet Connection::ready() const {
     if (has_unread() || at_end) set.add(Event::readable);
     if (at_end) set.add(Event::peer_closed);
     if (!opening) set.add(Event::connected);
-    if (!opening && !fin_wanted_ && send_ring_.room() != 0) set.add(Event::writable);
+    if (!opening && !fin_wanted_ && sending().room() != 0) set.add(Event::writable);
     if (state_ == State::closed) set.add(Event::closed);
     if (error != Err::none) set.add(Event::error);
     return set;
@@ -195,23 +257,26 @@ SocketInfo Connection::info() const {
         .local = local,
         .remote = remote,
         .state = state_,
-        .receive_queue_bytes = uint32_t(receive_ring_.size()),
-        .send_queue_bytes = uint32_t(send_ring_.size()),
+        .receive_queue_bytes = uint32_t(receiving().size()),
+        .send_queue_bytes = uint32_t(sending().size()),
     };
 }
 
 StreamInfo Connection::details() const {
+    const uint32_t unread = uint32_t(receiving().size());
+    const SeqNumber read_so_far = receive_next_ - unread;
+    const bool urgent = urgent_in_ && after(receive_urgent_, read_so_far);
     return {
         .state = state_,
-        .send_mss_bytes = send_mss_,
+        .send_mss_bytes = full_segment(),
         .receive_window_bytes = advertised_edge_ - receive_next_,
         .send_window_bytes = send_window_,
         .congestion_window_bytes = congestion_.window_bytes,
         .slow_start_threshold_bytes = congestion_.threshold_bytes,
         .in_flight_bytes = in_flight(),
-        .receive_queue_bytes = uint32_t(receive_ring_.size()),
-        .send_queue_bytes = uint32_t(send_ring_.size()),
-        .send_room_bytes = uint32_t(send_ring_.room()),
+        .receive_queue_bytes = unread,
+        .send_queue_bytes = uint32_t(sending().size()),
+        .send_room_bytes = uint32_t(sending().room()),
         .smoothed_rtt = rtt_.smoothed(),
         .rtt_variation = rtt_.variation(),
         .retransmission_timeout = rtt_.timeout(),
@@ -219,6 +284,9 @@ StreamInfo Connection::details() const {
         .timeouts = timeouts_,
         .duplicate_acks = duplicate_acks_total_,
         .out_of_order_segments = out_of_order_,
+        .urgent_bytes = urgent ? receive_urgent_ - read_so_far : 0,
+        .timestamps = offers_timestamps_,
+        .selective_acks = offers_blocks_,
         .sent_bytes = sent_bytes_,
         .received_bytes = received_bytes_,
     };

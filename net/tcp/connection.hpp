@@ -5,12 +5,12 @@
 #include <optional>
 
 #include "lib/base/wheel.hpp"
-#include "net/byte_ring.hpp"
+#include "net/icmp.hpp"
 #include "net/socket_table.hpp"
-#include "net/tcp/assembler.hpp"
 #include "net/tcp/congestion.hpp"
 #include "net/tcp/rtt.hpp"
 #include "net/tcp/segment.hpp"
+#include "net/tcp/stream_buffer.hpp"
 
 namespace net::tcp {
 
@@ -18,27 +18,30 @@ class Engine;
 class Connection;
 struct Listener;
 
-/// Memory for one direction of one connection.
-struct StreamBuffer {
-    StreamBuffer* next_free{};
-    MutableBytes memory;
-};
-
 struct ConnectionTimer : Timer {
     Connection* owner{};
 };
 
 /// A segment on its way out.
 struct OutSegment {
+    enum class Why : uint8_t {
+        next,   // in its turn
+        first,  // the first unacknowledged one, out of turn
+        hole,   // what the peer's blocks show to be missing
+        rescue, // the last one, once, in case its loss cannot be seen (RFC 6675 5 rule 4)
+    };
+
     SeqNumber sequence;
     uint8_t flags{};
     uint32_t offset{}, length{}; // of the payload, in the send buffer
-    bool resent_alone{};         // the first unacknowledged one, out of turn
+    Why why{Why::next};
 
     uint32_t sequence_length() const {
         return length + ((flags & (wire::Tcp::syn | wire::Tcp::fin)) != 0 ? 1 : 0);
     }
 };
+
+using OptionBytes = std::array<std::byte, 40>;
 
 class Connection : public SocketBase {
   public:
@@ -50,6 +53,7 @@ class Connection : public SocketBase {
     Connection* next_held{};
     Connection* next_waiting{}; // in the listener's queue
     Listener* listener{};       // until accepted
+    // Never null while in use: without memory, they are the engine's empty one.
     StreamBuffer *receive_memory{}, *send_memory{};
     uint16_t generation{};
     bool held{};   // waits for room on the link
@@ -58,7 +62,16 @@ class Connection : public SocketBase {
     Endpoint local, remote;
 
     // --- Beginning. The connection is fresh: reset() was called, and it has buffers.
-    void reset(Endpoint own, Endpoint peer, SeqNumber initial, Duration minimum_rto);
+
+    struct Birth {
+        SeqNumber sequence;
+        uint32_t timestamp_offset{}; // RFC 7323 5.4: our clock as this peer sees it
+        uint16_t path_mss_bytes{};
+        bool may_fragment{};
+        Duration minimum_rto{};
+    };
+
+    void reset(Endpoint own, Endpoint peer, const Birth& birth);
     void open(Engine& engine, Instant now);
     void open_by(Engine& engine, const Segment& syn, Instant now);
 
@@ -66,10 +79,10 @@ class Connection : public SocketBase {
     void process(Engine& engine, const Segment& segment, Instant now);
     void dispatch(Engine& engine, Instant now);
     void expired(Engine& engine, Timer& timer, Instant now);
-    void trouble(Engine& engine, Err error, bool hard, SeqNumber quoted);
+    void trouble(Engine& engine, const Trouble& trouble, SeqNumber quoted, Instant now);
 
     // --- What the application asks for.
-    Result<size_t> write(Engine& engine, Bytes data, Instant now);
+    Result<size_t> write(Engine& engine, Bytes data, bool urgent, Instant now);
     Result<Bytes> readable();
     void consume(Engine& engine, size_t bytes, Instant now);
     Result<size_t> read(Engine& engine, MutableBytes room, Instant now);
@@ -78,6 +91,8 @@ class Connection : public SocketBase {
     bool abandon(Engine& engine, Instant now);
     void abort(Engine& engine, Instant now);
     void set_no_delay(Engine& engine, bool on, Instant now);
+    void set_keep_alive(Engine& engine, Duration idle, Instant now);
+    void set_user_timeout(Duration timeout);
 
     State state() const { return state_; }
 
@@ -85,15 +100,13 @@ class Connection : public SocketBase {
     SocketInfo info() const;
     StreamInfo details() const;
 
-    bool has_unread() const { return !receive_ring_.empty(); }
+    bool has_unread() const { return !receiving().empty(); }
 
     bool is_owned() const { return id.kind() == SocketKind::stream; }
 
-    /// May a SYN begin a new connection in the place of this one? (RFC 9293 3.10.7.4, TIME-WAIT)
-    bool may_be_replaced_by(const Segment& segment) const {
-        return state_ == State::time_wait && segment.flags.syn() && !segment.flags.ack() &&
-               after(segment.sequence, receive_next_);
-    }
+    /// May a SYN begin a new connection in the place of this one? RFC 9293 3.10.7.4, TIME-WAIT,
+    /// and RFC 6191 2: a later timestamp will do as well as a later number.
+    bool may_be_replaced_by(const Segment& segment) const;
 
     SeqNumber send_next() const { return send_max_; }
 
@@ -105,87 +118,143 @@ class Connection : public SocketBase {
     SeqNumber receive_next() const { return receive_next_; }
 
     uint16_t advertise(bool is_syn);
+    /// The options of a segment with `length` bytes of data; returns how many bytes they take.
+    size_t write_options(
+        OptionBytes& into, const OutSegment& out, uint16_t own_mss_bytes, Instant now
+    ) const;
+    /// Zero: nothing urgent from `sequence` on.
+    uint16_t urgent_from(SeqNumber sequence) const;
 
-    bool offers_window_scale() const { return offer_window_scale_; }
+    bool may_fragment() const { return may_fragment_; }
 
-    uint8_t own_window_scale() const { return receive_scale_; }
-
-    const ByteRing& send_ring() const { return send_ring_; }
+    const ByteRing& send_ring() const { return send_memory->ring; }
 
   private:
-    enum class Waiting : uint8_t { nothing, acknowledgement, window, end };
+    enum class Waiting : uint8_t { nothing, acknowledgement, window, end, keep_alive };
 
     // input.cpp
     void process_syn_sent(Engine& engine, const Segment& segment, Instant now);
+    bool timely(Engine& engine, const Segment& segment, Instant now);
     bool acceptable(const Segment& segment) const;
     void refuse(Engine& engine, const Segment& segment, Instant now);
+    void answer_unacceptable(Engine& engine, const Segment& segment, Instant now);
     void process_reset(Engine& engine, const Segment& segment, Instant now);
     bool process_ack(Engine& engine, const Segment& segment, Instant now);
     bool process_handshake_ack(Engine& engine, const Segment& segment, Instant now);
-    void process_new_ack(Engine& engine, SeqNumber ack, Instant now);
-    void process_duplicate_ack(Engine& engine, Instant now);
-    void update_window(Engine& engine, const Segment& segment);
+    void process_new_ack(Engine& engine, const Segment& segment, Instant now);
+    void update_window(Engine& engine, const Segment& segment, Instant now);
+    void process_urgent(Engine& engine, const Segment& segment);
     void process_text(Engine& engine, const Segment& segment, Instant now);
+    bool take_ahead(Engine& engine, SeqNumber begin, Bytes data);
     void take_in_order(Engine& engine, Bytes data, Instant now);
     void process_fin(Engine& engine, Instant now);
     void fin_acknowledged(Engine& engine, Instant now);
-    void negotiate(const Options& options, uint16_t own_mss_bytes);
+    void negotiate(const Options& options, Instant now);
     void become_established(Engine& engine, const Segment& segment, Instant now);
-    void sample_rtt(SeqNumber ack, Instant now);
+    void sample_rtt(const Segment& segment, Instant now);
     void challenge(Engine& engine, Instant now);
     bool may_challenge(Instant now);
     void enter_time_wait(Engine& engine, Instant now);
 
+    // recovery.cpp
+    bool note_blocks(Bytes blocks);
+    void process_duplicate_ack(Engine& engine, Instant now);
+    void process_sack_news(Engine& engine, bool is_duplicate, Instant now);
+    void enter_recovery(Engine& engine, Instant now);
+    void recovery_acknowledged(uint32_t acked);
+    void retransmission_timeout(Engine& engine, Instant now);
+    SeqNumber lost_edge() const;
+    uint32_t outstanding() const;
+    std::optional<OutSegment> next_in_recovery() const;
+
     // output.cpp
     std::optional<OutSegment> next_segment() const;
     std::optional<OutSegment> next_data_segment() const;
+    std::optional<OutSegment> next_in_turn() const;
+    std::optional<OutSegment> cut(SeqNumber from, SeqNumber until, OutSegment::Why why) const;
 
-    OutSegment bare_ack() const { return {send_max_, wire::Tcp::ack, 0, 0, false}; }
+    OutSegment bare_ack() const { return {send_max_, wire::Tcp::ack, 0, 0}; }
 
     void note_sent(Engine& engine, const OutSegment& out, Instant now);
     void probe_window(Engine& engine, Instant now);
+    void probe_life(Engine& engine, Instant now);
+    bool given_up(Engine& engine, Instant now);
     void wait_for(Engine& engine, Waiting what, Instant until);
-    void retransmission_timeout(Engine& engine, Instant now);
+    void wait_for_nothing(Engine& engine, Instant now);
     void offer_more(Engine& engine, Instant now);
     bool may_send_small() const;
     bool fin_is_due() const;
     bool work_is_left() const;
+    size_t block_option_bytes() const;
+    uint32_t full_segment() const;
+    size_t write_blocks(MutableBytes into) const;
 
     uint32_t in_flight() const { return send_max_ - send_unacknowledged_; }
+
+    /// RFC 7323 5.4: a tick of about a millisecond.
+    static constexpr unsigned timestamp_shift = 20;
+
+    uint32_t timestamp(Instant now) const {
+        return uint32_t(now.ns >> timestamp_shift) + timestamp_offset_;
+    }
 
     // connection.cpp
     void end(Engine& engine, Err reason);
     bool can_receive() const;
+    void shrink_path(Engine& engine, const Trouble& trouble, Instant now);
+
+    ByteRing& sending() { return send_memory->ring; }
+
+    const ByteRing& sending() const { return send_memory->ring; }
+
+    ByteRing& receiving() { return receive_memory->ring; }
+
+    const ByteRing& receiving() const { return receive_memory->ring; }
+
+    Ranges& beyond() { return receive_memory->ranges; }
+
+    const Ranges& beyond() const { return receive_memory->ranges; }
+
+    Ranges& held_by_peer() { return send_memory->ranges; }
+
+    const Ranges& held_by_peer() const { return send_memory->ranges; }
 
     // Send (RFC 9293 3.3.1); the send ring begins at send_unacknowledged_ once the SYN is acked.
     SeqNumber initial_send_, send_unacknowledged_, send_next_, send_max_;
     SeqNumber window_from_sequence_, window_from_ack_; // SND.WL1, SND.WL2
     uint32_t send_window_{}, greatest_window_{};
-    SeqNumber small_until_; // the last small segment sent ends here
-    SeqNumber recover_;     // RFC 6582
-    SeqNumber timed_until_; // the segment whose round trip is being measured ends here
-    Instant timed_since_, last_sent_, failing_since_;
+    SeqNumber small_until_;  // the last small segment sent ends here
+    SeqNumber urgent_until_; // SND.UP
+    SeqNumber recover_;      // RFC 6582; RFC 6675: RecoveryPoint
+    SeqNumber repeated_;     // RFC 6675: HighRxt
+    SeqNumber timed_until_;  // the segment whose round trip is being measured ends here
     // Receive
     SeqNumber initial_receive_, receive_next_, advertised_edge_, peer_fin_;
+    SeqNumber receive_urgent_, last_ack_sent_;
 
-    ByteRing send_ring_, receive_ring_;
-    Assembler beyond_;
     Congestion congestion_;
     RttEstimator rtt_;
     ConnectionTimer retransmit_timer_, delayed_ack_timer_;
+    Instant timed_since_, last_sent_, last_heard_, failing_since_, challenges_since_;
+    Instant recent_since_;
+    uint32_t recent_timestamp_{}, timestamp_offset_{}; // TS.Recent, and of our own clock
+    uint32_t keep_alive_seconds_{}, user_timeout_seconds_{};
 
-    uint16_t send_mss_{}, retries_{};
+    uint16_t send_mss_{}, path_mss_{}, retries_{};
     State state_{State::closed};
     Waiting waiting_{Waiting::nothing};
     uint8_t send_scale_{}, receive_scale_{};
     uint8_t duplicate_acks_{}, unanswered_segments_{}, challenges_{};
     Err soft_error_{Err::none};
-    bool active_{}, offer_window_scale_{}, no_delay_{};
-    bool ack_now_{}, resend_first_{}, in_recovery_{}, timing_{}, override_{};
-    bool fin_wanted_{}, peer_fin_known_{}, writer_waits_{}, abandoned_{};
-    Instant challenges_since_;
+    bool active_ : 1 {}, offers_window_scale_ : 1 {}, no_delay_ : 1 {}, may_fragment_ : 1 {};
+    bool offers_timestamps_ : 1 {}, offers_blocks_ : 1 {}; // once open: both sides do
+    bool ack_now_ : 1 {}, resend_first_ : 1 {}, in_recovery_ : 1 {}, rescued_ : 1 {};
+    bool timing_ : 1 {}, override_ : 1 {}, urgent_out_ : 1 {}, urgent_in_ : 1 {};
+    bool fin_wanted_ : 1 {}, peer_fin_known_ : 1 {}, writer_waits_ : 1 {}, abandoned_ : 1 {};
     uint32_t retransmitted_{}, timeouts_{}, duplicate_acks_total_{}, out_of_order_{};
     uint64_t sent_bytes_{}, received_bytes_{};
 };
+
+static_assert(sizeof(Connection) <= 512, "what a connection costs besides its buffers");
 
 } // namespace net::tcp

@@ -25,6 +25,12 @@ std::string_view tcp::name_of(State state) {
 
 namespace tcp {
 
+namespace {
+
+constexpr uint16_t header_bytes = sizeof(wire::Ipv4) + sizeof(wire::Tcp);
+
+} // namespace
+
 Engine::Engine(
     Arena& arena,
     const Config& config,
@@ -39,6 +45,9 @@ Engine::Engine(
       wheel_{now}, connections_{arena, config.connections}, listeners_{arena, config.listeners},
       ports_{arena, config.listeners},
       buckets_{arena.make<Connection*>(std::bit_ceil(size_t{config.connections} + 1))},
+      congestion_control_{
+          config.congestion_control != nullptr ? config.congestion_control : &cubic()
+      },
       sequence_key_{random.next(), random.next()}, hash_add_{random.next()},
       hash_multiply_{random.next() | 1} {
     const size_t each = config.stream_buffer_bytes;
@@ -46,7 +55,7 @@ Engine::Engine(
     MutableBytes memory = arena.bytes(config.stream_buffers * each);
     if (memory.empty()) return;
     for (StreamBuffer& buffer : buffers) {
-        buffer.memory = memory.first(each);
+        buffer.ring = ByteRing{memory.first(each)};
         memory = memory.subspan(each);
         buffers_.put(buffer);
     }
@@ -88,17 +97,21 @@ void Engine::delist(Connection& connection) {
 }
 
 bool Engine::take_buffers(Connection& connection) {
-    connection.receive_memory = buffers_.take();
-    connection.send_memory = buffers_.take();
-    if (connection.send_memory != nullptr) return true;
+    for (StreamBuffer** buffer : {&connection.receive_memory, &connection.send_memory}) {
+        *buffer = buffers_.take();
+        if (*buffer == nullptr) *buffer = &no_buffer_;
+        (*buffer)->ring.clear();
+        (*buffer)->ranges.clear();
+    }
+    if (connection.send_memory != &no_buffer_) return true;
     release_buffers(connection);
     return false;
 }
 
 void Engine::release_buffers(Connection& connection) {
     for (StreamBuffer** buffer : {&connection.receive_memory, &connection.send_memory}) {
-        if (*buffer != nullptr) buffers_.put(**buffer);
-        *buffer = nullptr;
+        if (*buffer != &no_buffer_) buffers_.put(**buffer);
+        *buffer = &no_buffer_;
     }
 }
 
@@ -238,12 +251,7 @@ void Engine::input_for_listener(Listener& listener, const Segment& segment, Inst
     if (listener.pending >= listener.backlog) return count(Drop::tcp_listen_full);
     Connection* connection = take_connection();
     if (connection == nullptr) return count(Drop::tcp_no_memory);
-    connection->reset(
-        segment.to,
-        segment.from,
-        initial_sequence(segment.to, segment.from, now),
-        config_.minimum_rto
-    );
+    connection->reset(segment.to, segment.from, birth(segment.to, segment.from, now));
     connection->listener = &listener;
     ++listener.pending;
     enlist(*connection);
@@ -251,7 +259,7 @@ void Engine::input_for_listener(Listener& listener, const Segment& segment, Inst
     settle(*connection);
 }
 
-void Engine::trouble(const Trouble& trouble) {
+void Engine::trouble(const Trouble& trouble, Instant now) {
     struct Quoted {
         Be<uint16_t> source, destination;
         Be<uint32_t> sequence;
@@ -265,7 +273,7 @@ void Engine::trouble(const Trouble& trouble) {
                                       )
                                     : nullptr;
     if (connection == nullptr) return count(Drop::icmp_bad_quote);
-    connection->trouble(*this, trouble.error, trouble.hard, SeqNumber{quoted->sequence});
+    connection->trouble(*this, trouble, SeqNumber{quoted->sequence}, now);
     settle(*connection);
 }
 
@@ -279,13 +287,23 @@ void Engine::advance(Instant now) {
 
 // --- Output
 
-/// RFC 6528 3: a clock of about 4 us and a keyed hash of who talks to whom.
-SeqNumber Engine::initial_sequence(Endpoint local, Endpoint remote, Instant now) const {
+/// RFC 6528 3: a clock of about 4 us and a keyed hash of who talks to whom; the clock of the
+/// timestamps is displaced likewise (RFC 7323 5.4), so that it tells nobody how long we are up.
+Connection::Birth Engine::birth(Endpoint local, Endpoint remote, Instant now) const {
     const uint64_t words[] = {
         uint64_t{local.address.bits()} << 32 | remote.address.bits(),
         uint64_t{local.port.number()} << 16 | remote.port.number(),
     };
-    return SeqNumber{uint32_t(siphash(sequence_key_, words)) + uint32_t(now.ns >> 12)};
+    const uint64_t hash = siphash(sequence_key_, words);
+    const PathLimit limit = ip_.paths().find(remote.address, now);
+    return {
+        .sequence = SeqNumber{uint32_t(hash) + uint32_t(now.ns >> 12)},
+        .timestamp_offset = uint32_t(hash >> 32),
+        .path_mss_bytes =
+            uint16_t(std::min(own_mss_bytes(), uint16_t(limit.mtu_bytes - header_bytes))),
+        .may_fragment = limit.may_fragment,
+        .minimum_rto = config_.minimum_rto,
+    };
 }
 
 Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes options, Instant now) {
@@ -298,7 +316,7 @@ Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes opti
         .flags = header.flags,
         .window = header.window,
         .checksum = {},
-        .urgent = {},
+        .urgent = header.urgent,
     };
     const size_t length = sizeof tcp + options.size() + packet.size();
     Checksum sum;
@@ -315,53 +333,45 @@ Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes opti
 }
 
 bool Engine::transmit(Connection& connection, const OutSegment& out, Instant now) {
-    using wire::TcpOption;
     const bool is_syn = (out.flags & wire::Tcp::syn) != 0;
     const bool has_ack = (out.flags & wire::Tcp::ack) != 0;
-    std::array<std::byte, 8> options{};
-    size_t option_bytes = 0;
-    if (is_syn) {
-        const uint16_t mss = own_mss_bytes();
-        options = {
-            std::byte(TcpOption::maximum_segment_size),
-            std::byte{4},
-            std::byte(mss >> 8),
-            std::byte(mss & 0xff),
-            std::byte(TcpOption::no_operation),
-            std::byte(TcpOption::window_scale),
-            std::byte{3},
-            std::byte{connection.own_window_scale()}
-        };
-        option_bytes = connection.offers_window_scale() ? 8 : 4;
-    }
+    OptionBytes options;
+    const size_t option_bytes = connection.write_options(options, out, own_mss_bytes(), now);
+    const uint16_t urgent = connection.urgent_from(out.sequence);
     const Header header{
         .from = connection.local,
         .to = connection.remote,
         .sequence = out.sequence,
         .acknowledgement = has_ack ? connection.receive_next() : SeqNumber{},
-        .flags = out.flags,
+        .flags = uint8_t(out.flags | (urgent != 0 ? wire::Tcp::urg : 0)),
         .window = connection.advertise(is_syn),
+        .urgent = urgent,
     };
     OutPacket packet{connection.send_ring().view(out.offset, out.length)};
+    packet.dont_fragment = !connection.may_fragment();
     const auto sent = send_header(header, packet, Bytes{options}.first(option_bytes), now);
     // Whatever else goes wrong is as a loss on the way, and the timer sees to it.
     return sent || !(sent.error() == Err::no_space);
 }
 
-void Engine::send_reset_segment(const Header& header, Instant now) {
+void Engine::send_reset_segment(const Header& header, Bytes options, Instant now) {
     OutPacket packet;
     ++counters_.tcp_resets_out;
-    const auto sent = send_header(header, packet, {}, now);
+    const auto sent = send_header(header, packet, options, now);
     if (!sent && sent.error() == Err::no_space) count(Drop::link_full);
 }
 
 void Engine::send_reset(const Connection& connection, Instant now) {
+    const OutSegment out{connection.send_next(), wire::Tcp::rst | wire::Tcp::ack, 0, 0};
+    OptionBytes options;
+    const size_t option_bytes = connection.write_options(options, out, own_mss_bytes(), now);
     send_reset_segment(
         {.from = connection.local,
          .to = connection.remote,
-         .sequence = connection.send_next(),
+         .sequence = out.sequence,
          .acknowledgement = connection.receive_next(),
-         .flags = wire::Tcp::rst | wire::Tcp::ack},
+         .flags = out.flags},
+        Bytes{options}.first(option_bytes),
         now
     );
 }
@@ -375,7 +385,7 @@ void Engine::answer_with_reset(const Segment& segment, Instant now) {
         header.acknowledgement = segment.end();
         header.flags = wire::Tcp::rst | wire::Tcp::ack;
     }
-    send_reset_segment(header, now);
+    send_reset_segment(header, {}, now);
 }
 
 } // namespace tcp

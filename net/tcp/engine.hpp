@@ -37,7 +37,7 @@ class Engine {
     );
 
     void input(const Ipv4Packet& packet, Instant now);
-    void trouble(const Trouble& trouble);
+    void trouble(const Trouble& trouble, Instant now);
     void advance(Instant now);
 
     std::optional<Instant> next_deadline() const { return wheel_.next(); }
@@ -51,7 +51,7 @@ class Engine {
     Result<SocketId> listen(Endpoint local, uint16_t backlog, uint64_t cookie);
     Result<SocketId> connect(Endpoint remote, Endpoint local, uint64_t cookie, Instant now);
     Result<SocketId> accept(SocketId listener, uint64_t cookie);
-    Result<size_t> send(SocketId socket, Bytes data, Instant now);
+    Result<size_t> send(SocketId socket, Bytes data, bool urgent, Instant now);
     Result<size_t> receive(SocketId socket, MutableBytes room, Instant now);
     Result<Bytes> peek(SocketId socket) const;
     Result<> consume(SocketId socket, size_t bytes, Instant now);
@@ -59,6 +59,8 @@ class Engine {
     Result<> close(SocketId socket, Instant now);
     Result<> abort(SocketId socket, Instant now);
     Result<> set_no_delay(SocketId socket, bool on, Instant now);
+    Result<> set_keep_alive(SocketId socket, Duration idle, Instant now);
+    Result<> set_user_timeout(SocketId socket, Duration timeout);
     Result<EventSet> ready(SocketId socket) const;
     Result<SocketInfo> info(SocketId socket) const;
     Result<StreamInfo> details(SocketId socket) const;
@@ -74,7 +76,7 @@ class Engine {
     // --- For connections.
     const Config& config() const { return config_; }
 
-    const CongestionControl& congestion_control() const { return new_reno(); }
+    const CongestionControl& congestion_control() const { return *congestion_control_; }
 
     Wheel& wheel() { return wheel_; }
 
@@ -82,6 +84,11 @@ class Engine {
 
     uint16_t own_mss_bytes() const {
         return uint16_t(config_.mtu_bytes - sizeof(wire::Ipv4) - sizeof(wire::Tcp));
+    }
+
+    /// A path that takes less, as `trouble` says of it, is remembered for all connections.
+    PathLimit note_path(Ipv4Address destination, const Trouble& trouble, Instant now) {
+        return ip_.paths().note(destination, trouble.mtu_bytes, now);
     }
 
     void count(Drop reason) { drops_.count(reason); }
@@ -102,7 +109,7 @@ class Engine {
         Endpoint from{}, to{};
         SeqNumber sequence{}, acknowledgement{};
         uint8_t flags{};
-        uint16_t window{};
+        uint16_t window{}, urgent{};
     };
 
     Connection* find(Endpoint local, Endpoint remote) const;
@@ -119,10 +126,10 @@ class Engine {
     void settle(Connection& connection);
     void leave_listener(Connection& connection);
     void unhold(Connection& connection);
-    SeqNumber initial_sequence(Endpoint local, Endpoint remote, Instant now) const;
+    Connection::Birth birth(Endpoint local, Endpoint remote, Instant now) const;
     Result<Port> choose_port(Endpoint local, Endpoint remote);
     Result<> send_header(const Header& header, OutPacket& packet, Bytes options, Instant now);
-    void send_reset_segment(const Header& header, Instant now);
+    void send_reset_segment(const Header& header, Bytes options, Instant now);
 
     const Config& config_;
     Ip& ip_;
@@ -136,6 +143,8 @@ class Engine {
     PortMap<Listener> ports_;
     std::span<Connection*> buckets_;
     FreeList<StreamBuffer> buffers_;
+    StreamBuffer no_buffer_; // of connections that have given theirs back
+    const CongestionControl* congestion_control_;
     Connection* first_held_{};
     SecretKey sequence_key_;
     uint64_t hash_add_, hash_multiply_;

@@ -42,7 +42,7 @@ Result<SocketId> Engine::connect(Endpoint remote, Endpoint local, uint64_t cooki
     if (find(local, remote) != nullptr) return fail(Err::address_in_use);
     Connection* connection = take_connection();
     if (connection == nullptr) return fail(Err::no_memory);
-    connection->reset(local, remote, initial_sequence(local, remote, now), config_.minimum_rto);
+    connection->reset(local, remote, birth(local, remote, now));
     enlist(*connection);
     ++counters_.tcp_opened;
     const SocketId id = connections_.hand_out(*connection, cookie);
@@ -63,8 +63,8 @@ Result<SocketId> Engine::accept(SocketId id, uint64_t cookie) {
     return accepted;
 }
 
-Result<size_t> Engine::send(SocketId id, Bytes data, Instant now) {
-    return (*TRY(connections_.find(id))).write(*this, data, now);
+Result<size_t> Engine::send(SocketId id, Bytes data, bool urgent, Instant now) {
+    return (*TRY(connections_.find(id))).write(*this, data, urgent, now);
 }
 
 Result<size_t> Engine::receive(SocketId id, MutableBytes room, Instant now) {
@@ -116,6 +116,16 @@ Result<> Engine::abort(SocketId id, Instant now) {
 
 Result<> Engine::set_no_delay(SocketId id, bool on, Instant now) {
     (*TRY(connections_.find(id))).set_no_delay(*this, on, now);
+    return {};
+}
+
+Result<> Engine::set_keep_alive(SocketId id, Duration idle, Instant now) {
+    (*TRY(connections_.find(id))).set_keep_alive(*this, idle, now);
+    return {};
+}
+
+Result<> Engine::set_user_timeout(SocketId id, Duration timeout) {
+    (*TRY(connections_.find(id))).set_user_timeout(timeout);
     return {};
 }
 

@@ -8,12 +8,13 @@ namespace net::tcp {
 void Connection::process(Engine& engine, const Segment& segment, Instant now) {
     if (state_ == State::syn_sent) return process_syn_sent(engine, segment, now);
     const Flags flags = segment.flags;
+    if (!timely(engine, segment, now)) return;
     if (state_ == State::syn_received && flags.syn() && flags.ack() &&
         segment.sequence == initial_receive_) {
         // Simultaneous open (RFC 9293 figure 7): the SYN was seen before, its ACK is news.
         Segment rest = segment;
         rest.sequence = receive_next_;
-        rest.flags = Flags{uint8_t(flags.bits() & ~wire::Tcp::syn)};
+        rest.flags = flags.without(wire::Tcp::syn);
         return process(engine, rest, now);
     }
     if (!acceptable(segment)) return refuse(engine, segment, now);
@@ -23,7 +24,14 @@ void Connection::process(Engine& engine, const Segment& segment, Instant now) {
         return challenge(engine, now);
     }
     if (!flags.ack()) return engine.count(Drop::tcp_no_ack);
+    last_heard_ = now;
+    // RFC 7323 4.3 (R3)
+    if (offers_timestamps_ && !after(segment.sequence, last_ack_sent_)) {
+        recent_timestamp_ = segment.options.timestamp_value;
+        recent_since_ = now;
+    }
     if (!process_ack(engine, segment, now)) return;
+    if (flags.urg()) process_urgent(engine, segment);
     process_text(engine, segment, now);
     if (state_ != State::closed) dispatch(engine, now);
 }
@@ -42,8 +50,9 @@ void Connection::process_syn_sent(Engine& engine, const Segment& segment, Instan
     }
     if (!flags.syn()) return engine.count(Drop::tcp_bad_handshake);
     initial_receive_ = segment.sequence;
-    receive_next_ = advertised_edge_ = segment.sequence + 1;
-    negotiate(segment.options, engine.own_mss_bytes());
+    receive_next_ = advertised_edge_ = last_ack_sent_ = segment.sequence + 1;
+    last_heard_ = now;
+    negotiate(segment.options, now);
     if (!flags.ack()) { // both called at once: answer with SYN and ACK
         state_ = State::syn_received;
         send_window_ = greatest_window_ = segment.window;
@@ -54,17 +63,37 @@ void Connection::process_syn_sent(Engine& engine, const Segment& segment, Instan
     }
     Segment rest = segment; // without the SYN, which is dealt with
     rest.sequence = receive_next_;
-    rest.flags = Flags{uint8_t(flags.bits() & ~wire::Tcp::syn)};
+    rest.flags = flags.without(wire::Tcp::syn);
     become_established(engine, segment, now);
     ack_now_ = true;
     process_text(engine, rest, now);
     if (state_ != State::closed) dispatch(engine, now);
 }
 
+/// RFC 7323 5.3 (PAWS) and 3.2. False: the segment ends here.
+bool Connection::timely(Engine& engine, const Segment& segment, Instant now) {
+    constexpr Duration clock_life = seconds(24 * 24 * 3600); // 5.5: 24 days
+    if (!offers_timestamps_ || segment.flags.rst()) return true;
+    if (!segment.options.has_timestamps) {
+        if (segment.flags.syn()) return true; // a peer that has forgotten us: to be challenged
+        engine.count(Drop::tcp_no_timestamp);
+        return false;
+    }
+    if (int32_t(segment.options.timestamp_value - recent_timestamp_) >= 0) return true;
+    if (now - recent_since_ >= clock_life) {
+        recent_timestamp_ = segment.options.timestamp_value;
+        recent_since_ = now;
+        return true;
+    }
+    engine.count(Drop::tcp_old_timestamp);
+    answer_unacceptable(engine, segment, now);
+    return false;
+}
+
 /// RFC 9293 3.4, but the right edge counts as inside, so that with a closed window the
 /// acknowledgements and resets of a peer that probes are still heard (3.10.7.4).
 bool Connection::acceptable(const Segment& segment) const {
-    const SeqNumber edge = receive_next_ + uint32_t(receive_ring_.room());
+    const SeqNumber edge = receive_next_ + uint32_t(receiving().room());
     if (segment.length() == 0) return within(receive_next_, segment.sequence, edge);
     return !after(segment.sequence, edge) && after(segment.end(), receive_next_);
 }
@@ -79,8 +108,12 @@ void Connection::refuse(Engine& engine, const Segment& segment, Instant now) {
         return dispatch(engine, now);
     }
     if (state_ == State::time_wait && segment.flags.fin()) enter_time_wait(engine, now);
-    // Data that come twice mean a lost ACK: answered at once. Bare segments could be an echo of
-    // our own answer, so those are limited.
+    answer_unacceptable(engine, segment, now);
+}
+
+/// Data that come twice mean a lost ACK: answered at once. Bare segments could be an echo of our
+/// own answer, so those are limited.
+void Connection::answer_unacceptable(Engine& engine, const Segment& segment, Instant now) {
     if (segment.length() == 0 && !may_challenge(now)) return;
     ack_now_ = true;
     dispatch(engine, now);
@@ -121,10 +154,18 @@ void Connection::challenge(Engine& engine, Instant now) {
     dispatch(engine, now);
 }
 
-void Connection::sample_rtt(SeqNumber ack, Instant now) {
-    if (!timing_ || before(ack, timed_until_)) return;
-    timing_ = false;
-    rtt_.sample(now - timed_since_);
+/// One segment at a time is timed by our own clock; of what was repeated only its timestamp tells
+/// which of the copies was acknowledged (RFC 7323 4, instead of Karn's silence).
+void Connection::sample_rtt(const Segment& segment, Instant now) {
+    if (timing_) {
+        if (before(segment.acknowledgement, timed_until_)) return;
+        timing_ = false;
+        return rtt_.sample(now - timed_since_);
+    }
+    const bool repeated = retries_ != 0 || in_recovery_;
+    if (!repeated || !offers_timestamps_ || !segment.options.has_timestamps) return;
+    const int32_t ticks = int32_t(timestamp(now) - segment.options.timestamp_echo);
+    if (ticks >= 0) rtt_.sample(Duration{int64_t{ticks} << timestamp_shift});
 }
 
 /// The peer has acknowledged our SYN.
@@ -132,17 +173,17 @@ void Connection::become_established(Engine& engine, const Segment& segment, Inst
     const bool lost_syn = retries_ != 0;
     send_unacknowledged_ = initial_send_ + 1;
     send_next_ = send_max_ = later(send_max_, send_unacknowledged_);
-    sample_rtt(segment.acknowledgement, now);
+    sample_rtt(segment, now);
     if (lost_syn) rtt_.after_lost_syn();
-    wait_for(engine, Waiting::nothing, now);
     retries_ = 0;
     // The window of a SYN is never scaled (RFC 7323 2.2).
     send_window_ = uint32_t{segment.window} << (segment.flags.syn() ? 0 : send_scale_);
     greatest_window_ = std::max(greatest_window_, send_window_);
     window_from_sequence_ = segment.sequence;
     window_from_ack_ = segment.acknowledgement;
-    engine.congestion_control().start(congestion_, send_mss_, lost_syn);
+    engine.congestion_control().start(congestion_, full_segment(), lost_syn);
     state_ = fin_wanted_ ? State::fin_wait_1 : State::established;
+    wait_for_nothing(engine, now);
     if (listener != nullptr) return engine.established(*this);
     writer_waits_ = false;
     engine.raise(*this, Event::connected | Event::writable);
@@ -172,80 +213,70 @@ bool Connection::process_ack(Engine& engine, const Segment& segment, Instant now
         return false;
     }
     if (before(ack, send_unacknowledged_)) return true;
-    if (waiting_ == Waiting::window) retries_ = 0; // it answers our probes, so it lives
-    if (after(ack, send_unacknowledged_)) {
-        process_new_ack(engine, ack, now);
-    } else if (segment.length() == 0 && in_flight() != 0 && waiting_ != Waiting::window &&
+    // It answers our probes, so it lives.
+    if (waiting_ == Waiting::window || waiting_ == Waiting::keep_alive) retries_ = 0;
+    const bool is_new = after(ack, send_unacknowledged_);
+    const bool has_blocks = offers_blocks_ && !segment.options.sack.empty();
+    const bool sack_news = has_blocks && note_blocks(segment.options.sack);
+    if (is_new) {
+        process_new_ack(engine, segment, now);
+    } else if (!offers_blocks_ && segment.length() == 0 && in_flight() != 0 &&
+               waiting_ != Waiting::window &&
                uint32_t{segment.window} << send_scale_ == send_window_) {
         process_duplicate_ack(engine, now);
     }
+    if (sack_news) process_sack_news(engine, !is_new, now);
     if (state_ == State::closed) return false;
-    update_window(engine, segment);
+    update_window(engine, segment, now);
     return true;
 }
 
-void Connection::process_new_ack(Engine& engine, SeqNumber ack, Instant now) {
+void Connection::process_new_ack(Engine& engine, const Segment& segment, Instant now) {
+    const SeqNumber ack = segment.acknowledgement;
     const uint32_t flying = in_flight();
     const uint32_t acked = ack - send_unacknowledged_;
-    const uint32_t data = std::min(acked, uint32_t(send_ring_.size()));
+    const uint32_t data = std::min(acked, uint32_t(sending().size()));
     const bool fin_acked = acked > data; // only the FIN is left in sequence space
-    send_ring_.consume(data);
+    sending().consume(data);
     send_unacknowledged_ = ack;
     send_next_ = later(send_next_, ack);
-    sample_rtt(ack, now);
+    if (!held_by_peer().empty()) {
+        held_by_peer().forget_before(ack);
+        // What it said to hold, it must acknowledge: else it has dropped it again (RFC 2018 8).
+        if (!(held_by_peer().skip(ack) == ack)) held_by_peer().clear();
+    }
+    sample_rtt(segment, now);
     retries_ = 0;
-    const CongestionControl& control = engine.congestion_control();
-    if (in_recovery_ && before(ack, recover_)) {
-        // RFC 6582 3.2 step 3 (2): a partial one shows the next hole, and deflates the window.
-        resend_first_ = true;
-        congestion_.window_bytes -= std::min(acked, congestion_.window_bytes);
-        congestion_.window_bytes += send_mss_;
-    } else if (in_recovery_) {
-        in_recovery_ = resend_first_ = false;
-        duplicate_acks_ = 0;
-        control.recovered(congestion_, in_flight());
+    if (in_recovery_) {
+        recovery_acknowledged(acked);
     } else {
         duplicate_acks_ = 0;
         // RFC 2861: a window that was not used has not been tried.
-        if (flying + send_mss_ >= congestion_.window_bytes) {
-            control.acknowledged(congestion_, acked, now);
+        if (flying + congestion_.mss_bytes >= congestion_.window_bytes) {
+            engine.congestion_control().acknowledged(congestion_, acked, rtt_.smoothed(), now);
         }
     }
     if (in_flight() == 0) {
-        wait_for(engine, Waiting::nothing, now);
+        wait_for_nothing(engine, now);
     } else {
         wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout()); // RFC 6298 (5.3)
     }
-    if (writer_waits_ && send_ring_.room() >= send_ring_.capacity() / 4) {
+    if (urgent_out_ && !after(urgent_until_, ack)) urgent_out_ = false;
+    if (writer_waits_ && sending().room() >= sending().capacity() / 4) {
         writer_waits_ = false;
         engine.raise(*this, Event::writable);
     }
     if (fin_acked) fin_acknowledged(engine, now);
 }
 
-/// RFC 5681 3.2 with RFC 6582 3.2.
-void Connection::process_duplicate_ack(Engine& engine, Instant now) {
-    ++duplicate_acks_total_;
-    if (in_recovery_) {
-        congestion_.window_bytes += send_mss_; // one has left the network
-        return;
-    }
-    if (duplicate_acks_ < 3) ++duplicate_acks_;
-    if (duplicate_acks_ != 3 || !after(send_unacknowledged_, recover_)) return;
-    recover_ = send_max_;
-    in_recovery_ = resend_first_ = true;
-    timing_ = false;
-    engine.congestion_control().lost(congestion_, in_flight(), now);
-}
-
-void Connection::update_window(Engine& engine, const Segment& segment) {
+void Connection::update_window(Engine& engine, const Segment& segment, Instant now) {
     const bool newer = before(window_from_sequence_, segment.sequence) ||
                        (window_from_sequence_ == segment.sequence &&
                         !after(window_from_ack_, segment.acknowledgement));
     if (!newer) return;
     const uint32_t window = uint32_t{segment.window} << send_scale_;
     if (waiting_ == Waiting::window && window > send_window_) {
-        wait_for(engine, Waiting::nothing, Instant{});
+        wait_for_nothing(engine, now);
         rtt_.forget_backoff();
     }
     send_window_ = window;
@@ -274,6 +305,18 @@ void Connection::enter_time_wait(Engine& engine, Instant now) {
     if (first && is_owned()) engine.raise(*this, Event::closed);
 }
 
+/// RFC 9293 3.8.5: urgent data stay in line; the application hears of them at once (MUST-32), and
+/// StreamInfo tells it how far they reach (MUST-33).
+void Connection::process_urgent(Engine& engine, const Segment& segment) {
+    if (!can_receive() || segment.urgent == 0) return;
+    const SeqNumber until = segment.sequence + segment.urgent;
+    const bool known = urgent_in_ && !after(until, receive_urgent_);
+    if (known || !after(until, receive_next_)) return;
+    receive_urgent_ = until;
+    urgent_in_ = true;
+    if (is_owned()) engine.raise(*this, Event::urgent);
+}
+
 /// RFC 9293 3.10.7.4, seventh and eighth. What finds no room is not acknowledged.
 void Connection::process_text(Engine& engine, const Segment& segment, Instant now) {
     if (!can_receive()) return;
@@ -292,7 +335,7 @@ void Connection::process_text(Engine& engine, const Segment& segment, Instant no
         return end(engine, Err::none);
     }
     const uint32_t ahead = begin - receive_next_;
-    uint32_t room = uint32_t(receive_ring_.room());
+    uint32_t room = uint32_t(receiving().room());
     if (peer_fin_known_) room = std::min(room, peer_fin_ - receive_next_);
     if (ahead + data.size() > room) {
         engine.count(Drop::tcp_beyond_window);
@@ -302,13 +345,8 @@ void Connection::process_text(Engine& engine, const Segment& segment, Instant no
     }
     if (!data.empty() && ahead == 0) {
         take_in_order(engine, data, now);
-    } else if (!data.empty()) {
-        ack_now_ = true; // RFC 5681 4.2: tell the sender of the hole at once
-        ++out_of_order_;
-        if (!beyond_.add(begin, begin + uint32_t(data.size()))) {
-            return engine.count(Drop::tcp_out_of_order_full);
-        }
-        receive_ring_.place(ahead, data);
+    } else if (!data.empty() && !take_ahead(engine, begin, data)) {
+        return;
     }
     if (fin && !peer_fin_known_) {
         peer_fin_known_ = true;
@@ -318,13 +356,27 @@ void Connection::process_text(Engine& engine, const Segment& segment, Instant no
     if (peer_fin_known_ && receive_next_ == peer_fin_) process_fin(engine, now);
 }
 
+/// Data behind a hole. False: there are too many holes.
+bool Connection::take_ahead(Engine& engine, SeqNumber begin, Bytes data) {
+    ack_now_ = true; // RFC 5681 4.2: tell the sender of the hole at once
+    ++out_of_order_;
+    if (!beyond().add(begin, begin + uint32_t(data.size()))) {
+        engine.count(Drop::tcp_out_of_order_full);
+        return false;
+    }
+    receiving().place(begin - receive_next_, data);
+    auto& reported = receive_memory->reported;
+    if (!(reported[0] == begin)) reported = {begin, reported[0], reported[1]};
+    return true;
+}
+
 void Connection::take_in_order(Engine& engine, Bytes data, Instant now) {
-    receive_ring_.write(data);
+    receiving().write(data);
     receive_next_ = receive_next_ + uint32_t(data.size());
     received_bytes_ += data.size();
-    if (!beyond_.empty()) {
-        const SeqNumber reach = beyond_.advance(receive_next_);
-        receive_ring_.grow(reach - receive_next_);
+    if (!beyond().empty()) {
+        const SeqNumber reach = beyond().advance(receive_next_);
+        receiving().grow(reach - receive_next_);
         received_bytes_ += reach - receive_next_;
         receive_next_ = reach;
         ack_now_ = true; // RFC 5681 4.2: a hole was filled, all or in part

@@ -12,7 +12,8 @@ void Connection::dispatch(Engine& engine, Instant now) {
     override_ = false;
     // Nothing in flight will bring news of the window: ask for it (RFC 9293 3.8.6.1), and do not
     // wait for ever with a small segment either (3.8.6.2.1, the override).
-    if (work_is_left() && in_flight() == 0 && waiting_ == Waiting::nothing) {
+    const bool waits = waiting_ != Waiting::nothing && waiting_ != Waiting::keep_alive;
+    if (!waits && in_flight() == 0 && work_is_left()) {
         wait_for(engine, Waiting::window, now + rtt_.timeout());
     }
 }
@@ -24,7 +25,7 @@ bool Connection::fin_is_due() const {
 bool Connection::work_is_left() const {
     if (state_ == State::syn_sent || state_ == State::syn_received) return false;
     const uint32_t offset = send_next_ - send_unacknowledged_;
-    return offset < send_ring_.size() || (fin_is_due() && offset == send_ring_.size());
+    return offset < sending().size() || (fin_is_due() && offset == sending().size());
 }
 
 /// Nagle (RFC 9293 3.7.4) as Minshall and Linux have it: one small segment at a time in flight, so
@@ -40,14 +41,14 @@ std::optional<OutSegment> Connection::next_segment() const {
     case State::listen: return std::nullopt;
     case State::syn_sent:
         if (!(send_next_ == initial_send_)) return std::nullopt;
-        return OutSegment{initial_send_, Tcp::syn, 0, 0, false};
+        return OutSegment{initial_send_, Tcp::syn, 0, 0};
     case State::syn_received:
         if (send_next_ == initial_send_) {
-            return OutSegment{initial_send_, uint8_t(Tcp::syn | Tcp::ack), 0, 0, false};
+            return OutSegment{initial_send_, uint8_t(Tcp::syn | Tcp::ack), 0, 0};
         }
         break;
     default:
-        if (resend_first_ || work_is_left()) {
+        if (resend_first_ || in_recovery_ || work_is_left()) {
             if (const auto out = next_data_segment()) return out;
         }
     }
@@ -55,33 +56,64 @@ std::optional<OutSegment> Connection::next_segment() const {
     return std::nullopt;
 }
 
-/// The first unacknowledged segment when that is asked for, else the next one that the windows
-/// and the rules against silly windows and small segments permit.
-std::optional<OutSegment> Connection::next_data_segment() const {
-    const bool alone = resend_first_ && in_flight() != 0;
-    const uint32_t offset = alone ? 0 : send_next_ - send_unacknowledged_;
-    const uint32_t queued = uint32_t(send_ring_.size());
-    uint32_t limit = send_mss_;
-    if (!alone) {
-        // RFC 3042: each of the first two duplicate acknowledgements lets one new segment go.
-        const bool is_new = !before(send_next_, send_max_) && !in_recovery_;
-        const uint32_t extra = is_new ? uint32_t{duplicate_acks_} % 3 * send_mss_ : 0;
-        const uint32_t window = std::min(send_window_, congestion_.window_bytes + extra);
-        limit = std::min(limit, window > offset ? window - offset : 0);
-    }
-    const uint32_t length = std::min(offset < queued ? queued - offset : 0, limit);
+/// Bytes `from` on, at most one segment and not beyond `until`; with the FIN if that is next.
+std::optional<OutSegment>
+Connection::cut(SeqNumber from, SeqNumber until, OutSegment::Why why) const {
+    const uint32_t offset = from - send_unacknowledged_;
+    const uint32_t queued = uint32_t(sending().size());
+    if (offset > queued) return std::nullopt;
+    const uint32_t length = std::min({queued - offset, until - from, full_segment()});
     const bool is_last = offset + length == queued;
-    const bool fin = is_last && fin_is_due();
+    const SeqNumber after_data = from + length;
+    const bool fin = is_last && fin_is_due() && held_by_peer().skip(after_data) == after_data;
     if (length == 0 && !fin) return std::nullopt;
-    const bool sends = alone || fin || override_ || length == send_mss_ ||
-                       before(send_next_, send_max_) || // again, so no small news
-                       (is_last && may_send_small()) ||
-                       length >= std::max(greatest_window_ / 2, 1u); // RFC 9293 3.8.6.2.1
-    if (!sends) return std::nullopt;
     uint8_t flags = wire::Tcp::ack;
     if (fin) flags |= wire::Tcp::fin;
     if (is_last && length != 0) flags |= wire::Tcp::psh;
-    return OutSegment{send_unacknowledged_ + offset, flags, offset, length, alone};
+    return OutSegment{from, flags, offset, length, why};
+}
+
+std::optional<OutSegment> Connection::next_data_segment() const {
+    if (resend_first_ && in_flight() != 0) {
+        return cut(
+            send_unacknowledged_,
+            held_by_peer().next_begin(send_unacknowledged_, send_max_ + 1),
+            OutSegment::Why::first
+        );
+    }
+    if (in_recovery_ && offers_blocks_) return next_in_recovery();
+    return next_in_turn();
+}
+
+/// What follows what was sent, if the windows and the rules against silly windows and small
+/// segments permit.
+std::optional<OutSegment> Connection::next_in_turn() const {
+    const Ranges& theirs = held_by_peer();
+    const SeqNumber from = theirs.empty() ? send_next_ : theirs.skip(send_next_);
+    const uint32_t offset = from - send_unacknowledged_;
+    const uint32_t queued = uint32_t(sending().size());
+    const bool again = before(from, send_max_);
+    // RFC 3042: each of the first two duplicate acknowledgements lets one new segment go. Blocks
+    // do the same by what they take off the pipe.
+    const bool limited_transmit = !again && !in_recovery_ && !offers_blocks_;
+    const uint32_t extra =
+        limited_transmit ? uint32_t{duplicate_acks_} % 3 * congestion_.mss_bytes : 0;
+    const uint32_t flying = outstanding();
+    const uint32_t network = congestion_.window_bytes + extra;
+    const uint32_t room = std::min(
+        send_window_ > offset ? send_window_ - offset : 0, network > flying ? network - flying : 0
+    );
+    const uint32_t gap =
+        theirs.empty() ? room : std::min(room, theirs.next_begin(from, from + room) - from);
+    const auto out = cut(from, from + gap, OutSegment::Why::next);
+    if (!out) return std::nullopt;
+    const bool is_last = offset + out->length == queued;
+    const bool fin = (out->flags & wire::Tcp::fin) != 0;
+    const bool sends = fin || override_ || out->length == full_segment() || // RFC 9293 3.8.6.2.1
+                       again ||                                             // so no small news
+                       (is_last && may_send_small()) ||
+                       out->length >= std::max(greatest_window_ / 2, 1u);
+    return sends ? out : std::nullopt;
 }
 
 void Connection::note_sent(Engine& engine, const OutSegment& out, Instant now) {
@@ -89,6 +121,7 @@ void Connection::note_sent(Engine& engine, const OutSegment& out, Instant now) {
     unanswered_segments_ = 0;
     engine.wheel().cancel(delayed_ack_timer_);
     last_sent_ = now;
+    last_ack_sent_ = receive_next_;
     if (out.sequence_length() == 0) return;
     const SeqNumber end = out.sequence + out.sequence_length();
     if (after(end, send_max_)) {
@@ -103,12 +136,13 @@ void Connection::note_sent(Engine& engine, const OutSegment& out, Instant now) {
         ++retransmitted_;
         ++engine.counters().tcp_retransmitted;
     }
-    if (out.resent_alone) {
-        resend_first_ = false;
-    } else {
-        send_next_ = end;
+    switch (out.why) {
+    case OutSegment::Why::next: send_next_ = end; break;
+    case OutSegment::Why::first: resend_first_ = false; [[fallthrough]];
+    case OutSegment::Why::hole: repeated_ = later(repeated_, end); break;
+    case OutSegment::Why::rescue: rescued_ = true; break;
     }
-    if (out.length != 0 && out.length < send_mss_) small_until_ = end;
+    if (out.length != 0 && out.length < full_segment()) small_until_ = end;
     send_max_ = later(send_max_, end);
     if (waiting_ != Waiting::acknowledgement) { // RFC 6298 (5.1)
         wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout());
@@ -117,11 +151,17 @@ void Connection::note_sent(Engine& engine, const OutSegment& out, Instant now) {
 
 void Connection::wait_for(Engine& engine, Waiting what, Instant until) {
     waiting_ = what;
-    if (what == Waiting::nothing) {
-        engine.wheel().cancel(retransmit_timer_);
-    } else {
-        engine.wheel().arm(retransmit_timer_, until);
+    engine.wheel().arm(retransmit_timer_, until);
+}
+
+/// Nothing is to come; an old connection may want to know whether its peer is still there.
+void Connection::wait_for_nothing(Engine& engine, Instant now) {
+    const bool open = state_ == State::established || state_ == State::close_wait;
+    if (keep_alive_seconds_ != 0 && open) {
+        return wait_for(engine, Waiting::keep_alive, now + seconds(keep_alive_seconds_));
     }
+    waiting_ = Waiting::nothing;
+    engine.wheel().cancel(retransmit_timer_);
 }
 
 void Connection::expired(Engine& engine, Timer& timer, Instant now) {
@@ -135,42 +175,42 @@ void Connection::expired(Engine& engine, Timer& timer, Instant now) {
     case Waiting::acknowledgement: return retransmission_timeout(engine, now);
     case Waiting::window: return probe_window(engine, now);
     case Waiting::end: return end(engine, Err::none);
+    case Waiting::keep_alive: return probe_life(engine, now);
     case Waiting::nothing: INVARIANT(false, "an armed timer waits for something");
     }
 }
 
-/// RFC 6298 (5.4) to (5.6), RFC 5681 3.1; all from the first unacknowledged on goes again.
-void Connection::retransmission_timeout(Engine& engine, Instant now) {
-    constexpr uint16_t most_syn_ack_retries = 5;
+/// RFC 9293 3.8.3 (R2), or what the user said (RFC 5482). True: that was the end.
+bool Connection::given_up(Engine& engine, Instant now) {
+    const Duration patience =
+        user_timeout_seconds_ != 0 ? seconds(user_timeout_seconds_) : engine.config().give_up;
+    if (now - failing_since_ < patience) return false;
+    end(engine, soft_error_ != Err::none ? soft_error_ : Err::timed_out);
+    return true;
+}
+
+/// RFC 9293 3.8.4: an old number, to which the peer answers with its own state.
+void Connection::probe_life(Engine& engine, Instant now) {
+    constexpr uint16_t most_probes = 9; // MUST-26: one unanswered says nothing
+    constexpr Duration probe_interval = seconds(75);
+    const Instant due = last_heard_ + seconds(keep_alive_seconds_);
+    if (retries_ == 0 && now < due) return wait_for(engine, Waiting::keep_alive, due);
     if (retries_ == 0) failing_since_ = now;
-    const bool passive_opening = state_ == State::syn_received && !active_;
-    if (now - failing_since_ >= engine.config().give_up ||
-        (passive_opening && retries_ >= most_syn_ack_retries)) {
-        return end(engine, soft_error_ != Err::none ? soft_error_ : Err::timed_out);
-    }
-    ++timeouts_;
-    ++engine.counters().tcp_timeouts;
-    engine.congestion_control().timed_out(congestion_, in_flight(), retries_ != 0);
+    const bool hopeless =
+        user_timeout_seconds_ == 0 ? retries_ >= most_probes : given_up(engine, now);
+    if (state_ == State::closed) return;
+    if (hopeless) return end(engine, Err::timed_out);
     ++retries_;
-    rtt_.back_off();
-    recover_ = send_max_;
-    in_recovery_ = resend_first_ = timing_ = false;
-    duplicate_acks_ = 0;
-    send_next_ = send_unacknowledged_;
-    dispatch(engine, now);
-    // The window may have closed meanwhile; then nothing was sent and it must be probed.
-    if (waiting_ == Waiting::nothing && !held) {
-        wait_for(engine, Waiting::window, now + rtt_.timeout());
-    }
+    const OutSegment probe{send_unacknowledged_ - 1, wire::Tcp::ack, 0, 0};
+    (void)engine.transmit(*this, probe, now); // without room now, there is the next one
+    wait_for(engine, Waiting::keep_alive, now + probe_interval);
 }
 
 /// One byte beyond the closed window (RFC 9293 3.8.6.1), for ever as long as it is answered; or,
 /// when the window is only small, what fits into it.
 void Connection::probe_window(Engine& engine, Instant now) {
     if (retries_ == 0) failing_since_ = now;
-    if (now - failing_since_ >= engine.config().give_up) {
-        return end(engine, soft_error_ != Err::none ? soft_error_ : Err::timed_out);
-    }
+    if (given_up(engine, now)) return;
     if (send_window_ != 0) {
         override_ = true;
         return dispatch(engine, now);
@@ -178,9 +218,9 @@ void Connection::probe_window(Engine& engine, Instant now) {
     if (!work_is_left()) return;
     ++retries_;
     rtt_.back_off();
-    const bool has_data = !send_ring_.empty();
+    const bool has_data = !sending().empty();
     const uint8_t flags = has_data ? wire::Tcp::ack : uint8_t(wire::Tcp::ack | wire::Tcp::fin);
-    const OutSegment probe{send_unacknowledged_, flags, 0, has_data ? 1u : 0u, false};
+    const OutSegment probe{send_unacknowledged_, flags, 0, has_data ? 1u : 0u};
     // Whether the link took it or not: there will be another one.
     if (engine.transmit(*this, probe, now)) ack_now_ = false;
     send_next_ = send_unacknowledged_;
@@ -189,16 +229,123 @@ void Connection::probe_window(Engine& engine, Instant now) {
     wait_for(engine, Waiting::window, now + rtt_.timeout());
 }
 
+// --- Options
+
+size_t Connection::block_option_bytes() const {
+    if (!offers_blocks_ || beyond().empty()) return 0;
+    return 4 + sizeof(uint64_t) * std::min<size_t>(beyond().size(), offers_timestamps_ ? 3 : 4);
+}
+
+/// How much data a segment may carry beside the options (RFC 9293 3.7.1, Eff.snd.MSS).
+uint32_t Connection::full_segment() const {
+    return uint32_t(send_mss_ - (offers_timestamps_ ? 12 : 0) - block_option_bytes());
+}
+
+namespace {
+
+/// Fills from the front.
+class OptionWriter {
+  public:
+    explicit OptionWriter(MutableBytes into) : into_{into} {}
+
+    void kind(wire::TcpOption kind, size_t length) {
+        octet(std::to_underlying(kind));
+        octet(uint8_t(length));
+    }
+
+    void no_operation() { octet(std::to_underlying(wire::TcpOption::no_operation)); }
+
+    void octet(uint8_t value) { into_[size_++] = std::byte{value}; }
+
+    void number(uint32_t value) {
+        const Be<uint32_t> wire{value};
+        __builtin_memcpy(into_.data() + size_, &wire, sizeof wire);
+        size_ += sizeof wire;
+    }
+
+    size_t size() const { return size_; }
+
+  private:
+    MutableBytes into_;
+    size_t size_{};
+};
+
+} // namespace
+
+size_t Connection::write_options(
+    OptionBytes& into, const OutSegment& out, uint16_t own_mss_bytes, Instant now
+) const {
+    using wire::TcpOption;
+    OptionWriter options{into};
+    const bool is_syn = (out.flags & wire::Tcp::syn) != 0;
+    if (is_syn) {
+        options.kind(TcpOption::maximum_segment_size, 4);
+        options.octet(uint8_t(own_mss_bytes >> 8));
+        options.octet(uint8_t(own_mss_bytes));
+    }
+    if (is_syn && offers_blocks_) {
+        options.kind(TcpOption::sack_permitted, 2);
+        if (!offers_timestamps_) options.no_operation(), options.no_operation();
+    } else if (offers_timestamps_) {
+        options.no_operation();
+        options.no_operation();
+    }
+    if (offers_timestamps_) {
+        options.kind(TcpOption::timestamps, 10);
+        options.number(timestamp(now));
+        options.number((out.flags & wire::Tcp::ack) != 0 ? recent_timestamp_ : 0);
+    }
+    if (is_syn && offers_window_scale_) {
+        options.no_operation();
+        options.kind(TcpOption::window_scale, 3);
+        options.octet(receive_scale_);
+    }
+    const bool is_reset = (out.flags & wire::Tcp::rst) != 0;
+    if (is_syn || is_reset || block_option_bytes() == 0) return options.size();
+    return options.size() + write_blocks(MutableBytes{into}.subspan(options.size()));
+}
+
+/// RFC 2018 4: first the range that the latest segment is in, then those reported before it, then
+/// whichever there are.
+size_t Connection::write_blocks(MutableBytes into) const {
+    const Ranges& ranges = beyond();
+    const size_t count = (block_option_bytes() - 4) / sizeof(uint64_t);
+    OptionWriter options{into};
+    options.no_operation();
+    options.no_operation();
+    options.kind(wire::TcpOption::sack, 2 + sizeof(uint64_t) * count);
+    uint32_t done = 0; // a bit for each range
+    static_assert(Ranges::most <= 32);
+    size_t written = 0;
+    const auto write = [&](size_t i) {
+        if (written == count || (done >> i & 1) != 0) return;
+        done |= uint32_t{1} << i;
+        ++written;
+        options.number(ranges[i].begin.number());
+        options.number(ranges[i].end.number());
+    };
+    for (const SeqNumber reported : receive_memory->reported) {
+        for (size_t i = 0; i < ranges.size(); ++i) {
+            if (!before(reported, ranges[i].begin) && before(reported, ranges[i].end)) write(i);
+        }
+    }
+    for (size_t i = 0; i < ranges.size(); ++i)
+        write(i);
+    return options.size();
+}
+
+// --- The window
+
 /// The window field, and the promise in it. The edge moves in steps worth a segment, so that the
 /// sender is not lured into small ones (RFC 9293 3.8.6.2.2), and never back.
 uint16_t Connection::advertise(bool is_syn) {
-    const uint32_t room = uint32_t(receive_ring_.room());
+    const uint32_t room = uint32_t(receiving().room());
     if (is_syn) {
         const uint16_t field = uint16_t(std::min(room, 0xffffu));
         advertised_edge_ = receive_next_ + field;
         return field;
     }
-    const uint32_t step = std::min<uint32_t>(send_mss_, uint32_t(receive_ring_.capacity() / 2));
+    const uint32_t step = std::min<uint32_t>(send_mss_, uint32_t(receiving().capacity() / 2));
     const SeqNumber edge = receive_next_ + room;
     const bool behind = before(advertised_edge_, receive_next_);
     const SeqNumber offered = behind || edge - advertised_edge_ >= step ? edge : advertised_edge_;
@@ -210,11 +357,11 @@ uint16_t Connection::advertise(bool is_syn) {
 /// The application has read: tell the peer when that is worth a segment of its own.
 void Connection::offer_more(Engine& engine, Instant now) {
     if (!can_receive()) return;
-    const uint32_t capacity = uint32_t(receive_ring_.capacity());
+    const uint32_t capacity = uint32_t(receiving().capacity());
     const uint32_t offered =
         before(advertised_edge_, receive_next_) ? 0 : advertised_edge_ - receive_next_;
     const uint32_t gain =
-        uint32_t(receive_ring_.room()) - std::min(offered, uint32_t(receive_ring_.room()));
+        uint32_t(receiving().room()) - std::min(offered, uint32_t(receiving().room()));
     const bool worth = gain >= capacity / 2 || (offered < capacity / 4 && gain >= 2u * send_mss_) ||
                        (offered < send_mss_ && gain >= std::min<uint32_t>(send_mss_, capacity / 2));
     if (!worth) return;

@@ -5,6 +5,8 @@
 namespace net::tcp {
 namespace {
 
+constexpr size_t sack_block_bytes = 8;
+
 void read_option(Options& options, wire::TcpOption kind, Bytes value) {
     switch (kind) {
     case wire::TcpOption::maximum_segment_size:
@@ -24,14 +26,35 @@ void read_option(Options& options, wire::TcpOption kind, Bytes value) {
             options.timestamp_echo = *peel<Be<uint32_t>>(value);
         }
         break;
+    case wire::TcpOption::sack:
+        if (value.size() % sack_block_bytes == 0) options.sack = value;
+        break;
     default: break; // MUST-6: others are ignored
     }
+}
+
+/// Nearly every segment has this and nothing else (RFC 7323 appendix A).
+std::optional<Options> read_timestamps_alone(Bytes bytes) {
+    struct Usual {
+        Be<uint32_t> head, value, echo;
+    };
+
+    constexpr uint32_t usual_head = 0x0101080a; // two NOPs, kind, length
+    if (bytes.size() != sizeof(Usual)) return std::nullopt;
+    const auto usual = *peel<Usual>(bytes);
+    if (usual.head != usual_head) return std::nullopt;
+    Options options;
+    options.has_timestamps = true;
+    options.timestamp_value = usual.value;
+    options.timestamp_echo = usual.echo;
+    return options;
 }
 
 } // namespace
 
 Result<Options> parse_options(Bytes bytes) {
     Options options;
+    if (const auto usual = read_timestamps_alone(bytes)) return *usual;
     while (!bytes.empty()) {
         const auto kind = wire::TcpOption(bytes[0]);
         if (kind == wire::TcpOption::end) break;
@@ -66,6 +89,7 @@ std::expected<Segment, Drop> parse(const Ipv4Packet& packet) {
         .acknowledgement = SeqNumber{tcp->acknowledgement},
         .flags = Flags{tcp->flags},
         .window = tcp->window,
+        .urgent = tcp->urgent,
         .options = {},
         .data = packet.payload.subspan(header_bytes),
     };

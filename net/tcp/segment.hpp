@@ -29,9 +29,11 @@ class Flags {
 
     constexpr bool ack() const { return (bits_ & wire::Tcp::ack) != 0; }
 
+    constexpr bool urg() const { return (bits_ & wire::Tcp::urg) != 0; }
+
     constexpr uint8_t bits() const { return bits_; }
 
-    constexpr void clear_fin() { bits_ &= uint8_t(~wire::Tcp::fin); }
+    constexpr Flags without(uint8_t bits) const { return Flags{uint8_t(bits_ & ~bits)}; }
 
   private:
     uint8_t bits_{};
@@ -46,6 +48,7 @@ struct Options {
     bool sack_permitted{};
     bool has_timestamps{};
     uint32_t timestamp_value{}, timestamp_echo{};
+    Bytes sack; // blocks as they came, of two numbers each (RFC 2018 3)
 };
 
 struct Segment {
@@ -53,6 +56,7 @@ struct Segment {
     SeqNumber sequence{}, acknowledgement{};
     Flags flags{};
     uint16_t window{};
+    uint16_t urgent{}; // the octet after the urgent data, from `sequence` (RFC 9293 3.8.5)
     Options options{};
     Bytes data{};
 

@@ -4,7 +4,7 @@
 #include "net/byte_ring.hpp"
 #include "net/checksum.hpp"
 #include "net/siphash.hpp"
-#include "net/tcp/assembler.hpp"
+#include "net/tcp/ranges.hpp"
 #include "net/tcp/rtt.hpp"
 #include "net/token_bucket.hpp"
 #include "tests/net/support.hpp"
@@ -80,8 +80,8 @@ TEST(ByteRingTest, BytesLaidAheadAppearWhenTheGapIsFilled) {
     EXPECT_THROW(ring.place(8, view(pattern_octets(0, 1))), std::logic_error);
 }
 
-TEST(AssemblerTest, MergesWhatTouches) {
-    tcp::Assembler a;
+TEST(RangesTest, MergesWhatTouches) {
+    tcp::Ranges a;
     EXPECT_TRUE(a.add(SeqNumber{10}, SeqNumber{20}));
     EXPECT_TRUE(a.add(SeqNumber{30}, SeqNumber{40}));
     EXPECT_TRUE(a.add(SeqNumber{50}, SeqNumber{60}));
@@ -95,21 +95,21 @@ TEST(AssemblerTest, MergesWhatTouches) {
     EXPECT_EQ(a.size(), 1u);
 }
 
-TEST(AssemblerTest, RefusesOneRangeTooManyAndKeepsTheOthers) {
-    tcp::Assembler a;
-    for (uint32_t i = 0; i < tcp::Assembler::most_ranges; ++i) {
+TEST(RangesTest, RefusesOneRangeTooManyAndKeepsTheOthers) {
+    tcp::Ranges a;
+    for (uint32_t i = 0; i < tcp::Ranges::most; ++i) {
         EXPECT_TRUE(a.add(SeqNumber{i * 10}, SeqNumber{i * 10 + 5}));
     }
     EXPECT_FALSE(a.add(SeqNumber{1000}, SeqNumber{1005}));
     EXPECT_TRUE(a.add(SeqNumber{5}, SeqNumber{10})) << "filling a hole always fits";
-    EXPECT_EQ(a.size(), tcp::Assembler::most_ranges - 1);
+    EXPECT_EQ(a.size(), tcp::Ranges::most - 1);
 }
 
-TEST(AssemblerTest, AgreesWithABitmapOnRandomUse) {
+TEST(RangesTest, AgreesWithABitmapOnRandomUse) {
     std::mt19937 random{3};
     for (int round = 0; round < 300; ++round) {
         const SeqNumber base{uint32_t(random())}; // some rounds wrap
-        tcp::Assembler a;
+        tcp::Ranges a;
         std::vector<bool> present(400);
         for (int i = 0; i < 12; ++i) {
             const uint32_t from = random() % 380 + 1, to = from + 1 + random() % 19;

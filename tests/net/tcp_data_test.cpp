@@ -76,7 +76,7 @@ TEST_F(TcpReceive, OldDataAreAnsweredWithAnAckAndNotDeliveredTwice) {
 
 TEST_F(TcpReceive, TooManyHolesDropWithoutAcknowledging) {
     establish();
-    for (uint32_t i = 0; i < 17; ++i) {
+    for (uint32_t i = 0; i < 33; ++i) {
         const uint32_t from = 101 + i * 200;
         receives(". " + std::to_string(from) + ":" + std::to_string(from + 100) + "(100) ack 1");
         sends(". 1:1(0) ack 1");

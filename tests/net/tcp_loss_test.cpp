@@ -1,11 +1,20 @@
 // Losing: RFC 6298, RFC 5681, RFC 6582, RFC 3042.
+#include "net/tcp/congestion.hpp"
 #include "tests/net/tcp_script.hpp"
 
 using namespace net;
 using namespace bench;
 using tcp::State;
 
+net::Config reno_config() {
+    net::Config config = small_config();
+    config.congestion_control = &tcp::reno();
+    return config;
+}
+
 struct TcpLoss : TcpScript {
+    TcpLoss() : TcpScript{reno_config()} {}
+
     /// Ten segments in flight, the peer's window wide.
     void ten_in_flight() {
         establish();
@@ -156,4 +165,102 @@ TEST_F(TcpLoss, AnIdleConnectionStartsAgainGently) {
     at(5000);
     EXPECT_EQ(*write(10), 10u);
     EXPECT_EQ(details().congestion_window_bytes, 14600u);
+}
+
+// --- CUBIC (RFC 9438)
+
+namespace {
+
+struct CubicState {
+    const tcp::CongestionControl& control = tcp::cubic();
+    tcp::Congestion state;
+    Instant now{seconds(100).ns};
+    Duration round_trip = milliseconds(100);
+
+    explicit CubicState(uint32_t window) {
+        control.start(state, 1000, false);
+        state.window_bytes = window;
+        state.threshold_bytes = window;
+    }
+
+    /// A round trip in which the whole window is acknowledged.
+    void round() {
+        const uint32_t segments = state.window_bytes / 2000;
+        now = now + round_trip;
+        for (uint32_t i = 0; i < segments; ++i)
+            control.acknowledged(state, 2000, round_trip, now);
+    }
+};
+
+} // namespace
+
+TEST(Cubic, ALossLeavesSevenTenths) {
+    CubicState cubic{100'000};
+    cubic.control.lost(cubic.state, 100'000, cubic.now);
+    EXPECT_EQ(cubic.state.threshold_bytes, 70'000u);
+    EXPECT_EQ(cubic.state.window_bytes, 70'000u);
+}
+
+TEST(Cubic, ItIsBackAtThePlateauAfterKSecondsAndSlowNearIt) {
+    CubicState cubic{1'000'000};
+    cubic.control.lost(cubic.state, 1'000'000, cubic.now);
+    // K = cube root of (1000 - 700) / 0.4 = 9.09 s
+    const auto at_second = [&](int second) {
+        while (cubic.now < Instant{seconds(100 + second).ns})
+            cubic.round();
+        return cubic.state.window_bytes / 1000;
+    };
+    EXPECT_NEAR(at_second(3), 910, 15); // 1000 - 0.4 * 6.09^3
+    EXPECT_NEAR(at_second(6), 988, 8);
+    EXPECT_NEAR(at_second(9), 1000, 5);
+    EXPECT_NEAR(at_second(12), 1010, 8);
+    EXPECT_GT(at_second(18), 1200u) << "and then it looks for more";
+}
+
+TEST(Cubic, WhoGetsLessThanLastTimeMakesRoom) {
+    CubicState cubic{1'000'000};
+    cubic.control.lost(cubic.state, 1'000'000, cubic.now);
+    cubic.control.lost(cubic.state, 700'000, cubic.now);
+    EXPECT_EQ(cubic.state.memory.plateau_bytes, 595'000u) << "0.85 of 700";
+    EXPECT_EQ(cubic.state.window_bytes, 490'000u);
+}
+
+TEST(Cubic, OnAShortPathItIsNotSlowerThanReno) {
+    CubicState cubic{20'000};
+    cubic.round_trip = milliseconds(5);
+    cubic.control.lost(cubic.state, 20'000, cubic.now);
+    for (int i = 0; i < 100; ++i)
+        cubic.round();
+    // Reno's mean with beta 0.7: 9/17 of a segment a round, then a whole one.
+    EXPECT_GE(cubic.state.window_bytes, 14'000u + 100 * 1000 * 9 / 17);
+    EXPECT_LE(cubic.state.window_bytes, 14'000u + 110 * 1000);
+}
+
+TEST(Cubic, AfterATimeoutItStartsSlowly) {
+    CubicState cubic{100'000};
+    cubic.control.timed_out(cubic.state, 100'000, false);
+    EXPECT_EQ(cubic.state.window_bytes, 1000u);
+    EXPECT_EQ(cubic.state.threshold_bytes, 70'000u);
+    cubic.control.timed_out(cubic.state, 1000, true);
+    EXPECT_EQ(cubic.state.threshold_bytes, 70'000u) << "the same loss";
+    cubic.round();
+    cubic.control.acknowledged(cubic.state, 1000, cubic.round_trip, cubic.now);
+    EXPECT_EQ(cubic.state.window_bytes, 2000u);
+}
+
+TEST(Cubic, ExtremesDoNoHarm) {
+    for (const uint32_t mss : {28u, 1448u, 8948u}) {
+        CubicState cubic{1u << 30};
+        cubic.state.mss_bytes = mss;
+        for (const int64_t pause : {0, 1, 100'000, 10'000'000}) {
+            cubic.control.lost(cubic.state, cubic.state.window_bytes, cubic.now);
+            cubic.control.acknowledged(cubic.state, mss, cubic.round_trip, cubic.now);
+            cubic.now = cubic.now + seconds(pause);
+            cubic.control.acknowledged(cubic.state, 1u << 29, seconds(60), cubic.now);
+            EXPECT_LE(cubic.state.window_bytes, 1u << 30);
+            EXPECT_GE(cubic.state.window_bytes, 2 * mss);
+        }
+        cubic.control.lost(cubic.state, 1, cubic.now);
+        EXPECT_EQ(cubic.state.window_bytes, 2 * mss);
+    }
 }

@@ -18,6 +18,11 @@ struct TcpScript : testing::Test {
     uint32_t written = 1, was_read = 1;    // next stream position, each way
     net::SocketId listener, socket;
     std::optional<uint32_t> last_window;
+    std::optional<uint32_t> peer_clock; // set: the peer sends timestamps
+    uint32_t our_clock = 0;             // the timestamp that we sent last
+    std::string last_blocks;            // "101:201 301:401"
+    std::optional<uint32_t> last_echo;
+    uint32_t last_urgent = 0;
 
     explicit TcpScript(const net::Config& config = small_config()) : host{config} {
         host.meet_peer();
@@ -29,6 +34,42 @@ struct TcpScript : testing::Test {
         while (host.now < end) {
             host.pass(std::min(end - host.now, seconds(20)));
             host.receive(arp({.operation = 2}, our_mac));
+        }
+    }
+
+    /// "11:21 31:41", in our numbers.
+    Octets block_option(const std::string& text) const {
+        Octets blocks;
+        const char* at = text.c_str();
+        unsigned begin = 0, end = 0;
+        int used = 0;
+        while (std::sscanf(at, "%u:%u%n", &begin, &end, &used) == 2) {
+            blocks = blocks + be32(our_first + begin) + be32(our_first + end);
+            at += used;
+        }
+        return Octets{1, 1, 5, uint8_t(2 + blocks.size())} + blocks;
+    }
+
+    void read_options(const Octets& options) {
+        last_blocks.clear();
+        last_echo.reset();
+        for (size_t at = 0; at < options.size();) {
+            const uint8_t kind = options[at];
+            if (kind == 1) {
+                ++at;
+                continue;
+            }
+            const size_t length = options.at(at + 1);
+            if (kind == 8) {
+                our_clock = get32(options, at + 2);
+                last_echo = get32(options, at + 6);
+            }
+            for (size_t block = at + 2; kind == 5 && block < at + length; block += 8) {
+                if (!last_blocks.empty()) last_blocks += " ";
+                last_blocks += std::to_string(get32(options, block) - peer_first) + ":" +
+                               std::to_string(get32(options, block + 4) - peer_first);
+            }
+            at += length;
         }
     }
 
@@ -51,11 +92,21 @@ struct TcpScript : testing::Test {
         for (const char* c = flags; *c != 0; ++c) {
             bits |= uint8_t(1u << (std::strchr(letters, *c) - letters));
         }
-        const Octets options = (bits & 2) != 0 ? peer_options : Octets{};
+        uint32_t urgent = 0;
+        if (const auto at = text.find("urg "); at != text.npos) {
+            urgent = uint32_t(std::stoul(text.substr(at + 4)));
+        }
+        Octets options = (bits & 2) != 0 ? peer_options : Octets{};
+        if (peer_clock && text.find("bare") == text.npos) {
+            options = options + Octets{1, 1, 8, 10} + be32(*peer_clock) + be32(our_clock);
+        }
+        if (const auto at = text.find("sack "); at != text.npos) {
+            options = options + block_option(text.substr(at + 5));
+        }
         const Ip header{.protocol = 6};
         Octets s = be16(peer_port) + be16(our_port) + be32(peer_first + begin) + be32(ack) +
-                   Octets{uint8_t((20 + options.size()) / 4 << 4), bits} + be16(window) + be32(0) +
-                   options + pattern_octets(begin, length);
+                   Octets{uint8_t((20 + options.size()) / 4 << 4), bits} + be16(window) + be16(0) +
+                   be16(urgent) + options + pattern_octets(begin, length);
         const uint16_t sum = transport_checksum(header, s);
         s[16] = uint8_t(sum >> 8);
         s[17] = uint8_t(sum);
@@ -88,6 +139,8 @@ struct TcpScript : testing::Test {
         last_window = get16(s, 14);
         if (with_window) text += " win " + std::to_string(*last_window);
         last_options = part(s, 20, offset);
+        last_urgent = (bits & 32) != 0 ? get16(s, 18) : 0;
+        read_options(last_options);
         return text;
     }
 
