@@ -23,6 +23,7 @@ MAY_INCLUDE = {
     "lib/async": ["lib/base"],
     "lib/netq": ["lib/base", "lib/ump"],
     "lib/span": LIB_LOW,
+    "lib/group": ["lib/base"],
     "lib/rpc": ["lib/base", "lib/abi", "lib/ump", "lib/async"],
     "lib/interfaces": ["lib/base", "lib/abi", "lib/ump", "lib/async", "lib/rpc"],
     "lib/os": ["lib/"],
