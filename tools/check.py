@@ -55,7 +55,7 @@ ANGLES = {
     "": USER,
 }
 ASM_FILES = r"(cpudriver/(x86_64|boot)/.*\.S|lib/os/.*\.S|cpudriver/x86_64/instructions\.hpp|"
-ASM_FILES += r"lib/hw/(mmio|port)\.hpp|lib/os/(syscall|instructions)\.hpp|lib/base/mark\.hpp|"
+ASM_FILES += r"lib/hw/(mmio|port)\.hpp|lib/os/(syscall|instructions|model)\.hpp|lib/base/mark\.hpp|"
 ASM_FILES += r"usr/bench/primitives\.cpp|"  # counts a thousand NOPs, to check the counting
 ASM_FILES += r"usr/faulty/main\.cpp)"  # does on purpose what only assembly can do wrong
 # Where bytes become objects: registers, mapped memory, kernel objects in donated RAM, wire formats.

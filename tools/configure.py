@@ -65,6 +65,7 @@ MUSL = "/usr/lib/x86_64-linux-musl/libc.a"
 MATH = "sin cos exp log sqrt __sin __cos __rem_pio2 __rem_pio2_large exp_data log_data floor " \
     "scalbn __math_divzero __math_invalid __math_oflow __math_uflow __math_xflow"
 DOMAIN_STEP = 0x1000000
+PLUGINS = ("count", "isolation", "longest", "sim")
 NOT_UNITS = ("system", "tools", "fuzz", "support", "sim")
 
 RULES = """\
@@ -334,7 +335,7 @@ class Plan:
 
     def plugins(self):
         outs = []
-        for source in expand(["tools/count/*.c", "tools/isolation/*.c", "tools/longest/*.c"]):
+        for source in expand([f"tools/{t}/*.c" for t in PLUGINS]):
             out = f"{self.build}/plugin/{os.path.basename(source)[:-2]}.so"
             outs.append(self.edge("cc", [out], [source], flags="-shared -fPIC"))
         self.phony("plugins", outs)

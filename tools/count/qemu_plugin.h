@@ -30,7 +30,13 @@ enum { MEMORY_READ_WRITE = 3 };
 
 typedef void (*memory_callback)(unsigned vcpu, uint32_t info, uint64_t address, void *data);
 typedef void (*vcpu_callback)(unsigned vcpu, void *data);
+typedef void (*life_callback)(plugin_id, unsigned vcpu);
 
+extern void qemu_plugin_register_vcpu_init_cb(plugin_id, life_callback);
+extern void qemu_plugin_register_vcpu_idle_cb(plugin_id, life_callback);
+extern void qemu_plugin_register_vcpu_tb_exec_cb(
+    struct qemu_plugin_tb *, vcpu_callback, int flags, void *data
+);
 extern void qemu_plugin_register_vcpu_tb_trans_cb(
     plugin_id, void (*)(plugin_id, struct qemu_plugin_tb *)
 );
@@ -55,6 +61,7 @@ extern struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(uint32_t info, uint64_t
 extern bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *);
 extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *);
 extern bool qemu_plugin_mem_is_store(uint32_t info);
+extern unsigned qemu_plugin_mem_size_shift(uint32_t info);
 
 /* QEMU looks these up by name. */
 #define PLUGIN_EXPORT __attribute__((visibility("default")))
