@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim plugins counts longest-path check-isolation doctor help clean compdb format
+.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim plugins counts longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -66,6 +66,10 @@ longest-path: configure
 check-isolation: configure
 	@$(NINJA) --quiet plugins
 	@$(PYTHON) tools/isolation.py
+
+messages: configure
+	@$(NINJA) --quiet image plugins
+	@$(PYTHON) tools/message_trace.py
 
 doctor:
 	@$(PYTHON) tools/doctor.py

@@ -65,7 +65,7 @@ MUSL = "/usr/lib/x86_64-linux-musl/libc.a"
 MATH = "sin cos exp log sqrt __sin __cos __rem_pio2 __rem_pio2_large exp_data log_data floor " \
     "scalbn __math_divzero __math_invalid __math_oflow __math_uflow __math_xflow"
 DOMAIN_STEP = 0x1000000
-PLUGINS = ("count", "isolation", "longest", "sim")
+PLUGINS = ("count", "isolation", "longest", "sim", "messages")
 NOT_UNITS = ("system", "tools", "fuzz", "support", "sim")
 
 RULES = """\
@@ -91,7 +91,7 @@ rule host_link
   command = {cxx} $flags $in -o $out $libs
   description = link $out
 rule gen
-  command = /usr/bin/python3 tools/gen.py --out {build}/gen $in
+  command = /usr/bin/python3 tools/gen.py $index --out {build}/gen $in
   restat = 1
   description = generate $out
 rule bundle
@@ -151,13 +151,17 @@ class Plan:
         if not os.path.exists("tools/gen.py"):
             return []
         tool = expand(["tools/gen.py", "tools/gen/**"])
-        found = expand(["lib/interfaces/*.if", "tests/gen/*.if"])
-        found += expand([f"{self.more}/lib/interfaces/*.if"]) if self.more else []
+        own = expand(["lib/interfaces/*.if", "tests/gen/*.if"])
+        found = own + expand([f"{self.more}/lib/interfaces/*.if"] if self.more else [])
         names = [os.path.basename(source)[:-3] for source in found]
         for name, source in zip(names, found):
-            outs = [f"{self.build}/gen/interfaces/{name}.hpp", f"{self.build}/gen/docs/{name}.md"]
+            kinds = ("interfaces .hpp", "docs .md", "messages .json", "wireshark .lua")
+            outs = [f"{self.build}/gen/{kind.replace(' ', '/' + name)}" for kind in kinds]
             self.edge("gen", outs, [source], implicit=tool)
-        self.phony("generated", [f"{self.build}/gen/interfaces/{n}.hpp" for n in names])
+        decoders = f"{self.build}/gen/interfaces/decoders.hpp"
+        self.edge("gen", [decoders], own, implicit=tool, index="--index")
+        headers = [f"{self.build}/gen/interfaces/{n}.hpp" for n in names]
+        self.phony("generated", [*headers, decoders])
         return ["generated"]
 
     def compile(self, flavour, source):
@@ -337,7 +341,8 @@ class Plan:
         outs = []
         for source in expand([f"tools/{t}/*.c" for t in PLUGINS]):
             out = f"{self.build}/plugin/{os.path.basename(source)[:-2]}.so"
-            outs.append(self.edge("cc", [out], [source], flags="-shared -fPIC"))
+            headers = expand(["tools/count/*.h", "tools/isolation/*.h"])
+            outs.append(self.edge("cc", [out], [source], headers, flags="-shared -fPIC"))
         self.phony("plugins", outs)
 
 

@@ -145,7 +145,7 @@ Result<> Paging::own(PhysAddr begin, PhysAddr end) {
     if (tables > (block_ + large_page_bytes - free_) / page_bytes) return fail(Err::no_space);
     map_blocks(begin.raw, end.raw);
     for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
-        mark_block_given(window() + at);
+        mark_block_taken(window() + at);
     return {};
 }
 

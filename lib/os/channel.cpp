@@ -26,12 +26,20 @@ Result<> offer(Domain&, Service& service) {
 Binding::~Binding() {
     // Before the members that the channel uses: the base class would be too late.
     channel_.reset();
+    end_lines();
+}
+
+/// The memory is about to be used for something else.
+void Binding::end_lines() {
+    if (view_.span().empty()) return;
+    if (const auto lines = layout()) lines->end();
 }
 
 async::Task<> Binding::open(Request asked) {
     channel_.reset();
     binder().remove(*this);
     bell_.reset();
+    end_lines();
     view_ = View{};
     frame_ = co_await Frame::make(bulk_offset + asked.bulk_bytes);
     frame_base_ = co_await frame_.base();

@@ -104,6 +104,7 @@ class Binding final : public ChannelEnd {
     async::Task<> request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes b) override;
     Result<> message(rpc::Channel& channel, uint16_t number, Bytes bytes) override;
     void closed(rpc::Channel& channel, Err reason) override;
+    void end_lines();
 
     Frame frame_;
     rpc::Handler* events_{};

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "lib/base/bytes.hpp"
+#include "lib/base/mark.hpp"
 #include "lib/base/result.hpp"
 #include "lib/ump/endpoint.hpp"
 
@@ -38,7 +39,11 @@ class Layout {
         for (unsigned direction : {0u, 1u})
             for (Line& line : ring(direction))
                 RealMemory::store(line.control, 0);
+        mark_use<MarkedUse::channel>(control(0), &ring(1).back());
     }
+
+    /// By whoever made the frame, once it is a channel no more.
+    void end() const { mark_use<MarkedUse::nothing>(control(0), &ring(1).back()); }
 
     Side client() const { return {ring(0), ring(1), control(0), control(1)}; }
 

@@ -6,6 +6,7 @@
 #include "interfaces/nic.hpp"
 #include "interfaces/socket.hpp"
 #include "lib/base/log.hpp"
+#include "lib/base/mark.hpp"
 #include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/entropy.hpp"
@@ -154,7 +155,9 @@ async::Task<> open_card() {
     co_await make_stack(net::MacAddress{card.address});
     all.state.link = card.link;
     all.state.speed = card.speed;
-    const netq::Area area = co_await netq::Area::over(all.card.bulk());
+    const MutableBytes memory = all.card.bulk();
+    const netq::Area area = co_await netq::Area::over(memory);
+    mark_use<MarkedUse::queue>(&memory.front(), &memory.back());
     NicPort& port = all.port.make(all.host, area, card_bell);
     all.self.loop().add(port);
     port.provide_buffers();

@@ -7,7 +7,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from gen import cpp, language, page  # noqa: E402
+from gen import cpp, dissector, language, page  # noqa: E402
 
 
 def interface(body, head='interface x "of a test" version 1'):
@@ -27,6 +27,23 @@ def test_reads_all_of_the_real_interfaces():
         assert model.name == file.stem
         assert f"namespace interfaces::{model.name}" in cpp.header(model)
         assert model.messages[0].name in page.document(model)
+        assert f'name = "{model.name}"' in dissector.script(model)
+
+
+def test_the_page_draws_who_says_what():
+    text = page.document(interface("call add(a: u32) -> (sum: u64)\nevent late(n: u8)"))
+    drawn = [line for line in text.splitlines() if line.startswith("  |")]
+    assert drawn[1].endswith("->|") and " add(a) " in drawn[1]
+    assert drawn[2].startswith("  |<-") and " (sum) or error " in drawn[2]
+    assert drawn[3].startswith("  |<-") and " late(n) " in drawn[3]
+    assert len({len(line) for line in drawn}) == 1, "the lifelines are straight"
+
+
+def test_the_page_says_where_the_bytes_are():
+    text = page.document(interface("send a(n: u16, d: bytes<9>, m: u8, c: cap)"))
+    rows = [line for line in text.splitlines() if line.startswith("| `a` takes")]
+    places = [row.split("|")[2].strip() for row in rows]
+    assert places == ["0", "4", "6", "behind"] and "`c: cap`" in rows[0]
 
 
 def test_a_comment_above_is_the_documentation():

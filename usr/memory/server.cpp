@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/base/log.hpp"
+#include "lib/base/mark.hpp"
 #include "lib/os/instructions.hpp"
 #include "lib/os/memory.hpp"
 #include "usr/memory/canary.hpp"
@@ -26,7 +27,9 @@ Result<> look_at(os::CapSlot ram, uint64_t offset, uint64_t bytes, Look&& look) 
         const uint64_t part = std::min(bytes, window_bytes);
         TRY_VOID(cnode.retype(at.index, ram, os::Kind::frame, offset, part));
         const os::View view = TRY(os::View::make(slot.slot(), 0, part, abi::read | abi::write));
-        look(std::span{view.as<uint64_t>(), part / sizeof(uint64_t)}, offset);
+        const std::span words{view.as<uint64_t>(), part / sizeof(uint64_t)};
+        mark_use<MarkedUse::nothing>(&words.front(), &words.back());
+        look(words, offset);
         TRY_VOID(cnode.remove(at.index));
         offset += part;
         bytes -= part;
