@@ -17,9 +17,8 @@ namespace {
 using abi::BootInfo, abi::MemoryRange, abi::Rights;
 using kernel::Core, kernel::Kind, kernel::Root, kernel::Slot;
 
-// Leaves of init's root CNode; index 0 of each but the first is its own capability. Cores take as
-// many as they need; what init itself is made of comes behind them.
-constexpr uint32_t first_leaf = 0, ram_leaf = 1, core_leaf = 2;
+// Leaves of init's root CNode; index 0 of each but the first is its own capability.
+constexpr uint32_t first_leaf = 0, ram_leaf = 1, own_leaf = 2; // the last: what init is made of
 constexpr uint32_t leaf_begin = 1, leaf_room = abi::cnode_slots - leaf_begin;
 
 constexpr uint64_t stack_bytes = 64 * 1024;
@@ -61,14 +60,6 @@ class FirstDomain {
 
     void fill_arguments();
 
-    uint32_t others() const { return static_cast<uint32_t>(info_.core_count) - 1; }
-
-    uint32_t core_leaves() const {
-        return info_.core == 0 ? (others() + leaf_room - 1) / leaf_room : 0;
-    }
-
-    uint32_t own_leaf() const { return core_leaf + core_leaves(); }
-
     Core& core_;
     const BootInfo& info_;
     PhysAddr info_at_;
@@ -83,6 +74,7 @@ Result<> FirstDomain::make(const elf::Image& image) {
     TRY_VOID(make_slots());
     TRY_VOID(make_memory(image));
     TRY_VOID(give_local());
+    TRY_VOID(give_cores());
     TRY_VOID(give_ram());
     if (info_.core == 0)
         TRY_VOID(give_machine());
@@ -100,7 +92,7 @@ Result<> FirstDomain::make(const elf::Image& image) {
 
 Result<> FirstDomain::make_slots() {
     TRY_VOID(build_.take_quota(quota_));
-    TRY_VOID(build_.make_cnodes(own_leaf() + 1));
+    TRY_VOID(build_.make_cnodes(own_leaf + 1));
     TRY_VOID(build_.object(Kind::dispatcher, leaf_slot(first_leaf, abi::slot::dispatcher)));
     TRY_VOID(build_.object(Kind::address_space, leaf_slot(first_leaf, abi::slot::address_space)));
     build_.set_space(leaf_slot(first_leaf, abi::slot::address_space));
@@ -199,20 +191,7 @@ Result<> FirstDomain::give_machine() {
     TRY_VOID(give(
         "interrupts", {Kind::interrupt, abi::interrupt_space, kernel::interrupt_lines, write_copy}
     ));
-    TRY_VOID(give("ports", {Kind::io_port, abi::io_port_space, ports, abi::read | write_copy}));
-    if (info_.start_page != 0)
-        TRY_VOID(give(
-            "start.page", {Kind::frame, info_.start_page, 2 * page_bytes, abi::read | write_copy}
-        ));
-    if (info_.image_file != 0)
-        TRY_VOID(give(
-            "image.file",
-            {Kind::frame,
-             info_.image_file,
-             round_up(info_.image_file_bytes, page_bytes),
-             abi::read | abi::copy}
-        ));
-    return give_cores();
+    return give("ports", {Kind::io_port, abi::io_port_space, ports, abi::read | write_copy});
 }
 
 /// What lies between the RAM: device registers, firmware. Not the interrupt controllers' pages,
@@ -237,17 +216,23 @@ Result<> FirstDomain::give_devices() {
     return device("device.high", ram_end, physical_end);
 }
 
-/// One slot each in the order of BootInfo.cores, from slot 1 of their first leaf on; the argument
-/// page names that slot. 63 in a leaf, then the next leaf.
+/// What it takes to start other cores: all of them are one capability, and any core may have to.
 Result<> FirstDomain::give_cores() {
-    for (uint32_t i = 0; i < others(); ++i) {
-        Slot& slot = leaf_slot(core_leaf + i / leaf_room, leaf_begin + i % leaf_room);
-        const uint64_t apic_id = info_.cores[i + 1].apic_id;
-        TRY_VOID(core_.insert_root(
-            slot, {Kind::core, abi::core_space + apic_id, 1, abi::write | abi::copy}
+    constexpr Rights write_copy = abi::write | abi::copy;
+    TRY_VOID(give("cores", {Kind::core, abi::other_cores, abi::other_cores_bytes, write_copy}));
+    if (info_.start_page != 0)
+        TRY_VOID(give(
+            "start.page",
+            {.kind = Kind::frame,
+             .base = info_.start_page,
+             .bytes = 2 * page_bytes,
+             .rights = abi::read | write_copy,
+             .badge = 0,
+             .borrowed = info_.core != 0}
         ));
-    }
-    return others() == 0 ? Result<>{} : name("cores", abi::slot_at(core_leaf, leaf_begin).raw);
+    if (info_.image_file == 0) return {};
+    const uint64_t bytes = round_up(info_.image_file_bytes, page_bytes);
+    return give("image.file", {Kind::frame, info_.image_file, bytes, abi::read | abi::copy});
 }
 
 /// What joins this core to the monitor that started it.
@@ -286,7 +271,7 @@ void FirstDomain::fill_arguments() {
     page.quota_used = build_.quota_used();
     page.heap_begin = abi::heap_at.raw;
     page.heap_end = (abi::heap_at + heap_bytes).raw;
-    page.free_leafs = own_leaf() + 1;
+    page.free_leafs = own_leaf + 1;
     page.unix_time = info_.unix_time;
     page.command_line = info_.command_line;
 }

@@ -158,7 +158,8 @@ class Core {
     Result<> ring(const Slot& doorbell);
     Result<> bind_interrupt(const Slot& line, const Slot& doorbell, abi::InterruptMode mode);
     Result<> acknowledge_interrupt(const Slot& line);
-    Result<> start_core(const Slot& core, Slot& ram, uint64_t start_page);
+    /// Number `index` of those in `cores`; the RAM goes to it as with `give`.
+    Result<bool> start_core(const Slot& cores, uint64_t index, Slot& ram, uint64_t start_page);
     Result<> accept(Slot& into, const Root& root);
     Result<> lend(Slot& frame, Slot& into);
     Result<> recall(const Slot& loan, Rights rights, Slot& into);
@@ -201,7 +202,7 @@ class Core {
     unsigned looks() const { return looks_; }
 
     /// Ranges that cannot be used here because another core may use them.
-    size_t parked_loans() const { return loans_ + given_count_; }
+    size_t parked_loans() const { return loans_; }
 
   private:
     friend class Invoker;
@@ -324,6 +325,8 @@ class Core {
     Result<> check_blocks_free(uint64_t base, uint64_t bytes) const;
     Result<> check_not_borrowed(uint64_t begin, uint64_t end) const;
     Result<> prepare_to_leave(Slot& ram);
+    bool leave(Slot& ram);
+    Result<ApicId> other_core(const Slot& cores, uint64_t index) const;
     Result<> accept_ram(Slot& into, const Root& root);
     void note_removed(uint64_t base);
     void note_drained(const Slot* keeper);
@@ -346,8 +349,6 @@ class Core {
     Statistics statistics_{};
     CNode boot_{};
     OwnedBlocks owned_;
-    std::array<Slot, 255> given_{}; // Loans over RAM that other cores' kernels took for good
-    size_t given_count_{};
     unsigned looks_{};
     size_t loans_{};
     Slot watch_{};                    // the doorbell of who returns what is not used any more

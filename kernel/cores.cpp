@@ -68,23 +68,21 @@ Result<> Core::accept(Slot& into, const Root& root) {
     return insert_root(into, accepted);
 }
 
-Result<> Core::start_core(const Slot& core, Slot& ram, uint64_t start_page) {
-    if (core.bytes != 1) return fail(Err::bad_argument);
-    const ApicId apic{{static_cast<uint32_t>(core.base - abi::core_space)}};
+/// Number `index` of the cores that this capability has. Not the own one.
+Result<ApicId> Core::other_core(const Slot& cores, uint64_t index) const {
+    if (cores.base < abi::other_cores) return fail(Err::foreign); // it speaks for its own core
+    if (index >= cores.bytes) return fail(Err::range_bounds);
+    const ApicId apic{{static_cast<uint32_t>(cores.base - abi::other_cores + index)}};
     if (apic == config_.apic) return fail(Err::bad_argument);
+    return apic;
+}
+
+Result<bool> Core::start_core(const Slot& cores, uint64_t index, Slot& ram, uint64_t start_page) {
+    const ApicId apic = TRY(other_core(cores, index));
     if (start_page == 0 || start_page > 0xff) return fail(Err::bad_argument);
-    if (given_count_ == given_.size()) return fail(Err::no_slots);
     TRY_VOID(prepare_to_leave(ram));
     TRY_VOID(machine_.start_core(apic, static_cast<uint8_t>(start_page)));
-
-    // What is above it in the database must not reach into it any more: a Loan stands there.
-    Slot loan = ram;
-    loan.kind = Kind::loan;
-    loan.flags = flag::given;
-    database_.erase(ram);
-    database_.insert_as(given_[given_count_++], loan);
-    disown(loan.base, loan.end());
-    return {};
+    return leave(ram);
 }
 
 Result<uint8_t> Core::remote_vector(const Slot& doorbell) {

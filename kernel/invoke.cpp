@@ -394,7 +394,10 @@ Result<> Invoker::port_out() {
 }
 
 Result<> Invoker::core_start() {
-    return core_.start_core(cap_, *TRY(core_.find_changeable(caller_, argument(0))), argument(1));
+    Slot* const ram = TRY(core_.find_changeable(caller_, argument(0)));
+    const bool leaves_loan = TRY(core_.start_core(cap_, argument(2), *ram, argument(1)));
+    value(0, leaves_loan ? 1 : 0);
+    return {};
 }
 
 Result<> Invoker::core_accept() {

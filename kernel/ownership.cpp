@@ -69,6 +69,11 @@ Result<> Core::accept_ram(Slot& into, const Root& root) {
 Result<bool> Core::give(Slot& ram) {
     if (ram.kind == Kind::ram && ram.bytes > most_bytes) return fail(Err::range_bounds);
     TRY_VOID(prepare_to_leave(ram));
+    return leave(ram);
+}
+
+/// It is prepared. True: what contains it sees a Loan in its place, which can become RAM again.
+bool Core::leave(Slot& ram) {
     disown(ram.base, ram.end());
     Slot what = ram;
     const bool leaves_loan = database_.ancestor(ram) != nullptr;

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "monitor/bindings.hpp"
+#include "monitor/core_set.hpp"
 #include "monitor/revocations.hpp"
 
 namespace monitor {
@@ -23,6 +24,8 @@ struct Client {
     CapSlot channels{};         // rung by peers of its channels
     std::optional<Bell> vector; // the same from other cores, once it was needed
     std::optional<CoreId> lost; // a name of it went to this core
+    bool watches_cores{};
+    CoreSet changed; // cores whose state it has yet to hear
     uint32_t client_ends{}, server_ends{};
     uint32_t revocations{}; // asked for, and not yet heard of
     NewsList news;
@@ -32,7 +35,8 @@ struct Client {
 /// Who may bind or offer these may end others, or reach their devices.
 constexpr bool gives_control(const Name& name) {
     const std::string_view text = name.view();
-    return text.starts_with("spawn.") || text.starts_with("nic.") || text == "pci";
+    return text.starts_with("spawn.") || text.starts_with("nic.") ||
+           text.starts_with("coreboot.") || text == "pci";
 }
 
 /// Init and the spawner are trusted by being what they are.

@@ -21,6 +21,15 @@ class CoreSet {
 
     constexpr bool empty() const { return (words_[0] | words_[1] | words_[2] | words_[3]) == 0; }
 
+    /// The lowest of a set that is not empty.
+    constexpr CoreId first() const {
+        size_t word = 0;
+        while (words_[word] == 0)
+            ++word;
+        const auto bit = static_cast<size_t>(std::countr_zero(words_[word]));
+        return CoreId{{static_cast<uint8_t>(word * 64 + bit)}};
+    }
+
     constexpr unsigned size() const {
         unsigned count = 0;
         for (uint64_t word : words_)

@@ -41,14 +41,33 @@ Result<> Monitor::leave_core(Handed& handed, CapSlot& what) {
         what = abi::null_slot;
         return {};
     }
+    if (planted(Mutant::ram_not_given_up)) return {};
+    return leave_for_good(what, [&](CapSlot ram) { return kernel_.give(ram); });
+}
+
+/// RAM that `leave` has another core own. The Loan that may stand for it is kept here.
+template <class Leave>
+Result<> Monitor::leave_for_good(CapSlot& ram, Leave&& leave) {
     const auto place = std::ranges::find(given_, false, &Given::used);
     if (place == given_.end()) return fail(Err::no_space);
-    if (planted(Mutant::ram_not_given_up)) return {};
-    const bool leaves_loan = TRY(kernel_.give(what));
-    const CapSlot loan = std::exchange(what, abi::null_slot);
-    if (leaves_loan)
-        *place = {.used = true, .loan = loan, .range = {handed.what.base, handed.what.bytes}};
+    const Described what = TRY(kernel_.describe(ram));
+    const bool leaves_loan = TRY(leave(ram));
+    const CapSlot loan = std::exchange(ram, abi::null_slot);
+    if (leaves_loan) *place = {.used = true, .loan = loan, .range = {what.base, what.bytes}};
     return {};
+}
+
+Result<> Monitor::joint_start(uint32_t badge, CoreId to, uint32_t start_page, CapSlot ram) {
+    const Result<> started = [&]() -> Result<> {
+        TRY_VOID(may_start_cores(badge));
+        if (peer(to).link != Link::joining) return fail(Err::bad_state);
+        const uint32_t apic = cores_[to.raw].apic;
+        return leave_for_good(ram, [&](CapSlot all) {
+            return kernel_.start_core(apic, all, start_page);
+        });
+    }();
+    drop(ram);
+    return started;
 }
 
 /// The other way round: what a peer gave up, or what comes back.

@@ -110,6 +110,11 @@ Result<News> Monitor::next(uint32_t badge) {
         const CoreId winner = *std::exchange(caller.lost, std::nullopt);
         return News{.notice = Notice::withdrawn, .status = Err::exists, .detail = winner.raw};
     }
+    if (!caller.changed.empty()) {
+        const CoreId core = caller.changed.first();
+        caller.changed.erase(core);
+        return News{.notice = Notice::core_changed, .detail = core.raw};
+    }
     if (Revocation* const done = caller.done.pop_front()) {
         --caller.revocations;
         if (!kernel_.describe(done->what)) drop(done->what); // somebody's larger revoke took it

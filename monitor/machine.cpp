@@ -100,6 +100,16 @@ void Monitor::change_core(CoreId core, uint32_t apic, CoreState state, std::opti
     known.state = state;
     core_count_ = std::max<size_t>(core_count_, core.raw + 1u);
     core_untold_[core.raw] = neighbours(from);
+    for (Client& client : clients_.all()) {
+        if (!client.used || !client.watches_cores) continue;
+        client.changed.insert(core);
+        wake(client);
+    }
+}
+
+Result<> Monitor::watch_cores(uint32_t badge) {
+    TRY(client(badge))->watches_cores = true;
+    return {};
 }
 
 void Monitor::on(CoreId from, const CoreChange& message) {

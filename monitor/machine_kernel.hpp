@@ -9,7 +9,8 @@ namespace monitor {
 
 class MachineKernel final : public Kernel, public CoreFigures {
   public:
-    explicit MachineKernel(CapSlot core) : core_{{core}} {}
+    /// `core`: this one; `others`: the authority to start them.
+    MachineKernel(CapSlot core, CapSlot others) : core_{{core}}, others_{{others}} {}
 
     Result<Described> describe(CapSlot slot) override {
         const os::Description d = TRY(os::describe(slot));
@@ -45,10 +46,10 @@ class MachineKernel final : public Kernel, public CoreFigures {
         return os::CNode{{at.cnode}}.revoke_step(at.index);
     }
 
-    Result<bool> give(CapSlot ram) override {
-        const bool leaves_loan = TRY(core_.give(ram));
-        if (!leaves_loan) os::slots().release(ram);
-        return leaves_loan;
+    Result<bool> give(CapSlot ram) override { return left(ram, core_.give(ram)); }
+
+    Result<bool> start_core(uint32_t apic, CapSlot ram, uint32_t start_page) override {
+        return left(ram, others_.start(ram, start_page, ApicId{{apic}}));
     }
 
     Result<> regain(CapSlot loan) override { return core_.regain(loan); }
@@ -95,6 +96,11 @@ class MachineKernel final : public Kernel, public CoreFigures {
     }
 
   private:
+    static Result<bool> left(CapSlot ram, Result<bool> leaves_loan) {
+        if (leaves_loan && !*leaves_loan) os::slots().release(ram);
+        return leaves_loan;
+    }
+
     template <class Make>
     static Result<CapSlot> into_new_slot(Make&& make) {
         const CapSlot slot = TRY(os::slots().take());
@@ -105,7 +111,7 @@ class MachineKernel final : public Kernel, public CoreFigures {
         return slot;
     }
 
-    os::Core core_;
+    os::Core core_, others_;
 };
 
 } // namespace monitor

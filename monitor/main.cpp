@@ -86,7 +86,8 @@ Result<> watch_drained(os::Domain& self, MachineKernel& kernel, Monitor& monitor
 }
 
 Result<> begin(os::Domain& self) {
-    MachineKernel& kernel = kernel_memory.make(TRY(self.find_given("core.self")));
+    const CapSlot core = TRY(self.find_given("core.self")), cores = TRY(self.find_given("cores"));
+    MachineKernel& kernel = kernel_memory.make(core, cores);
     const CapSlot own_bell = abi::slot_at(0, abi::slot::self_doorbell);
     MachineLinks& links = links_memory.make(self.loop(), TRY(kernel.vector_of(own_bell)));
     Monitor& monitor = monitor_memory.make(self.core(), kernel, links);

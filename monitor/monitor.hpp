@@ -27,6 +27,7 @@ enum class Notice : uint32_t {
     withdrawn,
     capability,
     revoked,
+    core_changed,
 };
 
 struct News {
@@ -99,6 +100,8 @@ class Monitor {
     Result<const NameTable::Entry*> name_at(uint32_t index) const { return names_.visible(index); }
 
     Result<Core> core_at(uint32_t index) const;
+    /// From now on the caller gets a notice when the state of a core has changed.
+    Result<> watch_cores(uint32_t badge);
     Result<CapSlot> new_client(uint32_t badge, uint32_t id, std::string_view name);
     /// Errors: cap_rights, not_found.
     Result<> trust(uint32_t badge, uint32_t id);
@@ -109,6 +112,8 @@ class Monitor {
     Result<uint32_t> holding(uint32_t badge);
     /// Answers how this monitor is rung: for the hand-over page of that core.
     Result<Bell> joint_make(uint32_t badge, CoreId to, CapSlot frame);
+    /// The core that has this joint starts, with the RAM and what core boot has put there.
+    Result<> joint_start(uint32_t badge, CoreId to, uint32_t start_page, CapSlot ram);
     Result<> joint_failed(uint32_t badge, CoreId to);
 
     // -- peers --
@@ -276,6 +281,8 @@ class Monitor {
 
     // hand.cpp
     Result<> leave_core(Handed& handed, CapSlot& what);
+    template <class Leave>
+    Result<> leave_for_good(CapSlot& ram, Leave&& leave);
     Result<Handed*> place_for(const Name& label);
     Result<> keep_here(const Name& label, CapSlot what);
     Result<> keep(CoreId from, const Hand& message);

@@ -51,6 +51,8 @@ class Kernel {
     /// RAM leaves this core. True: the slot is a Loan now that stands for it (for `regain`); false:
     /// it is free again. Errors: range_in_use, misaligned, revoking, cap_rights.
     virtual Result<bool> give(CapSlot ram) = 0;
+    /// The same for RAM with a CPU driver in it, which core `apic` starts with.
+    virtual Result<bool> start_core(uint32_t apic, CapSlot ram, uint32_t start_page) = 0;
     /// The Loan that `give` left is RAM of this core again, in the same slot.
     virtual Result<> regain(CapSlot loan) = 0;
     /// The next that drained. Monitor::look_for_drained says that there may be some.

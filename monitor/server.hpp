@@ -8,7 +8,7 @@ namespace monitor {
 
 namespace face = interfaces::monitor;
 
-static_assert(uint32_t(face::Notice::revoked) == uint32_t(Notice::revoked));
+static_assert(uint32_t(face::Notice::core_changed) == uint32_t(Notice::core_changed));
 
 /// What the CPU driver counts: four figures of one page, from `first` on.
 class CoreFigures {
@@ -94,6 +94,8 @@ class Server {
         return face::CoreAtResult{core.apic, face::CoreState(uint32_t(core.state)), core.messages};
     }
 
+    Result<> watch_cores(uint64_t badge) { return monitor_.watch_cores(id(badge)); }
+
     Result<face::CoreInfoResult> core_info(uint64_t, const face::CoreInfoArguments& a) {
         const auto v = TRY(figures_.core_info(a.info, a.first));
         return face::CoreInfoResult{v[0], v[1], v[2], v[3]};
@@ -126,6 +128,10 @@ class Server {
     Result<face::JointMakeResult> joint_make(uint64_t badge, const face::JointMakeArguments& a) {
         const Bell bell = TRY(monitor_.joint_make(id(badge), a.to, a.frame));
         return face::JointMakeResult{uint64_t{bell.vector} << 32 | bell.apic};
+    }
+
+    Result<> joint_start(uint64_t badge, const face::JointStartArguments& a) {
+        return monitor_.joint_start(id(badge), a.to, a.start_page, a.ram);
     }
 
     Result<> joint_failed(uint64_t badge, const face::JointFailedArguments& a) {

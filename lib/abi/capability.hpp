@@ -89,6 +89,9 @@ constexpr CapSlot null_slot{{0}}; // index 0 of leaf 0 is always empty: "no capa
 // The database's one ordered space. RAM and device memory are at their physical addresses.
 constexpr uint64_t io_port_space = uint64_t{1} << 60;   // + port
 constexpr uint64_t interrupt_space = uint64_t{2} << 60; // + global system interrupt
-constexpr uint64_t core_space = uint64_t{3} << 60;      // + APIC id
+constexpr uint64_t core_space = uint64_t{3} << 60;      // + APIC id: the own core, doorbells
+// + APIC id: the authority to start and stop other cores, apart from what leads to them
+constexpr uint64_t other_cores = core_space + (uint64_t{1} << 32);
+constexpr uint64_t other_cores_bytes = 256;
 
 } // namespace abi

@@ -61,7 +61,8 @@ enum class Op : uint16_t {
     port_out, // port, width, value
 
     // on a core
-    core_start,  // RAM slot, start-up page number (vector), start-up root, hand-over address
+    core_start,  // RAM slot, start-up page number (vector), which of the capability's cores
+                 // -> 1 if a Loan stands in the slot now, 0 if it is empty; Err::again
     core_accept, // CNode slot, index, kind, base, bytes, rights, badge (frame: its owner core);
                  // own core only
     core_lend,   // frame slot, CNode slot, index: records a Loan (own core only)

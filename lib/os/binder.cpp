@@ -63,6 +63,13 @@ Result<> Binder::ask(Revocation& revocation, CapSlot what) {
     return {};
 }
 
+Result<async::Signal*> Binder::cores() {
+    TRY_VOID(begin());
+    if (!watches_cores_) TRY_VOID(monitor_->watch_cores());
+    watches_cores_ = true;
+    return &cores_;
+}
+
 /// It goes on without us.
 void Binder::forget(Revocation& revocation) {
     if (revocation.hook.linked()) revocations_.remove(revocation);
@@ -107,6 +114,7 @@ void Binder::take(const Notices& news) {
     if (news.notice == interfaces::monitor::Notice::revoked)
         return this->revoked(news, std::move(more));
     if (news.notice == stop) return domain_.stop(0);
+    if (news.notice == core_changed) return cores_.notify();
     if (news.notice == withdrawn) {
         log::warn("a service of ours was offered by another core first");
         return;

@@ -8,7 +8,8 @@ namespace os {
 
 class Binder {
   public:
-    explicit Binder(Domain& domain) : domain_{domain}, notice_{domain.loop()} {}
+    explicit Binder(Domain& domain)
+        : domain_{domain}, notice_{domain.loop()}, cores_{domain.loop()} {}
 
     /// Tells the monitor how this domain is rung. The second time it does nothing.
     Result<> begin();
@@ -56,6 +57,9 @@ class Binder {
         return TRY(monitor_->receive(binding, token)).what;
     }
 
+    /// Notified when the state of a core has changed. The first caller has the monitor say so.
+    Result<async::Signal*> cores();
+
     void add(ChannelEnd& end) { ends_.push_back(end); }
 
     /// The end goes: the peer is told by the monitor.
@@ -77,6 +81,8 @@ class Binder {
     async::Event notice_;
     OwnedCap notice_bell_;
     bool begun_{};
+    async::Signal cores_;
+    bool watches_cores_{};
     List<Pending, &Pending::hook> pending_;
     List<Revocation, &Revocation::hook> revocations_;
     List<ChannelEnd, &ChannelEnd::hook> ends_;

@@ -301,10 +301,9 @@ struct Drained {
 };
 
 struct Core : Cap {
-    Result<> start(CapSlot ram, uint64_t start_page, uint64_t root, uint64_t hand_over) const {
-        return until_done([&] {
-            return command(Op::core_start, slot, {ram.raw, start_page, root, hand_over});
-        });
+    /// Of the capability to other cores. Does a Loan stand in the slot now? Else it is empty.
+    Result<bool> start(CapSlot ram, uint64_t start_page, ApicId core) const {
+        return leaves_loan(Op::core_start, {ram.raw, start_page, core.raw});
     }
 
     Result<> accept(
@@ -328,13 +327,7 @@ struct Core : Cap {
     }
 
     /// Whole 2 MiB blocks go to another core. Does a Loan stand in the slot now? Else it is empty.
-    Result<bool> give(CapSlot ram) const {
-        for (;;) {
-            const Result<Values> v = invoke(Op::core_give, slot, {ram.raw});
-            if (v) return (*v)[0] == 1;
-            if (v.error().top() != Err::again) return std::unexpected{v.error()};
-        }
-    }
+    Result<bool> give(CapSlot ram) const { return leaves_loan(Op::core_give, {ram.raw}); }
 
     /// A Loan that `give` left is the RAM again.
     Result<> regain(CapSlot loan) const { return command(Op::core_regain, slot, {loan.raw}); }
@@ -358,6 +351,15 @@ struct Core : Cap {
 
     Result<Values> info(abi::CoreInfo which) const {
         return invoke(Op::core_info, slot, {std::to_underlying(which)});
+    }
+
+  private:
+    Result<bool> leaves_loan(Op operation, const Values& arguments) const {
+        for (;;) {
+            const Result<Values> v = invoke(operation, slot, arguments);
+            if (v) return (*v)[0] == 1;
+            if (v.error().top() != Err::again) return std::unexpected{v.error()};
+        }
     }
 };
 

@@ -137,7 +137,7 @@ TEST(HandOver, SpeaksOfTheNewCore) {
     EXPECT_EQ(info.image_block, 0x400'0000u);
     EXPECT_EQ(info.image_end, 0x400'd000u);
     EXPECT_EQ(info.bundle, 0x777000u);
-    EXPECT_EQ(info.start_page, 0u);
+    EXPECT_EQ(info.start_page, 0x8000u);
     ASSERT_EQ(info.ram_count, 1u);
     EXPECT_EQ(info.ram[0].begin, 0x420'0000u);
     EXPECT_EQ(info.ram[0].end, 0x500'0000u);

@@ -11,7 +11,7 @@ namespace s = abi::slot;
 using enum abi::InterruptMode;
 
 constexpr uint64_t leaf_cap = s::leaf, self = s::dispatcher;
-constexpr uint64_t bell = 20, line = 21, core_cap = 22, remote_bell = 23, other_core = 24;
+constexpr uint64_t bell = 20, line = 21, core_cap = 22, remote_bell = 23, other_cores = 24;
 constexpr uint64_t ports = 25;
 
 class Events : public testing::Test {
@@ -26,9 +26,9 @@ class Events : public testing::Test {
         World::must(core.insert_root(
             slot(core_cap), {Kind::core, abi::core_space + own_apic, 1, abi::all_rights}
         ));
-        World::must(core.insert_root(
-            slot(other_core), {Kind::core, abi::core_space + 3, 1, abi::all_rights}
-        ));
+        World::must(
+            core.insert_root(slot(other_cores), {Kind::core, abi::other_cores, 8, abi::all_rights})
+        );
         World::must(core.insert_root(
             slot(ports), {Kind::io_port, abi::io_port_space + 0x3f8, 8, abi::read | abi::write}
         ));
@@ -116,7 +116,7 @@ TEST_F(Events, AVectorFromAnotherCoreSetsTheRemoteBit) {
     EXPECT_EQ(world.core->statistics().ipis_received, 1u);
     EXPECT_EQ(world.call(Op::core_vector, core_cap, {remote_bell}), Err::foreign);
     EXPECT_EQ(world.call(Op::core_vector, core_cap, {line}), Err::cap_type);
-    EXPECT_EQ(world.call(Op::core_vector, other_core, {bell}), Err::foreign);
+    EXPECT_EQ(world.call(Op::core_vector, other_cores, {bell}), Err::foreign);
 }
 
 TEST_F(Events, VectorsAreSharedWhenTheyRunOut) {
@@ -267,7 +267,7 @@ TEST_F(Events, AcceptMakesFramesOverForeignMemoryOnly) {
         EXPECT_EQ(accept(k, 0x8000, 0x1000, 0, 32), Err::cap_type);
     }
     EXPECT_EQ(
-        world.call(Op::core_accept, other_core, {leaf_cap, 32, 2, 0x8000, 0x1000, 15, 0}),
+        world.call(Op::core_accept, other_cores, {leaf_cap, 32, 2, 0x8000, 0x1000, 15, 0}),
         Err::foreign
     );
 }
@@ -307,7 +307,7 @@ TEST_F(Events, LendLeavesALoanThatKeepsTheMemory) {
     EXPECT_EQ(world.core->database().ancestor(slot(31)), &slot(30));
     EXPECT_EQ(world.call(Op::cnode_copy, leaf_cap, {32, 31}), Err::cap_type);
     EXPECT_EQ(world.call(Op::core_lend, core_cap, {s::quota, leaf_cap, 32}), Err::cap_type);
-    EXPECT_EQ(world.call(Op::core_lend, other_core, {30, leaf_cap, 32}), Err::foreign);
+    EXPECT_EQ(world.call(Op::core_lend, other_cores, {30, leaf_cap, 32}), Err::foreign);
     slot(30).rights = abi::read;
     EXPECT_EQ(world.call(Op::core_lend, core_cap, {30, leaf_cap, 32}), Err::cap_rights);
     EXPECT_EQ(world.call(Op::cnode_delete, leaf_cap, {31}), Err::none);
@@ -321,17 +321,17 @@ class CoreStart : public Events {
         world.make(Kind::ram, slot(30), large_page_bytes);
     }
 
-    Err start(uint64_t page = 8, uint64_t ram = 30, uint64_t core = other_core) {
-        return world.call(Op::core_start, core, {ram, page, 0, 0});
+    Err start(uint64_t page = 8, uint64_t ram = 30, uint64_t core = 3) {
+        return world.call(Op::core_start, other_cores, {ram, page, core});
     }
 };
 
-TEST_F(CoreStart, ConsumesTheMemoryForGood) {
+TEST_F(CoreStart, ConsumesTheMemoryAsGiveDoes) {
     const uint64_t base = slot(30).base;
     const uint64_t owned = world.core->statistics().bytes_owned;
     ASSERT_EQ(world.call(Op::cnode_copy, leaf_cap, {31, 30}), Err::none);
-    EXPECT_EQ(start(), Err::none);
-    EXPECT_TRUE(slot(30).empty());
+    EXPECT_EQ(World::value(world.invoke(Op::core_start, other_cores, {30, 8, 3}), 0), 1u);
+    EXPECT_EQ(slot(30).kind, Kind::loan);
     EXPECT_TRUE(slot(31).empty());
     EXPECT_EQ(world.machine.started, (std::vector<std::pair<uint32_t, uint8_t>>{{3, 8}}));
     ASSERT_EQ(world.machine.disowned.size(), 1u);
@@ -339,7 +339,7 @@ TEST_F(CoreStart, ConsumesTheMemoryForGood) {
     EXPECT_EQ(world.machine.disowned[0].second, base + large_page_bytes);
     EXPECT_EQ(world.core->statistics().bytes_owned, owned - large_page_bytes);
     const uint64_t offset = base - ram_base;
-    EXPECT_FALSE(world.core->retype(world.ram(), Kind::frame, offset, 0x1000, {&slot(30), 1}));
+    EXPECT_FALSE(world.core->retype(world.ram(), Kind::frame, offset, 0x1000, {&slot(34), 1}));
     EXPECT_EQ(accept(Kind::frame, base + 0x1000, 0x1000, 0, 32), Err::none); // lent back
     EXPECT_EQ(accept(Kind::frame, base - 0x1000, 0x2000, 0, 33), Err::range_in_use);
 }
@@ -357,8 +357,10 @@ TEST_F(CoreStart, RefusesMemoryThatIsInUseOrUneven) {
     EXPECT_EQ(start(8, bell), Err::cap_type);
     EXPECT_EQ(start(0), Err::bad_argument);
     EXPECT_EQ(start(256), Err::bad_argument);
-    EXPECT_EQ(start(8, 30, core_cap), Err::bad_argument); // this very core
-    slot(other_core).rights = abi::read;
+    EXPECT_EQ(start(8, 30, own_apic), Err::bad_argument);
+    EXPECT_EQ(start(8, 30, 8), Err::range_bounds);
+    EXPECT_EQ(world.call(Op::core_start, core_cap, {30, 8, 0}), Err::foreign);
+    slot(other_cores).rights = abi::read;
     EXPECT_EQ(start(), Err::cap_rights);
     EXPECT_TRUE(world.machine.started.empty());
 }
@@ -370,24 +372,24 @@ TEST_F(CoreStart, ACoreThatDoesNotStartLeavesTheMemoryAlone) {
     EXPECT_TRUE(world.machine.disowned.empty());
 }
 
-TEST_F(CoreStart, TwoHundredAndFiftyFiveRangesAreGivenAtMost) {
-    constexpr uint64_t far = uint64_t{8} << 30;
-    Slot all{}, part{};
-    World::must(
-        world.core->insert_root(all, {Kind::ram, far, 256 * large_page_bytes, abi::all_rights})
-    );
-    for (uint64_t i = 0; i < 256; ++i) {
-        const uint64_t offset = i * large_page_bytes;
-        World::must(world.core->retype(all, Kind::ram, offset, large_page_bytes, {&part, 1}));
-        const auto started = world.core->start_core(slot(other_core), part, 8);
-        ASSERT_EQ(started.has_value(), i < 255);
-        if (i == 255) EXPECT_EQ(started.error().top(), Err::no_slots);
+TEST_F(CoreStart, TheMemoryOfAStoppedCoreCanBeRegainedAndStartedWithAgain) {
+    const uint64_t owned = world.core->statistics().bytes_owned;
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_EQ(start(), Err::none);
+        EXPECT_EQ(world.core->parked_loans(), 1u);
+        EXPECT_EQ(world.call(Op::core_regain, core_cap, {30}), Err::none);
+        EXPECT_EQ(slot(30).kind, Kind::ram);
+        EXPECT_EQ(world.core->statistics().bytes_owned, owned);
+        EXPECT_EQ(world.core->parked_loans(), 0u);
     }
-    EXPECT_FALSE(part.empty());
-    EXPECT_EQ(world.machine.started.size(), 255u);
-    World::must(world.core->remove(part));
-    EXPECT_EQ(world.core->revoke(all).error().top(), Err::lent);
-    World::must(world.core->remove(all));
+    EXPECT_EQ(world.machine.started.size(), 2u);
+}
+
+TEST_F(CoreStart, MemoryThatWasAnotherCoresLeavesNothing) {
+    constexpr uint64_t far = uint64_t{8} << 30;
+    ASSERT_EQ(accept(Kind::ram, far, large_page_bytes, 0, 32), Err::none);
+    EXPECT_EQ(World::value(world.invoke(Op::core_start, other_cores, {32, 8, 3}), 0), 0u);
+    EXPECT_TRUE(slot(32).empty());
 }
 
 TEST_F(Events, CoreInfoCounts) {

@@ -134,7 +134,7 @@ class CallStorm {
         root(40, {Kind::interrupt, abi::interrupt_space + 9, 1, abi::all_rights});
         root(41, {Kind::io_port, abi::io_port_space, 4096, abi::all_rights});
         root(42, {Kind::core, abi::core_space + own_apic, 1, abi::all_rights});
-        root(43, {Kind::core, abi::core_space + 3, 1, abi::all_rights});
+        root(43, {Kind::core, abi::other_cores, 8, abi::all_rights});
         root(44, {Kind::device_frame, 0, 0x10'0000, abi::all_rights});
         root(45, {Kind::doorbell, abi::core_space + 3, 1, abi::all_rights, 0x81});
         for (Domain& other : domains_) {
@@ -324,7 +324,7 @@ class CallStorm {
         } else if (op == core_accept) {
             a = accepted(cnode(), slot_of(d, 1));
         } else if (op == core_start) {
-            a = {block_slot(d), random_() % 32 == 0 ? 0u : 8u, 0, 0, 0, 0, 0};
+            a = {block_slot(d), random_() % 32 == 0 ? 0u : 8u, random_() % 9, 0, 0, 0, 0};
         } else if (op == core_give || op == core_regain) {
             a[0] = block_slot(d);
         } else if (op == core_recall) {

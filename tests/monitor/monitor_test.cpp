@@ -40,6 +40,37 @@ TEST(Join, CoreThatFailedIsLeftOutEverywhere) {
     EXPECT_EQ(world.at(0).joint_failed(badge_init, core_id(2)).error(), Err::bad_state);
 }
 
+TEST(Join, MemoryOfACoreThatStartsIsGoneHere) {
+    World world{2, 1};
+    const CapSlot ram = world.kernel(0).ram();
+    const auto start = [&](uint32_t badge) {
+        return world.at(0).joint_start(badge, core_id(1), 8, *world.kernel(0).copy(ram));
+    };
+    EXPECT_EQ(start(badge_init).error(), Err::bad_state); // it has no joint
+    ASSERT_TRUE(world.at(0).joint_make(badge_init, core_id(1), world.kernel(0).frame()));
+    ASSERT_TRUE(start(badge_init));
+    EXPECT_EQ(world.kernel(0).started, (std::vector<uint32_t>{101}));
+    EXPECT_FALSE(world.kernel(0).describe(ram));
+    EXPECT_EQ(world.kernel(0).count(abi::Kind::ram), 0u);
+}
+
+TEST(Join, WhoWatchesCoresHearsOfEachThatChanged) {
+    World world{3, 1};
+    Domain watcher{world, 0, 20}, other{world, 0, 21};
+    ASSERT_TRUE(world.at(0).watch_cores(20));
+    world.start_core(1);
+    ASSERT_TRUE(world.at(0).joint_make(badge_init, core_id(2), world.kernel(0).frame()));
+    world.settle();
+    for (const uint64_t core : {1u, 2u}) {
+        const auto news = world.at(0).next(20);
+        ASSERT_TRUE(news);
+        EXPECT_EQ(news->notice, Notice::core_changed);
+        EXPECT_EQ(news->detail, core);
+    }
+    EXPECT_EQ(world.at(0).next(20)->notice, Notice::nothing);
+    EXPECT_EQ(world.at(0).next(21)->notice, Notice::nothing);
+}
+
 TEST(Join, OnlyCoreBootMayStartCores) {
     World world{2, 1};
     Domain stranger{world, 0, 20, "shell"};

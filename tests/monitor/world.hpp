@@ -173,6 +173,12 @@ class FakeKernel : public Kernel {
         return true;
     }
 
+    Result<bool> start_core(uint32_t apic, CapSlot ram, uint32_t) override {
+        const bool leaves_loan = TRY(give(ram));
+        started.push_back(apic);
+        return leaves_loan;
+    }
+
     Result<> regain(CapSlot loan) override {
         if (!slots.at(loan).given) return fail(Err::bad_state);
         slots[loan].kind = abi::Kind::ram;
@@ -250,6 +256,7 @@ class FakeKernel : public Kernel {
     std::map<CapSlot, Cap> slots;
     std::map<CapSlot, Range> marks;
     std::map<uint64_t, unsigned> rings; // by badge of the doorbell
+    std::vector<uint32_t> started;      // cores, by APIC id
     unsigned refuse_accept{};           // the how-many-th accept from now fails; 0 none
     unsigned refuse_copy{};
 

@@ -36,6 +36,7 @@ class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
     void unmark(CapSlot slot) override;
     Result<> revoke_step(CapSlot slot) override;
     Result<bool> give(CapSlot ram) override;
+    Result<bool> start_core(uint32_t apic, CapSlot ram, uint32_t start_page) override;
     Result<> regain(CapSlot loan) override;
     monitor::Drained drained() override;
     Result<monitor::Bell> vector_of(CapSlot doorbell) override;

@@ -95,6 +95,11 @@ Result<bool> SimKernel::give(CapSlot ram) {
     }
 }
 
+/// The cores of a world are there from the start.
+Result<bool> SimKernel::start_core(uint32_t, CapSlot, uint32_t) {
+    return fail(Err::unsupported);
+}
+
 Result<> SimKernel::regain(CapSlot loan) {
     return actor_->invoke(Op::core_regain, core_.raw, {loan.raw}).result();
 }

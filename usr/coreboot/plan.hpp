@@ -101,7 +101,6 @@ inline abi::BootInfo hand_over(
     info.image_block = ram.raw;
     info.image_end = ram.raw + at.end;
     info.image_file = ram.raw + at.file;
-    info.start_page = 0; // cores are started by core 0 alone
     info.ram_count = 1;
     info.ram = {};
     info.ram[0] = {ram.raw + large_page_bytes, ram.raw + bytes};

@@ -83,6 +83,7 @@ Result<> FirstDomains::start_monitor() {
     const os::CapSlot ram = TRY(allocate(monitor_quota));
     TRY_VOID(build(monitor_child, ram, {}, memory_.slot()));
     TRY_VOID(give(monitor_child, "core.self"));
+    TRY_VOID(give(monitor_child, "cores"));
     TRY_VOID(give(monitor_child, "boot.info"));
     if (self_.core().raw != 0) {
         TRY_VOID(give(monitor_child, "joint"));
@@ -99,9 +100,6 @@ Result<> FirstDomains::start_spawn() {
     const os::CapSlot ram = TRY(allocate(spawn_quota));
     TRY_VOID(build(spawn_child, ram, monitor.slot(), memory_.slot()));
     TRY_VOID(give(spawn_child, "bundle"));
-    TRY_VOID(give(spawn_child, "boot.info"));
-    // What the console itself dies of must be said without a console.
-    if (self_.find_given("ports")) TRY_VOID(give(spawn_child, "ports"));
     TRY_VOID(give(spawn_child, "boot.info"));
     // What the console itself dies of must be said without a console.
     if (self_.find_given("ports")) TRY_VOID(give(spawn_child, "ports"));

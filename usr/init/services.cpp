@@ -2,15 +2,14 @@
 
 #include "interfaces/spawn.hpp"
 #include "lib/base/log.hpp"
+#include "lib/os/cores.hpp"
 
 namespace init {
 namespace {
 
 constexpr unsigned nowhere = ~0u; // where no core is
 
-constexpr Duration look_again = milliseconds(5);
 constexpr Duration patience = seconds(20);
-using interfaces::monitor::CoreState;
 
 /// The labels as spawn_with takes them.
 std::string_view join(std::span<char> out, std::span<const std::string_view> words) {
@@ -48,12 +47,6 @@ Result<> Services::start_core_boot() {
     for (std::string_view name : {"boot.info", "image.file", "start.page"}) {
         const os::CapSlot what = TRY(self_.find_given(name));
         TRY_VOID(give(id, name, what));
-    }
-    const os::CapSlot first = TRY(self_.find_given("cores"));
-    for (uint32_t core = 1; core < core_count_; ++core) {
-        std::array<char, 16> name;
-        const os::CapSlot slot{{first.raw + core - 1}};
-        TRY_VOID(give(id, format_to(name, "core.{}", core), slot));
     }
     TRY_VOID(launch_->start(id));
     cores_start_ = true;
@@ -119,13 +112,9 @@ void Services::start_remote() {
 }
 
 async::Task<bool> Services::comes_up(unsigned core) {
-    for (const Instant end = os::now() + patience; cores_start_ && os::now() < end;) {
-        const auto state = monitor_->core_at(core);
-        if (state && state->state == CoreState::up) co_return true;
-        if (state && state->state == CoreState::failed) break;
-        co_await self_.loop().sleep_for(look_again);
-    }
-    co_return false;
+    if (!cores_start_) co_return false;
+    const CoreId which{{static_cast<uint8_t>(core)}};
+    co_return co_await os::core_settles(which, os::now() + patience) == os::CoreState::up;
 }
 
 async::Task<> Services::start_on(unsigned core) {

@@ -127,12 +127,13 @@ Joint* start_core(uint32_t index, const Machine& m, bool damaged = false) {
     std::memset(shared.at, 0, page_bytes);
     abi::BootInfo& info = fill_block(view.at, physical(ram), index, m, joint);
     if (damaged) info.magic = 0;
-    const os::Core core{{{given("cores").raw + index - 1}}};
+    const os::Core cores{{given("cores")}};
+    const ApicId apic{{m.info->cores[index].apic_id}};
     const uint64_t start_page = m.info->start_page / page_bytes;
-    check(!core.start(ram, start_page, 0, 0), "no start while its memory is mapped");
+    check(!cores.start(ram, start_page, apic), "no start while its memory is mapped");
     erase(view.mapping);
     erase(frame);
-    need(core.start(ram, start_page, 0, 0), "core_start");
+    need(cores.start(ram, start_page, apic), "core_start");
     return reinterpret_cast<Joint*>(shared.at);
 }
 
