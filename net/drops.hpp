@@ -61,6 +61,7 @@ struct Counters {
     uint64_t fragments_in{}, fragments_out{}, reassembled{};
     uint64_t tcp_opened{}, tcp_accepted{}, tcp_resets_in{}, tcp_resets_out{};
     uint64_t tcp_retransmitted{}, tcp_timeouts{}, tcp_challenge_acks{};
+    uint64_t tcp_cookies_sent{}, tcp_cookies_accepted{};
 };
 
 } // namespace net

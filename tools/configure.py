@@ -52,6 +52,7 @@ FLAVOURS = {
     "cover": f"{COMMON} -DGTEST_HAS_CXXABI_H_=0 -O1 -fprofile-instr-generate -fcoverage-mapping",
     # The simulator plants bugs in what it tests, so it has objects of its own (docs/simulator.md).
     "sim": f"{COMMON} -O2 -DSKERRY_MUTANTS",
+    "cost": f"{COMMON} -O2 -fno-pie",
     "sim_san": f"{COMMON} -O1 -DSKERRY_MUTANTS {SANITIZE}",
 }
 LINK = (
@@ -66,7 +67,7 @@ MATH = "sin cos exp log sqrt __sin __cos __rem_pio2 __rem_pio2_large exp_data lo
     "scalbn __math_divzero __math_invalid __math_oflow __math_uflow __math_xflow"
 DOMAIN_STEP = 0x1000000
 PLUGINS = ("count", "isolation", "longest", "sim", "messages")
-NOT_UNITS = ("system", "tools", "fuzz", "support", "sim")
+NOT_UNITS = ("system", "tools", "fuzz", "support", "sim", "cost")
 
 RULES = """\
 rule cxx
@@ -337,6 +338,17 @@ class Plan:
             outs.append(self.edge("host_link", [out], ins, flags=link, libs=libs))
         self.phony("sim", outs)
 
+    def costs(self):
+        """The network stack's own objects under a program of the host (tools/net_costs.py)."""
+        ins = [self.compile("cost", "tests/cost/net_cost.cpp")]
+        for name in ("net", "base"):
+            files = sources(self.table["libraries"].get(name, {"sources": []})["sources"])
+            ins += self.archive("domain", name, files)
+        out = f"{self.build}/cost/net_cost"
+        libs = "-fuse-ld=lld-19 -no-pie"
+        self.edge("host_link", [out], ins, flags="", libs=libs)
+        self.phony("net-costs", [out])
+
     def plugins(self):
         outs = []
         for source in expand([f"tools/{t}/*.c" for t in PLUGINS]):
@@ -372,6 +384,7 @@ def main(arguments):
     plan.units()
     plan.fuzzers()
     plan.simulator()
+    plan.costs()
     plan.plugins()
     text = "\n".join([f"builddir = {build}", *plan.lines]) + "\n"
     path = os.path.join(build, f"build{plan.suffix}.ninja")

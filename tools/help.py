@@ -15,6 +15,7 @@ TARGETS = {
     "make check": "the rules of the tree: includes, format, instructions, sizes",
     "make lint": "clang-tidy over all sources (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",
+    "make net-costs": "instructions of the network stack alone, by stage; ROW=name: by function",
     "make longest-path": "for how many instructions a CPU driver keeps interrupts off at most",
     "make check-isolation": "prove on a run that CPU drivers share no memory",
     "make units": "build the host tests into BUILD/tests",

@@ -41,9 +41,14 @@ void Connection::reset(Endpoint own, Endpoint peer, const Birth& birth) {
     offers_window_scale_ = offers_timestamps_ = offers_blocks_ = true;
     retransmitted_ = timeouts_ = duplicate_acks_total_ = out_of_order_ = 0;
     sent_bytes_ = received_bytes_ = 0;
-    // The smallest shift by which the whole buffer can be offered (RFC 7323 2.3).
-    while (receiving().capacity() >> receive_scale_ > 0xffff)
-        ++receive_scale_;
+    receive_scale_ = scale_for(receiving().capacity());
+}
+
+uint8_t Connection::scale_for(size_t buffer_bytes) {
+    uint8_t scale = 0;
+    while (buffer_bytes >> scale > 0xffff)
+        ++scale;
+    return scale;
 }
 
 void Connection::open(Engine& engine, Instant now) {
@@ -53,6 +58,17 @@ void Connection::open(Engine& engine, Instant now) {
 }
 
 void Connection::open_by(Engine& engine, const Segment& syn, Instant now) {
+    meet(syn, now);
+    dispatch(engine, now);
+}
+
+void Connection::open_by_cookie(const Segment& syn, Instant now) {
+    meet(syn, now);
+    send_next_ = send_max_ = initial_send_ + 1;
+    (void)advertise(true); // the promise that the cookie's segment made
+}
+
+void Connection::meet(const Segment& syn, Instant now) {
     state_ = State::syn_received;
     initial_receive_ = syn.sequence;
     receive_next_ = advertised_edge_ = last_ack_sent_ = syn.sequence + 1;
@@ -60,7 +76,6 @@ void Connection::open_by(Engine& engine, const Segment& syn, Instant now) {
     negotiate(syn.options, now);
     send_window_ = greatest_window_ = syn.window;
     window_from_sequence_ = syn.sequence;
-    dispatch(engine, now);
 }
 
 /// Both SYNs have been seen: what the peer said of itself (RFC 9293 3.7.1, RFC 7323 2.2 and 3.2,

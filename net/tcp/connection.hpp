@@ -8,6 +8,7 @@
 #include "net/icmp.hpp"
 #include "net/socket_table.hpp"
 #include "net/tcp/congestion.hpp"
+#include "net/tcp/option_writer.hpp"
 #include "net/tcp/rtt.hpp"
 #include "net/tcp/segment.hpp"
 #include "net/tcp/stream_buffer.hpp"
@@ -41,8 +42,6 @@ struct OutSegment {
     }
 };
 
-using OptionBytes = std::array<std::byte, 40>;
-
 class Connection : public SocketBase {
   public:
     Connection() { retransmit_timer_.owner = delayed_ack_timer_.owner = this; }
@@ -71,9 +70,16 @@ class Connection : public SocketBase {
         Duration minimum_rto{};
     };
 
+    /// What a connection of that birth says that the time is.
+    static uint32_t clock(const Birth& birth, Instant now) {
+        return uint32_t(now.ns >> timestamp_shift) + birth.timestamp_offset;
+    }
+
     void reset(Endpoint own, Endpoint peer, const Birth& birth);
     void open(Engine& engine, Instant now);
     void open_by(Engine& engine, const Segment& syn, Instant now);
+    /// As if `syn` had come and been answered: process() the acknowledgement of that next.
+    void open_by_cookie(const Segment& syn, Instant now);
 
     // --- What comes in. Afterwards state() may be closed: then the owner of the table clears up.
     void process(Engine& engine, const Segment& segment, Instant now);
@@ -112,12 +118,19 @@ class Connection : public SocketBase {
 
     Instant ends_at() const { return retransmit_timer_.deadline(); }
 
+    Instant heard_at() const { return last_heard_; }
+
+    /// A handshake of a listener that is not finished.
+    bool is_half_open() const { return state_ == State::syn_received && listener != nullptr; }
+
     void cancel_timers(Wheel& wheel);
 
     // --- For the engine, when it makes a header.
     SeqNumber receive_next() const { return receive_next_; }
 
     uint16_t advertise(bool is_syn);
+    /// The smallest shift by which a whole buffer can be offered (RFC 7323 2.3).
+    static uint8_t scale_for(size_t buffer_bytes);
     /// The options of a segment with `length` bytes of data; returns how many bytes they take.
     size_t write_options(
         OptionBytes& into, const OutSegment& out, uint16_t own_mss_bytes, Instant now
@@ -149,6 +162,7 @@ class Connection : public SocketBase {
     void take_in_order(Engine& engine, Bytes data, Instant now);
     void process_fin(Engine& engine, Instant now);
     void fin_acknowledged(Engine& engine, Instant now);
+    void meet(const Segment& syn, Instant now);
     void negotiate(const Options& options, Instant now);
     void become_established(Engine& engine, const Segment& segment, Instant now);
     void sample_rtt(const Segment& segment, Instant now);

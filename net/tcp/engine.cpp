@@ -48,8 +48,8 @@ Engine::Engine(
       congestion_control_{
           config.congestion_control != nullptr ? config.congestion_control : &cubic()
       },
-      sequence_key_{random.next(), random.next()}, hash_add_{random.next()},
-      hash_multiply_{random.next() | 1} {
+      sequence_key_{random.next(), random.next()}, cookies_{{random.next(), random.next()}},
+      hash_add_{random.next()}, hash_multiply_{random.next() | 1} {
     const size_t each = config.stream_buffer_bytes;
     const auto buffers = arena.make<StreamBuffer>(config.stream_buffers);
     MutableBytes memory = arena.bytes(config.stream_buffers * each);
@@ -152,32 +152,6 @@ void Engine::settle(Connection& connection) {
     if (is_over) connections_.put(connection);
 }
 
-void Engine::leave_listener(Connection& connection) {
-    Listener* listener = std::exchange(connection.listener, nullptr);
-    if (listener == nullptr) return;
-    --listener->pending;
-    Connection* previous = nullptr;
-    for (Connection* at = listener->first; at != nullptr; at = at->next_waiting) {
-        if (at == &connection) {
-            (previous == nullptr ? listener->first : previous->next_waiting) = at->next_waiting;
-            if (listener->last == at) listener->last = previous;
-            --listener->waiting;
-            return;
-        }
-        previous = at;
-    }
-}
-
-void Engine::established(Connection& connection) {
-    Listener& listener = *connection.listener;
-    connection.next_waiting = nullptr;
-    (listener.last == nullptr ? listener.first : listener.last->next_waiting) = &connection;
-    listener.last = &connection;
-    ++listener.waiting;
-    ++counters_.tcp_accepted;
-    raise(listener, Event::acceptable);
-}
-
 void Engine::hold(Connection& connection) {
     if (std::exchange(connection.held, true)) return;
     connection.next_held = first_held_;
@@ -237,26 +211,6 @@ void Engine::input(const Ipv4Packet& packet, Instant now) {
     }
     count(Drop::tcp_no_connection);
     if (!segment.flags.rst()) answer_with_reset(segment, now);
-}
-
-/// RFC 9293 3.10.7.2.
-void Engine::input_for_listener(Listener& listener, const Segment& segment, Instant now) {
-    if (segment.flags.rst()) return count(Drop::tcp_bad_reset);
-    if (segment.flags.ack()) {
-        count(Drop::tcp_bad_handshake);
-        return answer_with_reset(segment, now);
-    }
-    if (!segment.flags.syn()) return count(Drop::tcp_bad_handshake);
-    // Silence, not a reset: the peer tries again when there may be room.
-    if (listener.pending >= listener.backlog) return count(Drop::tcp_listen_full);
-    Connection* connection = take_connection();
-    if (connection == nullptr) return count(Drop::tcp_no_memory);
-    connection->reset(segment.to, segment.from, birth(segment.to, segment.from, now));
-    connection->listener = &listener;
-    ++listener.pending;
-    enlist(*connection);
-    connection->open_by(*this, segment, now);
-    settle(*connection);
 }
 
 void Engine::trouble(const Trouble& trouble, Instant now) {

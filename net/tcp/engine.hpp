@@ -9,6 +9,7 @@
 #include "net/ip.hpp"
 #include "net/socket_table.hpp"
 #include "net/tcp/connection.hpp"
+#include "net/tcp/cookies.hpp"
 
 namespace net::tcp {
 
@@ -116,7 +117,14 @@ class Engine {
     Connection*& bucket_of(Endpoint local, Endpoint remote) const;
     void enlist(Connection& connection);
     void delist(Connection& connection);
+
+    // engine_listen.cpp
     void input_for_listener(Listener& listener, const Segment& segment, Instant now);
+    void answer_with_cookie(const Segment& syn, Instant now);
+    void input_for_cookie(Listener& listener, const Segment& segment, Instant now);
+    bool forget_half_open(Instant now);
+    void leave_listener(Connection& connection);
+
     /// A control block with buffers, in no table yet; TIME-WAIT yields when there is none.
     Connection* take_connection();
     bool recycle_time_wait();
@@ -124,7 +132,6 @@ class Engine {
     void release_buffers(Connection& connection);
     /// After anything that may have ended a connection or freed it of its owner.
     void settle(Connection& connection);
-    void leave_listener(Connection& connection);
     void unhold(Connection& connection);
     Connection::Birth birth(Endpoint local, Endpoint remote, Instant now) const;
     Result<Port> choose_port(Endpoint local, Endpoint remote);
@@ -147,6 +154,7 @@ class Engine {
     const CongestionControl* congestion_control_;
     Connection* first_held_{};
     SecretKey sequence_key_;
+    SynCookies cookies_;
     uint64_t hash_add_, hash_multiply_;
 };
 

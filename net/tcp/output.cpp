@@ -1,6 +1,7 @@
 // What a connection sends, and when: RFC 9293 3.8, RFC 5681, RFC 6298.
 #include "net/tcp/connection.hpp"
 #include "net/tcp/engine.hpp"
+#include "net/tcp/option_writer.hpp"
 
 namespace net::tcp {
 
@@ -241,67 +242,27 @@ uint32_t Connection::full_segment() const {
     return uint32_t(send_mss_ - (offers_timestamps_ ? 12 : 0) - block_option_bytes());
 }
 
-namespace {
-
-/// Fills from the front.
-class OptionWriter {
-  public:
-    explicit OptionWriter(MutableBytes into) : into_{into} {}
-
-    void kind(wire::TcpOption kind, size_t length) {
-        octet(std::to_underlying(kind));
-        octet(uint8_t(length));
-    }
-
-    void no_operation() { octet(std::to_underlying(wire::TcpOption::no_operation)); }
-
-    void octet(uint8_t value) { into_[size_++] = std::byte{value}; }
-
-    void number(uint32_t value) {
-        const Be<uint32_t> wire{value};
-        __builtin_memcpy(into_.data() + size_, &wire, sizeof wire);
-        size_ += sizeof wire;
-    }
-
-    size_t size() const { return size_; }
-
-  private:
-    MutableBytes into_;
-    size_t size_{};
-};
-
-} // namespace
-
 size_t Connection::write_options(
     OptionBytes& into, const OutSegment& out, uint16_t own_mss_bytes, Instant now
 ) const {
-    using wire::TcpOption;
     OptionWriter options{into};
-    const bool is_syn = (out.flags & wire::Tcp::syn) != 0;
-    if (is_syn) {
-        options.kind(TcpOption::maximum_segment_size, 4);
-        options.octet(uint8_t(own_mss_bytes >> 8));
-        options.octet(uint8_t(own_mss_bytes));
-    }
-    if (is_syn && offers_blocks_) {
-        options.kind(TcpOption::sack_permitted, 2);
-        if (!offers_timestamps_) options.no_operation(), options.no_operation();
-    } else if (offers_timestamps_) {
-        options.no_operation();
-        options.no_operation();
-    }
+    std::optional<Timestamps> timestamps;
     if (offers_timestamps_) {
-        options.kind(TcpOption::timestamps, 10);
-        options.number(timestamp(now));
-        options.number((out.flags & wire::Tcp::ack) != 0 ? recent_timestamp_ : 0);
+        const bool has_ack = (out.flags & wire::Tcp::ack) != 0;
+        timestamps = {timestamp(now), has_ack ? recent_timestamp_ : 0};
     }
-    if (is_syn && offers_window_scale_) {
-        options.no_operation();
-        options.kind(TcpOption::window_scale, 3);
-        options.octet(receive_scale_);
+    if ((out.flags & wire::Tcp::syn) != 0) {
+        options.syn(
+            own_mss_bytes,
+            offers_blocks_,
+            timestamps,
+            offers_window_scale_ ? std::optional{receive_scale_} : std::nullopt
+        );
+        return options.size();
     }
+    if (timestamps) options.timestamps(*timestamps);
     const bool is_reset = (out.flags & wire::Tcp::rst) != 0;
-    if (is_syn || is_reset || block_option_bytes() == 0) return options.size();
+    if (is_reset || block_option_bytes() == 0) return options.size();
     return options.size() + write_blocks(MutableBytes{into}.subspan(options.size()));
 }
 
@@ -311,9 +272,7 @@ size_t Connection::write_blocks(MutableBytes into) const {
     const Ranges& ranges = beyond();
     const size_t count = (block_option_bytes() - 4) / sizeof(uint64_t);
     OptionWriter options{into};
-    options.no_operation();
-    options.no_operation();
-    options.kind(wire::TcpOption::sack, 2 + sizeof(uint64_t) * count);
+    options.blocks_follow(count);
     uint32_t done = 0; // a bit for each range
     static_assert(Ranges::most <= 32);
     size_t written = 0;

@@ -233,6 +233,7 @@ TEST_F(TcpOpen, ResourcesRunOutByRuleAndComeBack) {
     for (int i = 0; i < 6; ++i, ++peer_port) { // 12 buffers make six connections
         receives("S 0:0(0)");
         sends("S. 0:0(0) ack 1");
+        receives(". 1:1(0) ack 1");
     }
     drops_one("S 0:0(0)", Drop::tcp_no_memory);
     silent();
@@ -240,6 +241,166 @@ TEST_F(TcpOpen, ResourcesRunOutByRuleAndComeBack) {
     receives("R 1:1(0)");
     receives("S 0:0(0)");
     sends("S. 0:0(0) ack 1");
+}
+
+// --- SYN cookies (RFC 4987 3.6)
+
+struct TcpCookies : TcpScript {
+    /// Two SYNs from nowhere fill the backlog.
+    void flood() {
+        listen(2);
+        for (int i = 0; i < 2; ++i, ++peer_port) {
+            receives("S 0:0(0)");
+            sends("S. 0:0(0) ack 1");
+        }
+        EXPECT_EQ(alive(), 2u);
+    }
+
+    uint64_t made() const { return host.stack->counters().tcp_cookies_sent; }
+
+    uint64_t believed() const { return host.stack->counters().tcp_cookies_accepted; }
+};
+
+TEST_F(TcpCookies, AFloodDoesNotKeepOthersOut) {
+    flood();
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1 win 65535");
+    EXPECT_EQ(last_options, (Octets{2, 4, 0x05, 0xb4}));
+    EXPECT_EQ(alive(), 2u) << "nothing is remembered";
+    EXPECT_EQ(made(), 1u);
+    at(2000);
+    host.wire.sent.clear();
+    receives(". 1:1(0) ack 1 win 5000");
+    accept();
+    EXPECT_EQ(believed(), 1u);
+    EXPECT_EQ(state(), State::established);
+    EXPECT_EQ(details().send_mss_bytes, 1460u);
+    EXPECT_EQ(details().send_window_bytes, 5000u);
+    receives("P. 1:11(10) ack 1");
+    EXPECT_EQ(*read(), 10u);
+    EXPECT_EQ(*write(10), 10u);
+    sends("P. 1:11(10) ack 11");
+}
+
+TEST_F(TcpCookies, DataInsteadOfALostAckWillDo) {
+    flood();
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    receives("P. 1:11(10) ack 1");
+    accept();
+    EXPECT_EQ(*read(), 10u);
+}
+
+TEST_F(TcpCookies, OptionsAreRememberedInTheTimestamp) {
+    flood();
+    peer_options = {2, 4, 0x05, 0xb4, 1, 1, 4, 2, 1, 3, 3, 7};
+    peer_clock = 500;
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    EXPECT_EQ(
+        last_options,
+        (Octets{2, 4, 0x05, 0xb4, 4, 2, 8, 10} + be32(our_clock) + be32(500) + Octets{1, 3, 3, 1})
+    );
+    const uint32_t stamp = our_clock;
+    receives(". 1:1(0) ack 1 win 100");
+    accept();
+    EXPECT_EQ(details().send_window_bytes, 12'800u);
+    EXPECT_TRUE(details().timestamps);
+    EXPECT_TRUE(details().selective_acks);
+    EXPECT_EQ(details().send_mss_bytes, 1448u);
+    EXPECT_EQ(*write(10), 10u);
+    sends("P. 1:11(10) ack 1");
+    EXPECT_LE(our_clock - stamp, 64u) << "the clock never goes back";
+}
+
+TEST_F(TcpCookies, SizesAreRoundedDown) {
+    flood();
+    for (const auto& [said, used] : {std::pair{8960u, 1460u}, {1459u, 1440u}, {600u, 536u}}) {
+        peer_options = Octets{2, 4} + be16(said);
+        receives("S 0:0(0)");
+        sends("S. 0:0(0) ack 1");
+        receives(". 1:1(0) ack 1");
+        accept();
+        EXPECT_EQ(details().send_mss_bytes, used);
+        EXPECT_TRUE(host.stack->tcp_abort(socket, host.now));
+        host.wire.sent.clear();
+        ++peer_port;
+    }
+}
+
+TEST_F(TcpCookies, AreBelievedOnlyFromWhoGotThem) {
+    flood();
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    drops_one(". 2:2(0) ack 1", Drop::tcp_bad_handshake);
+    drops_one(". 1:1(0) ack 2", Drop::tcp_bad_handshake);
+    ++peer_port;
+    drops_one(". 1:1(0) ack 1", Drop::tcp_bad_handshake);
+    --peer_port;
+    EXPECT_EQ(host.wire.sent.size(), 3u) << "resets";
+    host.wire.sent.clear();
+    EXPECT_EQ(believed(), 0u);
+    receives(". 1:1(0) ack 1");
+    EXPECT_EQ(believed(), 1u);
+}
+
+TEST_F(TcpCookies, GetStale) {
+    flood();
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    at(140'000);
+    host.wire.sent.clear();
+    drops_one(". 1:1(0) ack 1", Drop::tcp_bad_handshake);
+    sends("R 1:1(0)");
+}
+
+TEST_F(TcpCookies, AFullQueueOfFinishedOnesIsSilentStill) {
+    flood();
+    for (int i = 0; i < 3; ++i, ++peer_port) {
+        receives("S 0:0(0)");
+        if (i < 2) {
+            sends("S. 0:0(0) ack 1");
+            receives(". 1:1(0) ack 1");
+        }
+    }
+    silent();
+    EXPECT_EQ(host.drops(Drop::tcp_listen_full), 1u);
+    accept();
+    EXPECT_EQ(state(), State::established);
+}
+
+TEST_F(TcpCookies, AFinishedHandshakeTakesTheMemoryOfAnUnfinishedOne) {
+    listen(20);
+    for (int i = 0; i < 6; ++i, ++peer_port) {
+        receives("S 0:0(0)");
+        sends("S. 0:0(0) ack 1");
+        host.now = host.now + milliseconds(1);
+    }
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    EXPECT_EQ(made(), 1u);
+    receives(". 1:1(0) ack 1");
+    EXPECT_EQ(host.drops(Drop::tcp_half_open_evicted), 1u);
+    EXPECT_EQ(alive(), 6u);
+    accept();
+    EXPECT_EQ(state(), State::established);
+}
+
+TEST_F(TcpCookies, TheFloodGoesOnAndEndsWithoutATrace) {
+    flood();
+    for (uint32_t i = 0; i < 2000; ++i) {
+        peer_port = 10'000 + i;
+        receives("S 0:0(0)");
+    }
+    EXPECT_EQ(made(), 2000u);
+    EXPECT_EQ(alive(), 2u);
+    host.wire.sent.clear();
+    at(200'000);
+    EXPECT_EQ(alive(), 0u);
+    host.wire.sent.clear();
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    EXPECT_EQ(alive(), 1u) << "remembered again";
 }
 
 TEST_F(TcpOpen, ConnectRefusesWhatCannotBe) {

@@ -1,0 +1,126 @@
+// Listeners: handshakes of others, those that are remembered and those that are not.
+#include "net/tcp/engine.hpp"
+
+namespace net::tcp {
+
+/// RFC 9293 3.10.7.2. Where silence is the answer, the peer tries again when there may be room.
+void Engine::input_for_listener(Listener& listener, const Segment& segment, Instant now) {
+    if (segment.flags.rst()) return count(Drop::tcp_bad_reset);
+    if (segment.flags.ack()) return input_for_cookie(listener, segment, now);
+    if (!segment.flags.syn()) return count(Drop::tcp_bad_handshake);
+    if (listener.waiting >= listener.backlog) return count(Drop::tcp_listen_full);
+    // Those that wait for accept are welcome; half-open ones may be a flood, which shall not keep
+    // others out.
+    const bool flooded = listener.pending >= listener.backlog;
+    if (flooded) return answer_with_cookie(segment, now);
+    Connection* connection = take_connection();
+    if (connection == nullptr && listener.pending > listener.waiting) {
+        return answer_with_cookie(segment, now);
+    }
+    if (connection == nullptr) return count(Drop::tcp_no_memory);
+    connection->reset(segment.to, segment.from, birth(segment.to, segment.from, now));
+    connection->listener = &listener;
+    ++listener.pending;
+    enlist(*connection);
+    connection->open_by(*this, segment, now);
+    settle(*connection);
+}
+
+void Engine::answer_with_cookie(const Segment& syn, Instant now) {
+    std::optional<Timestamps> timestamps;
+    if (syn.options.has_timestamps) {
+        const uint32_t clock = Connection::clock(birth(syn.to, syn.from, now), now);
+        timestamps = {SynCookies::stamp(clock, syn.options), syn.options.timestamp_value};
+    }
+    // Without timestamps there is no place to remember what else it offered.
+    const bool scales = timestamps && syn.options.window_scale;
+    const uint8_t scale = Connection::scale_for(config_.stream_buffer_bytes);
+    OptionBytes bytes;
+    OptionWriter options{bytes};
+    options.syn(
+        own_mss_bytes(),
+        timestamps && syn.options.sack_permitted,
+        timestamps,
+        scales ? std::optional{scale} : std::nullopt
+    );
+    const Header header{
+        .from = syn.to,
+        .to = syn.from,
+        .sequence = cookies_.make(syn, now),
+        .acknowledgement = syn.sequence + 1,
+        .flags = wire::Tcp::syn | wire::Tcp::ack,
+        .window = uint16_t(std::min<uint32_t>(config_.stream_buffer_bytes, 0xffff)),
+    };
+    ++counters_.tcp_cookies_sent;
+    OutPacket packet;
+    const auto sent = send_header(header, packet, Bytes{bytes}.first(options.size()), now);
+    if (!sent && sent.error() == Err::no_space) count(Drop::link_full);
+}
+
+/// An acknowledgement that no connection knows: of a cookie, or of nothing.
+void Engine::input_for_cookie(Listener& listener, const Segment& segment, Instant now) {
+    const auto options = segment.flags.syn() ? std::nullopt : cookies_.check(segment, now);
+    if (!options) {
+        count(Drop::tcp_bad_handshake);
+        return answer_with_reset(segment, now);
+    }
+    if (listener.waiting >= listener.backlog) return count(Drop::tcp_listen_full);
+    Connection* connection = take_connection();
+    if (connection == nullptr && forget_half_open(now)) connection = take_connection();
+    if (connection == nullptr) return count(Drop::tcp_no_memory);
+    Connection::Birth origin = birth(segment.to, segment.from, now);
+    origin.sequence = segment.acknowledgement - 1;
+    connection->reset(segment.to, segment.from, origin);
+    connection->listener = &listener;
+    ++listener.pending;
+    enlist(*connection);
+    ++counters_.tcp_cookies_accepted;
+    Segment syn = segment;
+    syn.sequence = segment.sequence - 1;
+    syn.options = *options;
+    connection->open_by_cookie(syn, now);
+    connection->process(*this, segment, now);
+    settle(*connection);
+}
+
+/// A peer that has proved to be there is worth more than one that has not.
+bool Engine::forget_half_open(Instant now) {
+    Connection* oldest = nullptr;
+    for (Connection& connection : connections_.entries()) {
+        if (!connection.is_half_open()) continue;
+        if (oldest == nullptr || connection.heard_at() < oldest->heard_at()) oldest = &connection;
+    }
+    if (oldest == nullptr) return false;
+    count(Drop::tcp_half_open_evicted);
+    oldest->abort(*this, now);
+    settle(*oldest);
+    return true;
+}
+
+void Engine::leave_listener(Connection& connection) {
+    Listener* listener = std::exchange(connection.listener, nullptr);
+    if (listener == nullptr) return;
+    --listener->pending;
+    Connection* previous = nullptr;
+    for (Connection* at = listener->first; at != nullptr; at = at->next_waiting) {
+        if (at == &connection) {
+            (previous == nullptr ? listener->first : previous->next_waiting) = at->next_waiting;
+            if (listener->last == at) listener->last = previous;
+            --listener->waiting;
+            return;
+        }
+        previous = at;
+    }
+}
+
+void Engine::established(Connection& connection) {
+    Listener& listener = *connection.listener;
+    connection.next_waiting = nullptr;
+    (listener.last == nullptr ? listener.first : listener.last->next_waiting) = &connection;
+    listener.last = &connection;
+    ++listener.waiting;
+    ++counters_.tcp_accepted;
+    raise(listener, Event::acceptable);
+}
+
+} // namespace net::tcp
