@@ -53,10 +53,10 @@ class Link final : public async::Source {
     };
 
     bool take_line() {
-        const auto line = endpoint_.try_recv();
-        if (!line) return false;
-        const Bytes bytes = std::as_bytes(std::span{line->body});
-        if (const auto message = decode(line->tag, bytes))
+        ump::Message line;
+        if (!endpoint_.try_recv(line)) return false;
+        const Bytes bytes = std::as_bytes(std::span{line.body});
+        if (const auto message = decode(line.tag(), bytes))
             monitor_.receive(peer_, *message);
         else
             monitor_.count_bad_message();

@@ -24,21 +24,23 @@ class FramePool {
     ~FramePool() { INVARIANT(used_ == 0, "tasks end before their memory goes"); }
 
     /// Null when there is no room, or for a frame over `largest`.
-    void* allocate(size_t bytes) {
+    [[gnu::always_inline]] void* allocate(size_t bytes) {
         const size_t whole = bytes + sizeof(Header);
         if (whole > largest) return nullptr;
-        const size_t size = std::bit_ceil(std::max(whole, smallest));
-        void* const block = take(size);
-        if (block == nullptr) return nullptr;
+        const size_t kind = index(std::bit_ceil(std::max(whole, smallest)));
+        Free* const block = free_[kind];
+        if (block == nullptr) [[unlikely]]
+            return cut(kind);
+        free_[kind] = block->next;
         ++used_;
-        return new (block) Header{this, size} + 1;
+        return new (static_cast<void*>(block)) Header{this, kind} + 1;
     }
 
-    static void release(void* frame) {
+    [[gnu::always_inline]] static void release(void* frame) {
         Header* const header = static_cast<Header*>(frame) - 1;
         FramePool& pool = *header->pool;
-        Free*& list = pool.free_[index(header->size)];
-        list = new (static_cast<void*>(header)) Free{list};
+        Free** const list = pool.free_.data() + header->kind;
+        *list = new (static_cast<void*>(header)) Free{*list};
         --pool.used_;
     }
 
@@ -50,7 +52,7 @@ class FramePool {
   private:
     struct alignas(16) Header {
         FramePool* pool;
-        size_t size;
+        size_t kind; // index into free_
     };
 
     struct Free {
@@ -69,17 +71,25 @@ class FramePool {
         return memory.subspan(std::min(skip, memory.size()));
     }
 
-    void* take(size_t size) {
-        Free*& list = free_[index(size)];
-        if (list != nullptr) {
-            void* const block = list;
-            list = list->next;
-            return block;
-        }
-        if (rest_.size() < size) return nullptr;
+    [[gnu::noinline]] void* cut(size_t kind) {
+        const size_t size = smallest << kind;
+        if (rest_.size() < size) return kind + 1 < sizes ? larger(kind + 1) : nullptr;
         void* const block = rest_.data();
         rest_ = rest_.subspan(size);
-        return block;
+        ++used_;
+        return new (block) Header{this, kind} + 1;
+    }
+
+    /// All was cut up: a freed one that is larger than needed, then.
+    void* larger(size_t kind) {
+        for (; kind < sizes; ++kind) {
+            Free* const block = free_[kind];
+            if (block == nullptr) continue;
+            free_[kind] = block->next;
+            ++used_;
+            return new (static_cast<void*>(block)) Header{this, kind} + 1;
+        }
+        return nullptr;
     }
 
     MutableBytes rest_;

@@ -23,11 +23,19 @@ class Waiter {
     virtual uint64_t wait(std::optional<Instant> deadline) = 0;
     virtual Instant now() = 0;
 
+    /// Would `wait` now answer one of ring_bits? Asked by who is busy and has cold sources.
+    virtual bool is_rung() { return false; }
+
   protected:
     ~Waiter() = default;
 };
 
+/// The event bits of a ring by the peer of a channel (docs/system.md).
+constexpr uint64_t ring_bits = 0b11;
+
 /// Something that peers write to in memory. The loop pumps it each turn and arms it before sleep.
+/// A channel over which nothing comes for a while is cold: it stays armed, also while the loop is
+/// awake, and costs nothing until a ring, when all cold ones are looked at.
 class Source {
   public:
     Source() = default;
@@ -42,6 +50,12 @@ class Source {
     virtual void flush() = 0;
     virtual void arm(uint64_t epoch) = 0;
     virtual void disarm() = 0;
+
+    /// Asked from time to time: has nothing happened since the last time, and would only a ring of
+    /// the peer change that? Whatever else would must call Loop::heat.
+    virtual bool cools() { return false; }
+
+    bool is_cold() const { return cold_; }
 
     /// A word that changes when there is work, for polling: its low 16 bits become `expected`.
     struct Watch {
@@ -58,6 +72,7 @@ class Source {
   private:
     friend class Loop;
     Watch watched_;
+    bool cold_{}, cooling_{};
 };
 
 class Event;
@@ -100,10 +115,12 @@ class Loop {
     void run() {
         stopping_ = false;
         for (uint32_t busy = 0; !stopping_;) {
-            if (!turn()) {
+            const bool worked = turn();
+            if (++turns_ % turns_between_looks == 0) cool_down();
+            if (!worked) {
                 sleep();
                 busy = 0;
-            } else if (++busy % turns_between_looks == 0) {
+            } else if (++busy % turns_between_looks == 0 || (!cold_.empty() && waiter_.is_rung())) {
                 // Who is never idle must hear interrupts and local calls all the same.
                 deliver(waiter_.wait(waiter_.now()));
             }
@@ -116,23 +133,37 @@ class Loop {
     bool turn() {
         bool worked = run_ready();
         worked |= fire_timers();
-        for (Source* source = sources_.front(); source != nullptr; source = next_) {
-            next_ = sources_.next(*source);
+        for (Source* source = hot_.front(); source != nullptr; source = next_) {
+            next_ = hot_.next(*source);
             worked |= source->pump();
         }
         worked |= run_ready();
-        for (Source& source : sources_)
+        for (Source& source : hot_)
             source.flush();
         return worked;
     }
 
-    void add(Source& source) { sources_.push_back(source); }
+    void add(Source& source) { hot_.push_back(source); }
 
     /// At any time, also from a pump.
     void remove(Source& source) {
-        if (next_ == &source) next_ = sources_.next(source);
-        sources_.remove(source);
+        if (std::exchange(source.cold_, false)) return cold_.remove(source);
+        if (next_ == &source) next_ = hot_.next(source);
+        hot_.remove(source);
     }
+
+    /// It is pumped and flushed from this turn on.
+    void heat(Source& source) {
+        if (!source.cold_) return;
+        source.cold_ = false;
+        cold_.remove(source);
+        hot_.push_back(source);
+        source.disarm();
+    }
+
+    size_t hot_sources() const { return count(hot_); }
+
+    size_t cold_sources() const { return count(cold_); }
 
     /// The event is set when `bit` was among those that ended a sleep (an interrupt, a notice).
     void bind(unsigned bit, Event& event) { events_[bit] = &event; }
@@ -215,18 +246,18 @@ class Loop {
 
     /// Only those who are ready now: who becomes ready meanwhile waits for the next turn.
     bool run_ready() {
-        WaitQueue batch;
-        while (Waiting* const waiting = ready_.take())
-            batch.add(*waiting);
-        bool any = false;
-        while (Waiting* const waiting = batch.take()) {
-            any = true;
+        if (ready_.empty()) return false;
+        ++round_;
+        while (Waiting* const waiting = ready_.first()) {
+            if (waiting->since_ == round_) break;
+            ready_.remove(*waiting);
             waiting->run();
         }
-        return any;
+        return true;
     }
 
     bool fire_timers() {
+        if (wheel_.empty()) return false;
         const auto next = wheel_.next();
         if (!next) return false;
         bool any = false;
@@ -240,12 +271,23 @@ class Loop {
         return any;
     }
 
+    using Sources = List<Source, &Source::hook>;
+
+    static size_t count(const Sources& sources) {
+        size_t n = 0;
+        for (const Source* s = sources.front(); s != nullptr; s = sources.next(*s))
+            ++n;
+        return n;
+    }
+
+    inline void cool_down();
+    inline void look_at_cold();
     inline void sleep();
     inline void deliver(uint64_t bits);
 
     bool prepare_polling() {
         bool any = false;
-        for (Source& source : sources_) {
+        for (Source& source : hot_) {
             source.watched_ = source.watch();
             any |= source.watched_.word != nullptr;
         }
@@ -255,9 +297,9 @@ class Loop {
     /// In a section of its own, so that the instructions of turns that found nothing can be told
     /// from work; hence it calls nothing.
     [[gnu::section(".text.poll"), gnu::noinline]] bool poll() {
-        Source* const first = sources_.front();
+        Source* const first = hot_.front();
         for (uint32_t turn = 0; turn < poll_turns_; ++turn) {
-            for (Source* source = first; source != nullptr; source = sources_.next(*source)) {
+            for (Source* source = first; source != nullptr; source = hot_.next(*source)) {
                 const Source::Watch& watch = source->watched_;
                 // acquire: pairs with the release that publishes a line
                 if (watch.word != nullptr &&
@@ -274,12 +316,13 @@ class Loop {
     uint32_t poll_turns_;
     Wheel wheel_;
     WaitQueue ready_;
-    List<Source, &Source::hook> sources_;
+    Sources hot_, cold_;
     Source* next_{}; // to be pumped in this turn
     List<Spawned, &Spawned::hook> spawned_;
     std::array<Event*, 64> events_{};
     uint64_t epoch_{};
     uint64_t sleeps_{};
+    uint32_t turns_{}, round_{};
     bool stopping_{};
 };
 
@@ -296,6 +339,7 @@ inline void Waiting::finish(std::optional<Fault> error) {
     leave();
     error_ = error;
     woken_ = true;
+    since_ = loop_->round_;
     loop_->ready_.add(*this);
 }
 
@@ -311,8 +355,52 @@ inline void Waiting::arm(Instant deadline, std::optional<Fault> outcome) {
 namespace async {
 
 inline void Loop::deliver(uint64_t bits) {
+    if ((bits & ring_bits) != 0) look_at_cold();
     for (; bits != 0; bits &= bits - 1)
         if (Event* const event = events_[static_cast<size_t>(std::countr_zero(bits))]) event->set();
+}
+
+/// Nothing is lost: this is the sleeper's protocol of nothing_to_do for one channel at a time. It
+/// is armed in an epoch never used before; if the look after the fence finds nothing, then whatever
+/// is sent from now on is rung for, and that ring leads to look_at_cold after it.
+inline void Loop::cool_down() {
+    bool any = false;
+    for (Source& source : hot_) {
+        source.cooling_ = source.cools();
+        any |= source.cooling_;
+    }
+    if (!any) return;
+    ++epoch_;
+    for (Source& source : hot_)
+        if (source.cooling_) source.arm(epoch_);
+    // seq_cst: pairs with the fence of ump::BasicEndpoint::notify
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    for (Source *source = hot_.front(), *after{}; source != nullptr; source = after) {
+        after = hot_.next(*source);
+        if (!std::exchange(source->cooling_, false)) continue;
+        if (source->ready()) {
+            source->disarm();
+            continue;
+        }
+        hot_.remove(*source);
+        cold_.push_back(*source);
+        source->cold_ = true;
+    }
+}
+
+/// A ring may be for what was read while the channel was hot, and its sender has then rung for this
+/// epoch: so each look begins a new one.
+inline void Loop::look_at_cold() {
+    if (cold_.empty()) return;
+    ++epoch_;
+    for (Source& source : cold_)
+        source.arm(epoch_);
+    // seq_cst: pairs with the fence of ump::BasicEndpoint::notify
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    for (Source *source = cold_.front(), *after{}; source != nullptr; source = after) {
+        after = cold_.next(*source);
+        if (source->ready()) heat(*source);
+    }
 }
 
 inline void Loop::sleep() {
@@ -320,11 +408,11 @@ inline void Loop::sleep() {
     if (poll_turns_ != 0 && prepare_polling() && poll()) return;
     // seq_cst: pairs with the fence of ump::BasicEndpoint::notify (see nothing_to_do)
     const auto fence = [] { std::atomic_thread_fence(std::memory_order_seq_cst); };
-    if (nothing_to_do(sources_, ++epoch_, fence)) {
+    if (nothing_to_do(hot_, ++epoch_, fence)) {
         ++sleeps_;
         deliver(waiter_.wait(wheel_.next()));
     }
-    for (Source& source : sources_)
+    for (Source& source : hot_)
         source.disarm();
 }
 

@@ -55,6 +55,7 @@ class Waiting : public Timer {
     Promise* promise_{};
     bool propagates_{};
     bool woken_{};
+    uint32_t since_{}; // the round of the loop's ready tasks in which it became one
     std::optional<Fault> error_{};
     std::optional<Fault> on_time_{};
 };

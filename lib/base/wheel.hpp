@@ -64,6 +64,13 @@ class Wheel {
         if (slot.next == &slot) occupied_[timer.slot_ / slots_a_level] &= ~bit(timer.slot_);
     }
 
+    bool empty() const {
+        uint64_t any = 0;
+        for (const uint64_t slots : occupied_)
+            any |= slots;
+        return any == 0;
+    }
+
     /// When advance() has something to do: at or before the earliest deadline, as timers far away
     /// are first moved nearer. None: no timer is armed.
     std::optional<Instant> next() const {

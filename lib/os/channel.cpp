@@ -81,11 +81,17 @@ async::Task<> Binding::open(Request asked) {
     co_return {};
 }
 
-async::Task<> Binding::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
+async::Task<> Binding::finish() {
+    if (is_open()) co_await channel_->finish();
+    channel_.reset();
+    binder().remove(*this);
+    co_return {};
+}
+
+void Binding::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
     if (events_ != nullptr) return events_->request(channel, id, number, bytes);
     // Nobody calls a client: whoever tries has broken the protocol.
     channel.close(Err::protocol);
-    return []() -> async::Task<> { co_return {}; }();
 }
 
 Result<> Binding::message(rpc::Channel& channel, uint16_t number, Bytes bytes) {
@@ -112,8 +118,8 @@ Session::~Session() {
     operator delete(frames_);
 }
 
-async::Task<> Session::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
-    return handler_->request(channel, id, number, bytes);
+void Session::request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes bytes) {
+    handler_->request(channel, id, number, bytes);
 }
 
 Result<> Session::message(rpc::Channel& channel, uint16_t number, Bytes bytes) {

@@ -97,11 +97,14 @@ class Binding final : public ChannelEnd {
     /// Errors: not_found, quota, no_slots, channel_closed, and the server's.
     async::Task<> open(Request request);
 
+    /// An orderly end: what was sent is read by the server before it hears of the end.
+    async::Task<> finish();
+
     /// Notified when the channel has ended.
     async::Signal& closed_signal() { return closed_; }
 
   private:
-    async::Task<> request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes b) override;
+    void request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes b) override;
     Result<> message(rpc::Channel& channel, uint16_t number, Bytes bytes) override;
     void closed(rpc::Channel& channel, Err reason) override;
     void end_lines();
@@ -128,7 +131,7 @@ class Session final : public ChannelEnd {
 
     ~Session();
 
-    async::Task<> request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes b) override;
+    void request(rpc::Channel& channel, uint16_t id, uint8_t number, Bytes b) override;
     Result<> message(rpc::Channel& channel, uint16_t number, Bytes bytes) override;
     void closed(rpc::Channel& channel, Err reason) override;
 

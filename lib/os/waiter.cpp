@@ -1,12 +1,21 @@
 #include "lib/os/waiter.hpp"
 
+#include <atomic>
+
 #include "lib/base/invariant.hpp"
 #include "lib/os/domain.hpp"
+#include "lib/os/fault.hpp"
 
 namespace os {
 
 Instant Waiter::now() {
     return os::now();
+}
+
+bool Waiter::is_rung() {
+    // relaxed: the CPU driver of this same core sets it; a ring that is seen late is still there
+    const uint64_t pending = std::atomic_ref{page().pending}.load(std::memory_order_relaxed);
+    return (pending & async::ring_bits) != 0;
 }
 
 uint64_t Waiter::wait(std::optional<Instant> deadline) {

@@ -13,6 +13,7 @@ class Waiter final : public async::Waiter {
 
     uint64_t wait(std::optional<Instant> deadline) override;
     Instant now() override;
+    bool is_rung() override;
 
   private:
     Result<Arrival> next(std::optional<Instant> deadline);

@@ -28,76 +28,145 @@ Channel::~Channel() {
 // --- inwards
 
 bool Channel::pump() {
-    bool worked = std::exchange(arrived_any_, false) && tell_held();
-    for (unsigned i = 0; i < lines_a_turn && ending_ == Err::none && receive_line(); ++i)
+    bool worked = false;
+    ump::Message message;
+    for (unsigned i = 0; i < lines_a_turn && !attention_ && serving_ < calls_at_a_time_; ++i) {
+        if (!endpoint_.try_recv(message)) break;
+        take(message);
         worked = true;
-    worked |= send_queued();
-    if (endpoint_.closed())
-        close(endpoint_.closed_because() == Err::protocol ? Err::protocol : Err::peer_gone);
-    if (ending_ == Err::none) return worked;
+    }
+    if (attention_ || endpoint_.closed() || has_cancellations()) [[unlikely]]
+        return attend() || worked; // this object may be gone
+    return worked;
+}
+
+/// The same when there is more to do.
+bool Channel::attend() {
+    bool worked = arrived_any_ && std::exchange(arrived_any_, false) && tell_held();
+    ump::Message message;
+    for (unsigned i = 0; i < lines_a_turn && may_read() && endpoint_.try_recv(message); ++i) {
+        if (greeted_)
+            take(message);
+        else
+            greet(message);
+        worked = true;
+    }
+    if (has_cancellations() || any_cancelled_) take_cancellations();
+    if (has_to_send()) worked |= send_queued();
+    if (ending_ != Err::none || endpoint_.closed() || gone_) return wind_up() || worked;
+    attention_ = !greeted_ || arrived_any_ || held_.waits || any_cancelled_ || has_to_send();
+    return worked;
+}
+
+/// Its end, if nothing comes before that. True: this object may be gone.
+bool Channel::wind_up() {
+    // What is left is at most a ring, or somebody writes who should not.
+    const bool more = gone_ && may_read() && endpoint_.has_message();
+    if (more && ++pumps_after_gone_ < ump::max_ring_lines / lines_a_turn) return true;
+    if (endpoint_.closed()) {
+        const bool broken = endpoint_.closed_because() == Err::protocol;
+        close(broken ? Err::protocol : finishing_ ? Err::channel_closed : Err::peer_gone);
+    }
+    if (gone_) close(Err::peer_gone);
     settle();
     handler_.closed(*this, ending_); // may be the end of this object
     return true;
 }
 
 bool Channel::ready() {
-    if (ending_ != Err::none || arrived_any_) return true;
+    if (ending_ != Err::none || arrived_any_ || gone_ || has_cancellations()) return true;
     if (may_read() && endpoint_.has_message()) return true;
+    if (endpoint_.closed()) return true;
+    if (!has_to_send()) return false;
     const bool wants_out = filler_.lines > 0 || refusal_count_ > 0 ||
                            (queue_.front() != nullptr && can_go(*queue_.front()));
-    return (wants_out && endpoint_.has_credit()) || endpoint_.closed();
+    return wants_out && endpoint_.has_credit();
 }
 
-bool Channel::receive_line() {
-    if (!may_read()) return false;
-    const auto message = endpoint_.try_recv();
-    if (!message) return false;
-    if (greeted_)
-        take_line(*message);
-    else
-        greet(*message);
-    return true;
+bool Channel::cools() {
+    const uint64_t now = endpoint_.sent() + endpoint_.received();
+    const bool quiet = now == std::exchange(traffic_, now);
+    return quiet && may_read() && !has_to_send() && !arrived_any_ && !gone_;
+}
+
+void Channel::take(const ump::Message& message) {
+    const uint16_t tag = message.tag();
+    if ((tag & more_follows) != 0 || assembled_ != 0) return take_part(message);
+    const async::UseFlow flow{message.flow()};
+    dispatch(tag, std::as_bytes(std::span{message.body}));
 }
 
 void Channel::greet(const ump::Message& message) {
     greeted_ = true;
-    if (message.tag != make_tag(Kind::control, greeting)) return close(Err::protocol);
+    if (message.tag() != make_tag(Kind::control, greeting)) return close(Err::protocol);
     if (message.body[0] != contract_.interface || message.body[1] != contract_.version)
         close(Err::version_mismatch);
 }
 
-void Channel::take_line(const ump::Message& message) {
-    const uint16_t tag = message.tag & static_cast<uint16_t>(~more_follows);
-    const bool more = (message.tag & more_follows) != 0;
-    const async::UseFlow flow{message.flow};
+/// The lines of a message follow each other: the sender has one message under way at a time.
+void Channel::take_part(const ump::Message& message) {
+    const uint16_t tag = message.tag() & static_cast<uint16_t>(~more_follows);
     const Bytes line = std::as_bytes(std::span{message.body});
-    if (assembled_ == 0 && !more) return dispatch(tag, line);
-    // The lines of a message follow each other: the sender has one message under way at a time.
     if (assembled_ != 0 && tag != assembling_) return close(Err::protocol);
     if (assembly_.size() - assembled_ < line.size()) return close(Err::protocol);
     std::ranges::copy(line, assembly_.begin() + assembled_);
     assembled_ += line.size();
     assembling_ = tag;
-    if (more) return;
+    if ((message.tag() & more_follows) != 0) return;
     const Bytes whole = Bytes{assembly_}.first(assembled_);
     assembled_ = 0;
+    const async::UseFlow flow{message.flow()};
     dispatch(tag, whole);
 }
 
 void Channel::dispatch(uint16_t tag, Bytes bytes) {
     const uint16_t low = tag & low_mask;
-    switch (kind_of(tag)) {
-    case Kind::request: return serve(low, bytes);
-    case Kind::reply: return settle_answer(low, bytes);
-    case Kind::one_way: return tell(low, bytes);
-    case Kind::control: return close(Err::protocol);
+    const Kind kind = kind_of(tag);
+    if (kind == Kind::reply) return settle_answer(low, bytes);
+    if (kind == Kind::request) {
+        if (gone_) return; // nobody waits for the answer
+        const async::UsePool scope{&pool_};
+        return handler_.request(*this, low, std::to_integer<uint8_t>(bytes[0]), bytes.subspan(1));
     }
+    if (kind == Kind::one_way) return tell(low, bytes);
+    close(Err::protocol);
+}
+
+/// It may be late: a call of that id can have been answered, but not yet another one have come, as
+/// the peer takes the bit away before it uses the id again.
+void Channel::take_cancellations() {
+    cancellations_ = endpoint_.load_aside(aside_count);
+    any_cancelled_ = false;
+    for (size_t i = 0; i < used_ids_.size(); ++i)
+        any_cancelled_ |= endpoint_.load_aside(aside_ids + i) != 0;
+    const auto is_cancelled = [this](const Serving& serving) {
+        const size_t id = serving.id();
+        const uint64_t ids = id < calls_max ? endpoint_.load_aside(aside_ids + id / 64) : 0;
+        return (ids >> (id % 64) & 1) != 0;
+    };
+    const auto cancel_one = [&] {
+        for (Serving& serving : jobs_)
+            if (is_cancelled(serving) && serving.cancel()) return true; // others may be gone now
+        return false;
+    };
+    while (cancel_one()) {
+    }
+}
+
+void Channel::tell_cancelled(uint16_t id, bool is_cancelled) {
+    const uint64_t bit = uint64_t{1} << (id % 64);
+    uint64_t& ids = cancelled_[id / 64];
+    if (((ids & bit) != 0) == is_cancelled) return;
+    ids ^= bit;
+    endpoint_.store_aside(aside_ids + id / 64, ids);
+    if (is_cancelled) endpoint_.store_aside(aside_count, ++cancels_);
 }
 
 /// What follows is not read before it is told, so that one-way messages keep their order.
 void Channel::tell(uint16_t number, Bytes bytes) {
     const auto told = handler_.message(*this, number, bytes);
     held_.waits = !told && told.error().top() == Err::would_block;
+    attention_ |= held_.waits;
     if (!held_.waits) {
         if (!told) close(Err::protocol);
         return;
@@ -115,35 +184,15 @@ bool Channel::tell_held() {
     return !held_.waits;
 }
 
-void Channel::serve(uint16_t id, Bytes bytes) {
-    const async::UsePool scope{&pool_};
-    ++served_;
-    void* const memory = pool_.allocate(sizeof(Served));
-    if (memory != nullptr) {
-        Served* const served = new (memory) Served{*this};
-        jobs_.push_back(*served);
-        ++serving_;
-        const auto number = std::to_integer<uint8_t>(bytes[0]);
-        if (served->start(handler_.request(*this, id, number, bytes.subspan(1)))) return;
-        end(*served);
-    }
-    refusals_[refusal_count_++] = {id, Err::no_memory};
-}
-
-void Channel::end(Served& served) {
-    jobs_.remove(served);
-    --serving_;
-    served.~Served();
-    async::FramePool::release(&served);
-}
-
 void Channel::settle_answer(uint16_t id, Bytes bytes) {
-    if (id >= calls_max || (used_ids_[id / 64] >> (id % 64) & 1) == 0) return close(Err::protocol);
-    used_ids_[id / 64] &= ~(uint64_t{1} << (id % 64));
+    const uint64_t bit = uint64_t{1} << (id % 64);
+    if (id >= calls_max || (used_ids_[id / 64] & bit) == 0) return close(Err::protocol);
+    used_ids_[id / 64] &= ~bit;
     Outgoing* const call = std::exchange(waiting_[id], nullptr);
-    const bool brings = (bring_[id / 64] >> (id % 64) & 1) != 0;
     if (call == nullptr) { // its task was cancelled
+        tell_cancelled(id, false);
         Bytes rest = bytes.subspan(1);
+        const bool brings = (bring_[id / 64] & bit) != 0;
         if (brings && bytes[0] == status_done) drop_capability(*peel<uint32_t>(rest));
         return;
     }
@@ -154,64 +203,24 @@ void Channel::settle_answer(uint16_t id, Bytes bytes) {
         const uint64_t chain = *peel<uint64_t>(bytes); // a line is longer than this
         // An error that is none would let the task go on without an answer.
         const Fault fault = Fault::from_raw(chain);
-        return call->waiting_->wake(fault.top() == Err::none ? Fault{Err::protocol} : fault);
+        return call->settled(fault.top() == Err::none ? Fault{Err::protocol} : fault);
     }
-    if (const auto read = call->deliver(bytes); !read) return call->waiting_->wake(read.error());
-    call->waiting_->wake();
+    const auto read = call->deliver(bytes);
+    call->settled(read ? std::nullopt : std::optional{read.error()});
 }
 
 // --- outwards
-
-std::optional<uint16_t> Channel::free_id() const {
-    for (size_t i = 0; i < used_ids_.size(); ++i)
-        if (~used_ids_[i] != 0)
-            return static_cast<uint16_t>(
-                64 * i + static_cast<size_t>(std::countr_one(used_ids_[i]))
-            );
-    return std::nullopt;
-}
 
 bool Channel::can_go(const Outgoing& out) const {
     return !out.is_call() || out.begun() || free_id();
 }
 
-Result<> Channel::try_post(Post& out) {
-    if (ending_ != Err::none) return fail(why_over());
-    if (!out.ready()) return fail(Err::channel_full);
-    return {};
-}
-
-void Channel::enqueue(Outgoing& out, async::Waiting& waiting) {
-    out.waiting_ = &waiting;
-    if (ending_ != Err::none) {
-        waiting.wake(why_over());
-        return;
-    }
+void Channel::enqueue(Outgoing& out) {
+    const bool is_answer = kind_of(out.tag_) == Kind::reply;
+    if (ending_ != Err::none || (finishing_ && !is_answer)) return out.settled(why_over());
+    attention_ = true;
     queue_.push_back(out);
     send_queued();
-}
-
-bool Channel::send_line(const Outgoing& out, bool blank) {
-    const uint32_t lines = lines_for(out.bytes_.size());
-    const size_t offset = out.lines_sent_ * line_payload;
-    ump::Body body{};
-    if (!blank) {
-        const Bytes rest = out.bytes_.subspan(std::min(offset, out.bytes_.size()));
-        const Bytes part = rest.first(std::min(rest.size(), line_payload));
-        std::ranges::copy(part, std::as_writable_bytes(std::span{body}).begin());
-    }
-    const bool more = out.lines_sent_ + 1 < lines;
-    const auto tag = static_cast<uint16_t>(out.tag_ | (more ? more_follows : 0));
-    return endpoint_.try_send(tag, out.flow_, body).has_value();
-}
-
-/// False when credit ran out first.
-bool Channel::send_lines(Outgoing& out) {
-    for (const uint32_t lines = lines_for(out.bytes_.size()); out.lines_sent_ < lines;) {
-        if (!send_line(out, false)) return false;
-        ++out.lines_sent_;
-    }
-    return true;
 }
 
 bool Channel::send_refusals() {
@@ -229,22 +238,27 @@ bool Channel::send_refusals() {
     return done > 0;
 }
 
-/// Answers whether anything went out.
-bool Channel::send_queued() {
-    const uint64_t before = endpoint_.sent();
+/// The rest of a message whose task is gone.
+bool Channel::send_filler() {
     for (; filler_.lines > 0; --filler_.lines) {
         const auto more = static_cast<uint16_t>(filler_.lines > 1 ? more_follows : 0);
-        if (!endpoint_.try_send(static_cast<uint16_t>(filler_.tag | more), 0, {})) break;
+        if (!endpoint_.try_send(static_cast<uint16_t>(filler_.tag | more), 0, {})) return false;
     }
-    while (Outgoing* const out = filler_.lines > 0 ? nullptr : queue_.front()) {
+    return true;
+}
+
+/// Answers whether anything went out.
+bool Channel::send_queued() {
+    if (endpoint_.has_ended()) {
+        refusal_count_ = 0; // the peer has not read the end yet
+        return false;
+    }
+    const uint64_t before = endpoint_.sent();
+    while (Outgoing* const out = send_filler() ? queue_.front() : nullptr) {
         if (!can_go(*out)) break;
         if (out->is_call() && !out->begun()) {
             if (!endpoint_.has_credit()) break;
-            const uint16_t id = *free_id();
-            const uint64_t bit = uint64_t{1} << (id % 64);
-            used_ids_[id / 64] |= bit;
-            bring_[id / 64] = (bring_[id / 64] & ~bit) | (out->brings_capability_ ? bit : 0);
-            out->tag_ = make_tag(Kind::request, id);
+            give_id(*out);
         }
         if (!send_lines(*out)) break;
         queue_.remove(*out);
@@ -252,24 +266,46 @@ bool Channel::send_queued() {
             waiting_[out->tag_ & low_mask] = out;
             out->waits_for_answer_ = true;
         } else {
-            out->waiting_->wake();
+            out->settled(std::nullopt);
         }
     }
     // Between messages, not between the lines of one.
     const Outgoing* const front = queue_.front();
-    if (refusal_count_ > 0 && filler_.lines == 0 && (front == nullptr || !front->begun()))
-        send_refusals();
+    if (filler_.lines == 0 && (front == nullptr || !front->begun())) {
+        if (refusal_count_ > 0) send_refusals();
+        if (finishing_) end_sending();
+    }
     return endpoint_.sent() != before;
+}
+
+void Channel::begin_finish(async::Waiting& waiting) {
+    if (ending_ != Err::none || over_)
+        return ending_ == Err::channel_closed ? waiting.wake() : waiting.wake(why_over());
+    warm();
+    attention_ = finishing_ = true;
+    finishers_.add(waiting);
+}
+
+/// The last message, if all that comes before it is over.
+void Channel::end_sending() {
+    const bool all_sent = queue_.empty() && refusal_count_ == 0 && serving_ == 0;
+    const bool all_answered = std::ranges::all_of(used_ids_, [](uint64_t ids) { return ids == 0; });
+    if (all_sent && all_answered) endpoint_.end();
 }
 
 /// The task that waited is gone, by cancellation.
 void Channel::withdraw(Outgoing& out) {
-    if (out.waits_for_answer_) {
-        waiting_[out.tag_ & low_mask] = nullptr; // the id stays taken until the answer has come
-        return;
+    warm();
+    if (out.waits_for_answer_) { // the id stays taken until the answer has come
+        const auto id = static_cast<uint16_t>(out.tag_ & low_mask);
+        const uint64_t bit = uint64_t{1} << (id % 64);
+        waiting_[id] = nullptr;
+        bring_[id / 64] = (bring_[id / 64] & ~bit) | (out.brings_capability_ ? bit : 0);
+        return tell_cancelled(id, true);
     }
+    attention_ = true;
     queue_.remove(out);
-    if (out.begun()) filler_ = {out.tag_, lines_for(out.bytes_.size()) - out.lines_sent_};
+    if (out.begun()) filler_ = {out.tag_, out.line_count_ - out.lines_sent_};
 }
 
 // --- capabilities
@@ -309,7 +345,8 @@ Result<> Channel::take_now(abi::CapSlot& slot) {
 }
 
 void Channel::capability_arrived() {
-    arrived_any_ = true;
+    warm();
+    attention_ = arrived_any_ = true;
     for (uint32_t& token : unwanted_)
         if (token != 0) drop_capability(std::exchange(token, 0));
     arrived_.notify();
@@ -328,7 +365,7 @@ void Channel::drop_capability(uint32_t token) {
 // --- the end
 
 Fault Channel::why_over() const {
-    return ending_;
+    return ending_ == Err::none ? Err::channel_closed : ending_; // none: an orderly end has begun
 }
 
 /// From the loop or the destructor, so no handler of ours is on the stack.
@@ -337,11 +374,11 @@ void Channel::settle() {
     loop_.remove(*this);
     endpoint_.close(ending_ == Err::protocol ? Err::protocol : Err::channel_closed);
     endpoint_.notify(*bell_);
-    while (Served* const served = jobs_.front())
-        end(*served);
+    while (Serving* const serving = jobs_.front())
+        end(*serving);
     const auto drop = [this](Outgoing& out) {
         out.waits_for_answer_ = false;
-        out.waiting_->wake(why_over());
+        out.settled(why_over());
     };
     while (Outgoing* const out = queue_.pop_front())
         drop(*out);
@@ -350,31 +387,10 @@ void Channel::settle() {
     while (Wanted* const wanted = wanted_.pop_front())
         wanted->channel = nullptr;
     arrived_.fail(why_over());
-}
-
-Outgoing::~Outgoing() {
-    // Only then: otherwise the channel knows nothing of it, and may be gone.
-    if (hook.linked() || waits_for_answer_) channel_->withdraw(*this);
-}
-
-async::Loop& Outgoing::loop() const {
-    return channel_->loop();
-}
-
-/// Straight into the ring, if nobody waits before and the whole message fits.
-bool Post::ready() {
-    if (channel_->ending_ != Err::none || !channel_->queue_.empty()) return false;
-    if (channel_->filler_.lines > 0) return false;
-    if (!channel_->endpoint_.has_credit_for(lines_for(bytes_.size()))) return false;
-    return channel_->send_lines(*this);
-}
-
-void Post::begin(async::Waiting& waiting) {
-    channel_->enqueue(*this, waiting);
-}
-
-void Call::begin(async::Waiting& waiting) {
-    channel_->enqueue(*this, waiting);
+    if (ending_ == Err::channel_closed)
+        finishers_.wake_all();
+    else
+        finishers_.fail_all(why_over());
 }
 
 } // namespace rpc

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <new>
 #include <optional>
 
 #include "lib/abi/capability.hpp"
@@ -43,8 +45,8 @@ class Capabilities {
 /// What generated code does with what arrives. `bytes` is good until the first suspension.
 class Handler {
   public:
-    /// Decodes, carries out, and awaits channel.answer(id, ...).
-    virtual async::Task<> request(Channel& channel, uint16_t id, uint8_t number, Bytes bytes) = 0;
+    /// Begins to carry it out: Channel::serve, which answers, or Channel::refuse.
+    virtual void request(Channel& channel, uint16_t id, uint8_t number, Bytes bytes) = 0;
     /// Errors mean that the peer broke the protocol; but would_block: a capability that belongs to
     /// it is not there yet, and it is to be told once more.
     virtual Result<> message(Channel& channel, uint16_t number, Bytes bytes) = 0;
@@ -66,24 +68,32 @@ struct Setup {
     MutableBytes frames{};        // where handlers of the peer's calls live; empty: in the loop's
 };
 
-/// Something on its way out. Lives in the frame of the task that waits for it.
+/// Something on its way out. Lives in the frame of the task that waits for it, so a queue of them
+/// is as long as there are tasks that wait: nothing is copied or kept beyond that.
 class Outgoing {
   public:
+    Outgoing(const Outgoing&) = delete;
     ListHook<Outgoing> hook;
     async::Loop& loop() const;
 
   protected:
     friend class Channel;
 
-    Outgoing(Channel& channel, Kind kind, uint16_t low, Bytes bytes)
-        : channel_{&channel}, tag_{make_tag(kind, low)}, bytes_{bytes} {}
+    Outgoing(Channel& channel, Kind kind, uint16_t low)
+        : channel_{&channel}, tag_{make_tag(kind, low)} {}
 
     /// Before it begins; afterwards the channel holds its address.
     Outgoing(Outgoing&& other) noexcept
-        : channel_{other.channel_}, tag_{other.tag_}, bytes_{other.bytes_},
-          brings_capability_{other.brings_capability_} {}
+        : channel_{other.channel_}, tag_{other.tag_}, brings_capability_{other.brings_capability_} {
+    }
 
-    ~Outgoing();
+    virtual ~Outgoing() {
+        // Only then: otherwise the channel knows nothing of it, and may be gone.
+        if (hook.linked() || waits_for_answer_) withdraw();
+    }
+
+    /// A message is in the ring, or the answer to a call was taken; or the error that ended it.
+    virtual void settled(std::optional<Fault> error) = 0;
 
     /// The answer to a call. Errors: it cannot be read.
     virtual Result<> deliver(Bytes) { return fail(Err::protocol); }
@@ -92,37 +102,69 @@ class Outgoing {
 
     bool begun() const { return lines_sent_ > 0; }
 
+    void withdraw();
+
     Channel* channel_;
+    const ump::Body* lines_{};
+    uint32_t line_count_{}, lines_sent_{};
     uint16_t tag_;
     uint16_t flow_{async::current_flow};
-    Bytes bytes_;
-    uint32_t lines_sent_{};
     bool waits_for_answer_{};
     bool brings_capability_{}; // its answer begins with a token
+};
+
+/// One that a task awaits.
+class Awaited : public Outgoing {
+  protected:
+    friend class Channel;
+    using Outgoing::Outgoing;
+
+    void settled(std::optional<Fault> error) final {
+        if (error)
+            waiting_->wake(*error);
+        else
+            waiting_->wake();
+    }
+
     async::Waiting* waiting_{};
 };
 
-/// A one-way message or an answer: goes on when it is in the ring.
-class Post : public Outgoing {
-  public:
-    bool ready();
-    void begin(async::Waiting& waiting);
-
+/// A one-way message: goes on when it is in the ring.
+class Post : public Awaited {
   protected:
-    using Outgoing::Outgoing;
+    using Awaited::Awaited;
+    bool go_now();
+    void go(async::Waiting& waiting);
 };
 
 /// A call: goes on with the answer, or leaves with its error.
-class Call : public Outgoing {
-  public:
-    Call(Channel& channel, bool brings_capability) : Outgoing{channel, Kind::request, 0, {}} {
+class Call : public Awaited {
+  protected:
+    Call(Channel& channel, bool brings_capability) : Awaited{channel, Kind::request, 0} {
         brings_capability_ = brings_capability;
     }
 
-    bool ready() const { return false; }
+    Call(Call&&) = default;
+    void go(async::Waiting& waiting);
+};
+
+/// One call of the peer's that is being carried out, and then its answer on the way out. Made in
+/// the channel's pool, by stubs.hpp.
+class Serving : public Outgoing {
+  public:
+    ListHook<Serving> jobs_hook;
 
   protected:
-    void begin(async::Waiting& waiting);
+    friend class Channel;
+
+    Serving(Channel& channel, uint16_t id) : Outgoing{channel, Kind::reply, id} {}
+
+    /// Ends its task where it waits, and answers that. False: it does not run any more.
+    virtual bool cancel() = 0;
+
+    void settled(std::optional<Fault>) final;
+
+    uint16_t id() const { return tag_ & low_mask; }
 };
 
 class Channel final : public async::Source {
@@ -135,18 +177,50 @@ class Channel final : public async::Source {
     Channel(const Channel&) = delete;
     ~Channel();
 
-    /// Sends without waiting. Errors: channel_full; what ended the channel.
-    Result<> try_post(Post& out);
-
-    /// Ends the channel soon (from the loop): handlers are cancelled, all calls fail.
+    /// Ends the channel soon (from the loop): handlers are cancelled, all calls fail. What is in
+    /// the ring is there for the peer to read, before the end.
     void close(Err reason = Err::channel_closed) {
+        warm();
+        attention_ = true;
         if (ending_ == Err::none) ending_ = reason;
     }
 
-    /// The peer's domain has ended: it will not say so itself.
-    void peer_gone() { close(Err::peer_gone); }
+    /// An orderly end: no new calls or messages of ours from now on, and the peer's calls are
+    /// refused. What is queued goes out, calls under way get their answers; then the peer hears the
+    /// end, and answers it. Awaiting it goes on when all that is over; then the channel is.
+    /// Errors: why the channel ended otherwise.
+    class Finish {
+      public:
+        using leaf = void;
+
+        explicit Finish(Channel& channel) : channel_{&channel} {}
+
+        async::Loop& loop() const { return channel_->loop_; }
+
+        bool ready() const { return false; }
+
+        void begin(async::Waiting& waiting) const { channel_->begin_finish(waiting); }
+
+        void take() const {}
+
+      private:
+        Channel* channel_;
+    };
+
+    Finish finish() { return Finish{*this}; }
+
+    /// The peer's domain has ended: it will not say so itself. What it had sent is taken first.
+    void peer_gone() {
+        warm();
+        attention_ = gone_ = true;
+    }
 
     bool over() const { return over_; }
+
+    /// Nothing of ours can be sent any more; why_over() says why.
+    bool has_ended() const { return ending_ != Err::none || finishing_; }
+
+    Fault why_over() const;
 
     Err closed_because() const { return ending_; }
 
@@ -156,7 +230,31 @@ class Channel final : public async::Source {
 
     uint64_t lines_received() const { return endpoint_.received(); }
 
-    uint32_t calls_served() const { return served_; }
+    // -- for generated code: one call of the peer's --
+
+    /// An S (a Serving) for call `id`, or null: then the call is refused.
+    template <class S>
+    S* serve(uint16_t id) {
+        if (!finishing_)
+            if (void* const memory = pool_.allocate(sizeof(S))) {
+                S* const serving = new (memory) S{*this, id};
+                jobs_.push_back(*serving);
+                ++serving_;
+                return serving;
+            }
+        refuse(id, finishing_ ? Err::channel_closed : Err::no_memory);
+        return nullptr;
+    }
+
+    async::FramePool& frames() { return pool_; }
+
+    void refuse(uint16_t id, Err why) {
+        attention_ = true;
+        refusals_[refusal_count_++] = {id, why};
+    }
+
+    /// It goes away when the answer is in the ring.
+    void answer(Serving& serving);
 
     // -- capabilities beside messages: in a message, a slot's number is a token --
 
@@ -182,6 +280,7 @@ class Channel final : public async::Source {
     // --- async::Source
     bool pump() override;
     bool ready() override;
+    bool cools() override;
 
     void flush() override { endpoint_.notify(*bell_); }
 
@@ -198,19 +297,7 @@ class Channel final : public async::Source {
     friend class Outgoing;
     friend class Post;
     friend class Call;
-
-    /// One call of the peer's that is being carried out.
-    class Served final : public async::Job {
-      public:
-        explicit Served(Channel& channel) : channel_{channel} {}
-
-        ListHook<Served> hook;
-
-      private:
-        void ended(Result<>) override { channel_.end(*this); }
-
-        Channel& channel_;
-    };
+    friend class Serving;
 
     /// Who waits for a capability; if it goes before, so does the capability.
     struct Wanted {
@@ -237,31 +324,55 @@ class Channel final : public async::Source {
     };
 
     bool may_read() const {
-        return !over_ && !held_.waits && serving_ < calls_at_a_time_ &&
+        return ending_ == Err::none && !held_.waits && serving_ < calls_at_a_time_ &&
                refusal_count_ < refusals_.size();
     }
 
-    bool receive_line();
+    /// Nothing waits to be sent before a message that is to go now.
+    bool is_clear() const {
+        return !attention_ ||
+               (ending_ == Err::none && !finishing_ && queue_.empty() && filler_.lines == 0);
+    }
+
+    bool has_to_send() const {
+        return !queue_.empty() || refusal_count_ > 0 || filler_.lines > 0 || finishing_;
+    }
+
+    /// Whatever happens to this end other than by a message of the peer's.
+    void warm() {
+        if (is_cold()) loop_.heat(*this);
+    }
+
+    void take(const ump::Message& message);
+    bool attend();
     void greet(const ump::Message& message);
-    void take_line(const ump::Message& message);
+    void take_part(const ump::Message& message);
     void dispatch(uint16_t tag, Bytes bytes);
+    bool wind_up();
+    void begin_finish(async::Waiting& waiting);
+    void end_sending();
     void tell(uint16_t number, Bytes bytes);
     bool tell_held();
     void drop_capability(uint32_t token);
-    void serve(uint16_t id, Bytes bytes);
     void settle_answer(uint16_t id, Bytes bytes);
-    void end(Served& served);
+    void end(Serving& serving);
+    void take_cancellations();
+    void tell_cancelled(uint16_t id, bool is_cancelled);
+
+    bool has_cancellations() const {
+        return serving_ > 0 && endpoint_.load_aside(aside_count) != cancellations_;
+    }
 
     bool send_queued();
     bool send_refusals();
+    bool send_filler();
     bool send_lines(Outgoing& out);
     bool can_go(const Outgoing& out) const;
-    void enqueue(Outgoing& out, async::Waiting& waiting);
+    void give_id(Outgoing& call);
+    void enqueue(Outgoing& out);
     void withdraw(Outgoing& out);
-    bool send_line(const Outgoing& out, bool blank);
     std::optional<uint16_t> free_id() const;
     void settle();
-    Fault why_over() const;
 
     async::Loop& loop_;
     ump::Endpoint endpoint_;
@@ -273,13 +384,22 @@ class Channel final : public async::Source {
     std::optional<async::FramePool> own_pool_;
     async::FramePool& pool_;
 
+    bool attention_{true}; // there is more to be done than to read the next line
     bool greeted_{};
     bool over_{};
+    bool gone_{}; // the peer's domain has ended
+    uint32_t pumps_after_gone_{};
+    bool finishing_{}; // an orderly end was begun
     Err ending_{Err::none};
+    async::WaitQueue finishers_;
 
     List<Outgoing, &Outgoing::hook> queue_;
-    std::array<Outgoing*, calls_max> waiting_{};      // our calls by id
-    std::array<uint64_t, calls_max / 64> used_ids_{}; // waiting_, and abandoned calls
+    std::array<Outgoing*, calls_max> waiting_{};       // our calls by id
+    std::array<uint64_t, calls_max / 64> used_ids_{};  // waiting_, and abandoned calls
+    std::array<uint64_t, calls_max / 64> cancelled_{}; // of these the peer is told
+    uint64_t cancels_{};                               // how many ever
+    uint64_t cancellations_{};                         // of the peer's, seen
+    bool any_cancelled_{}; // by the peer; some of these may not have been read yet
 
     struct Filler { // the rest of a message whose task was cancelled halfway
         uint16_t tag{};
@@ -288,8 +408,8 @@ class Channel final : public async::Source {
 
     Filler filler_;
 
-    List<Served, &Served::hook> jobs_;
-    uint32_t serving_{}, served_{};
+    List<Serving, &Serving::jobs_hook> jobs_;
+    uint32_t serving_{};
     std::array<Refusal, 8> refusals_{};
     size_t refusal_count_{};
 
@@ -304,13 +424,97 @@ class Channel final : public async::Source {
     bool arrived_any_{};
     async::Signal arrived_;
     List<Wanted, &Wanted::hook> wanted_;
-    std::array<uint32_t, 32> unwanted_{};          // tokens nobody waits for any more, 0: free
-    std::array<uint64_t, calls_max / 64> bring_{}; // our calls whose answers begin with a token
+    std::array<uint32_t, 32> unwanted_{}; // tokens nobody waits for any more, 0: free
+    std::array<uint64_t, calls_max / 64> bring_{
+    }; // abandoned ones whose answers begin with a token
     Held held_;
 
     std::array<std::byte, max_lines * line_payload> assembly_;
     size_t assembled_{};
     uint16_t assembling_{};
+    uint64_t traffic_{}; // lines in both directions when last asked whether this cools
 };
+
+inline async::Loop& Outgoing::loop() const {
+    return channel_->loop_;
+}
+
+inline void Outgoing::withdraw() {
+    channel_->withdraw(*this);
+}
+
+/// False when credit ran out first.
+inline bool Channel::send_lines(Outgoing& out) {
+    for (; out.lines_sent_ < out.line_count_; ++out.lines_sent_) {
+        const bool more = out.lines_sent_ + 1 < out.line_count_;
+        const auto tag = static_cast<uint16_t>(out.tag_ | (more ? more_follows : 0));
+        if (!endpoint_.try_send(tag, out.flow_, out.lines_[out.lines_sent_])) return false;
+    }
+    return true;
+}
+
+inline void Channel::give_id(Outgoing& call) {
+    const uint16_t id = *free_id();
+    used_ids_[id / 64] |= uint64_t{1} << (id % 64);
+    call.tag_ = make_tag(Kind::request, id);
+}
+
+inline std::optional<uint16_t> Channel::free_id() const {
+    for (size_t i = 0; i < used_ids_.size(); ++i)
+        if (~used_ids_[i] != 0)
+            return static_cast<uint16_t>(
+                64 * i + static_cast<size_t>(std::countr_one(used_ids_[i]))
+            );
+    return std::nullopt;
+}
+
+/// Straight into the ring, if nobody waits before and the whole message fits.
+inline bool Post::go_now() {
+    Channel& channel = *channel_;
+    channel.warm();
+    return channel.is_clear() && channel.endpoint_.has_credit_for(line_count_) &&
+           channel.send_lines(*this);
+}
+
+inline void Post::go(async::Waiting& waiting) {
+    waiting_ = &waiting;
+    channel_->enqueue(*this);
+}
+
+inline void Call::go(async::Waiting& waiting) {
+    waiting_ = &waiting;
+    Channel& channel = *channel_;
+    channel.warm();
+    const bool now = channel.is_clear() && ~channel.used_ids_[0] != 0 &&
+                     channel.endpoint_.has_room_for(line_count_);
+    if (!now) [[unlikely]]
+        return channel.enqueue(*this);
+    channel.give_id(*this);
+    (void)channel.send_lines(*this);
+    channel.waiting_[tag_ & low_mask] = this;
+    waits_for_answer_ = true;
+}
+
+inline void Serving::settled(std::optional<Fault>) {
+    channel_->end(*this);
+}
+
+inline void Channel::answer(Serving& serving) {
+    warm();
+    const bool clear =
+        !attention_ || (queue_.empty() && filler_.lines == 0 && ending_ == Err::none);
+    if (clear && endpoint_.has_room_for(serving.line_count_)) [[likely]] {
+        (void)send_lines(serving);
+        return end(serving);
+    }
+    enqueue(serving);
+}
+
+inline void Channel::end(Serving& serving) {
+    jobs_.remove(serving);
+    --serving_;
+    serving.~Serving();
+    async::FramePool::release(&serving);
+}
 
 } // namespace rpc

@@ -2,6 +2,7 @@
 // checked, and reading past the end is an error, not a fault. Little-endian, unaligned, no padding.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <concepts>
@@ -18,7 +19,7 @@
 
 namespace rpc {
 
-/// Room was computed from the same types, so a writer cannot run over; an overlong one is cut.
+/// Room was computed from the same types, so a writer cannot run over; what would is left out.
 class Writer {
   public:
     explicit Writer(MutableBytes out) : out_{out} {}
@@ -28,7 +29,7 @@ class Writer {
     template <class T>
         requires std::is_arithmetic_v<T>
     void put(T value) {
-        raw(std::as_bytes(std::span{&value, 1}));
+        fixed<sizeof(T)>(&value);
     }
 
     template <class E>
@@ -48,27 +49,33 @@ class Writer {
 
     template <size_t N>
     void put(const std::array<uint8_t, N>& value) {
-        raw(std::as_bytes(std::span{value}));
+        fixed<N>(value.data());
     }
 
     template <size_t N>
     void put(const Text<N>& value) {
-        raw(std::as_bytes(std::span{value.view()}));
-        for (size_t i = value.view().size(); i < N; ++i)
-            put(uint8_t{0});
+        if (out_.size() - at_ < N) return;
+        const MutableBytes field = out_.subspan(at_, N);
+        const Bytes text = std::as_bytes(std::span{value.view()});
+        std::ranges::fill(std::ranges::copy(text, field.begin()).out, field.end(), std::byte{0});
+        at_ += N;
     }
 
     /// Only what is there travels, behind its length.
     template <size_t N>
     void put(const Blob<N>& value) {
         put(static_cast<uint16_t>(value.size()));
-        raw(value.span());
+        if (out_.size() - at_ < value.size()) return;
+        std::ranges::copy(value.span(), out_.subspan(at_).begin());
+        at_ += value.size();
     }
 
   private:
-    void raw(Bytes bytes) {
-        for (std::byte b : bytes)
-            if (at_ < out_.size()) out_[at_++] = b;
+    template <size_t N>
+    void fixed(const void* from) {
+        if (out_.size() - at_ < N) return;
+        __builtin_memcpy(out_.data() + at_, from, N);
+        at_ += N;
     }
 
     MutableBytes out_;
@@ -86,7 +93,7 @@ class Reader {
         requires std::is_arithmetic_v<T>
     void get(T& value) {
         std::array<std::byte, sizeof(T)> bytes{};
-        raw(bytes);
+        fixed<sizeof(T)>(bytes.data());
         if constexpr (std::same_as<T, bool>) {
             // Any other bit pattern in a bool is undefined behaviour.
             if (std::to_integer<unsigned>(bytes[0]) > 1) ok_ = false;
@@ -120,13 +127,13 @@ class Reader {
 
     template <size_t N>
     void get(std::array<uint8_t, N>& value) {
-        raw(std::as_writable_bytes(std::span{value}));
+        fixed<N>(value.data());
     }
 
     template <size_t N>
     void get(Text<N>& value) {
         std::array<char, N> text{};
-        raw(std::as_writable_bytes(std::span{text}));
+        fixed<N>(text.data());
         value = Text<N>::cut({text.data(), N});
     }
 
@@ -141,12 +148,12 @@ class Reader {
     }
 
   private:
-    void raw(MutableBytes out) {
-        if (in_.size() < out.size()) ok_ = false;
+    template <size_t N>
+    void fixed(void* to) {
+        if (in_.size() < N) ok_ = false;
         if (!ok_) return;
-        for (size_t i = 0; i < out.size(); ++i)
-            out[i] = in_[i];
-        in_ = in_.subspan(out.size());
+        __builtin_memcpy(to, in_.data(), N);
+        in_ = in_.subspan(N);
     }
 
     Bytes in_;

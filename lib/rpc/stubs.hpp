@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <coroutine>
 #include <optional>
 #include <type_traits>
 
@@ -29,26 +30,70 @@ constexpr size_t wire_bytes_of<T> = T::wire_bytes;
 template <class T>
 concept Carries = requires { T::capability(); };
 
+/// Lines of a message of at most `bytes`, of which only what is used is ever touched.
+template <size_t bytes>
+class Lines {
+  public:
+    Lines() {} // NOLINT: what it holds is written by fill
+
+    Lines(const Lines& other) : size_{other.size_} {
+        std::ranges::copy(std::span{other.body_}.first(count()), body_.begin());
+    }
+
+    Lines& operator=(const Lines&) = delete;
+
+    template <class Encode>
+    [[gnu::always_inline]] void fill(Encode&& encode) {
+        const MutableBytes all = std::as_writable_bytes(std::span{body_});
+        Writer writer{all};
+        encode(writer);
+        size_ = static_cast<uint32_t>(writer.written());
+        // The rest of the last line goes to the peer as well.
+        std::ranges::fill(all.subspan(size_, count() * line_payload - size_), std::byte{0});
+    }
+
+    const ump::Body* data() const { return body_.data(); }
+
+    uint32_t count() const { return lines_for(size_); }
+
+  private:
+    std::array<ump::Body, lines_for(bytes)> body_;
+    uint32_t size_{};
+};
+
 /// co_await of it gives a T (nothing, if T is void) or leaves with the server's error.
 template <class Arguments, class T>
 class CallOf final : public Call {
   public:
     using leaf = void;
 
-    CallOf(Channel& channel, uint8_t number, const Arguments& arguments)
+    [[gnu::always_inline]] CallOf(Channel& channel, uint8_t number, const Arguments& arguments)
         : Call{channel, Carries<T>} {
-        Writer writer{out_};
-        writer.put(number);
-        arguments.encode(writer);
-        size_ = writer.written();
+        out_.fill([&](Writer& writer) {
+            writer.put(number);
+            arguments.encode(writer);
+        });
     }
 
     CallOf(CallOf&& other) noexcept
-        : Call{std::move(other)}, out_{other.out_}, size_{other.size_} {}
+        : Call{std::move(other)}, out_{other.out_}, deadline_{other.deadline_} {}
+
+    /// No answer by then is Err::timed_out: the server is told to give up, and what it answers
+    /// all the same is dropped. The deadline counts from the call.
+    CallOf&& until(Instant deadline) && {
+        deadline_ = deadline;
+        return std::move(*this);
+    }
+
+    CallOf&& within(Duration d) && { return std::move(*this).until(loop().now() + d); }
+
+    bool ready() const { return false; }
 
     void begin(async::Waiting& waiting) {
-        bytes_ = Bytes{out_}.first(size_);
-        Call::begin(waiting);
+        lines_ = out_.data();
+        line_count_ = out_.count();
+        if (deadline_) waiting.arm(*deadline_, Fault{Err::timed_out});
+        go(waiting);
     }
 
     T take() {
@@ -65,64 +110,118 @@ class CallOf final : public Call {
         return {};
     }
 
-    std::array<std::byte, 1 + Arguments::wire_bytes> out_;
-    size_t size_{};
+    Lines<1 + Arguments::wire_bytes> out_;
+    std::optional<Instant> deadline_;
     std::optional<std::conditional_t<std::is_void_v<T>, Nothing, T>> result_;
 };
 
 /// co_await of it goes on when the message is in the ring.
-template <size_t bytes>
+template <class Arguments>
 class PostOf final : public Post {
   public:
     using leaf = void;
 
-    template <class Encode>
-    PostOf(Channel& channel, Kind kind, uint16_t low, Encode&& encode)
-        : Post{channel, kind, low, {}} {
-        Writer writer{out_};
-        encode(writer);
-        size_ = writer.written();
+    PostOf(Channel& channel, uint16_t number, const Arguments& arguments)
+        : Post{channel, Kind::one_way, number} {
+        out_.fill([&](Writer& writer) { arguments.encode(writer); });
     }
 
-    PostOf(PostOf&& other) noexcept
-        : Post{std::move(other)}, out_{other.out_}, size_{other.size_} {}
+    PostOf(PostOf&& other) noexcept : Post{std::move(other)}, out_{other.out_} {}
 
     bool ready() {
-        bytes_ = Bytes{out_}.first(size_);
-        return Post::ready();
+        lines_ = out_.data();
+        line_count_ = out_.count();
+        return go_now();
     }
+
+    void begin(async::Waiting& waiting) { go(waiting); }
 
     void take() const {}
 
     /// Without waiting. Errors: channel_full; what ended the channel.
     Result<> try_now() {
-        bytes_ = Bytes{out_}.first(size_);
-        return channel_->try_post(*this);
+        if (ready()) return {};
+        return fail(channel_->has_ended() ? channel_->why_over() : Fault{Err::channel_full});
     }
 
   private:
-    std::array<std::byte, bytes> out_;
-    size_t size_{};
+    Lines<Arguments::wire_bytes> out_;
 };
 
 template <class Arguments>
-PostOf<Arguments::wire_bytes>
-one_way(Channel& channel, uint16_t number, const Arguments& arguments) {
-    return {channel, Kind::one_way, number, [&](Writer& out) { arguments.encode(out); }};
+PostOf<Arguments> one_way(Channel& channel, uint16_t number, const Arguments& arguments) {
+    return {channel, number, arguments};
 }
 
-/// The answer to request `id`: the result, or the chain of its error.
-template <class T>
-PostOf<1 + std::max(sizeof(uint64_t), wire_bytes_of<T>)>
-answer(Channel& channel, uint16_t id, const Result<T>& result) {
-    return {channel, Kind::reply, id, [&](Writer& out) {
-                out.put(std::to_integer<uint8_t>(result ? status_done : status_failed));
-                if (!result)
-                    out.put(result.error().raw());
-                else if constexpr (!std::is_void_v<T>)
-                    result->encode(out);
-            }};
-}
+/// A call of the peer's: its arguments for as long as the task runs, then the answer, which is the
+/// result, or the chain of its error.
+template <class Arguments, class T>
+class ServingOf final : public Serving, private async::ResultLink<T> {
+  public:
+    ServingOf(Channel& channel, uint16_t id) : Serving{channel, id} {}
+
+    ~ServingOf() { end_task(); }
+
+    Arguments& keep(const Arguments& arguments) { return arguments_.emplace(arguments); }
+
+    /// Runs it up to its first wait; afterwards this may be gone.
+    void start(async::Task<T> task) {
+        task_ = task.take();
+        if (!task_) return refuse(Err::no_memory);
+        this->waiter = std::noop_coroutine();
+        task_.promise().link = this;
+        task_.resume();
+    }
+
+    void refuse(Fault why) {
+        end_task();
+        out_.fill([&](Writer& writer) {
+            writer.put(std::to_integer<uint8_t>(status_failed));
+            writer.put(why);
+        });
+        send();
+    }
+
+  private:
+    bool cancel() override {
+        if (!task_) return false;
+        refuse(Err::cancelled);
+        return true;
+    }
+
+    void fail(Fault fault) override {
+        task_ = {};
+        this->result.emplace(std::unexpected{fault});
+    }
+
+    std::coroutine_handle<> finished() override {
+        end_task();
+        if (!*this->result) {
+            refuse(this->result->error());
+        } else {
+            out_.fill([&](Writer& writer) {
+                writer.put(std::to_integer<uint8_t>(status_done));
+                if constexpr (!std::is_void_v<T>) (**this->result).encode(writer);
+            });
+            send();
+        }
+        return std::noop_coroutine();
+    }
+
+    void end_task() {
+        if (auto task = std::exchange(task_, {})) task.destroy();
+    }
+
+    void send() {
+        lines_ = out_.data();
+        line_count_ = out_.count();
+        channel_->answer(*this);
+    }
+
+    typename async::Task<T>::Handle task_{};
+    std::optional<Arguments> arguments_;
+    Lines<1 + std::max(sizeof(uint64_t), wire_bytes_of<T>)> out_;
+};
 
 // Messages with a capability: it goes first, its token travels in the message, and who gets the
 // message waits for it before anybody sees the message.
@@ -152,80 +251,55 @@ async::Task<> send_with_capability(Channel& channel, uint16_t number, Arguments 
     co_return {};
 }
 
-/// The answer, of which a capability is given away.
-template <class T>
-async::Task<> answer_with_capability(Channel& channel, uint16_t id, Result<T> result) {
-    if (result) {
-        const abi::CapSlot given = (*result).*T::capability();
-        if (const auto sent = channel.send_capability((*result).*T::capability()); !sent)
-            result = fail(sent.error());
-        channel.discard(given);
-    }
-    co_await answer(channel, id, result);
-    co_return {};
-}
-
-template <class T>
-async::Task<> answer_all(Channel& channel, uint16_t id, Result<T> result) {
-    if constexpr (Carries<T>)
-        co_await answer_with_capability<T>(channel, id, std::move(result));
-    else
-        co_await answer(channel, id, result);
-    co_return {};
-}
-
-/// As carry_out, where the arguments or the result have a capability.
+/// Waits for the arguments' capability, works, and gives away that of the result.
 template <class Arguments, class T, class Work>
-async::Task<> carry_out_with_capability(Channel& channel, uint16_t id, Bytes bytes, Work work) {
-    if constexpr (std::same_as<Arguments, Nothing>) {
-        co_await answer_all<T>(channel, id, co_await async::result_of(work()));
+async::Task<T> with_capability(Channel& channel, Arguments& arguments, Work work) {
+    if constexpr (Carries<Arguments>) {
+        abi::CapSlot& slot = arguments.*Arguments::capability();
+        slot = co_await channel.take_capability(slot);
+    }
+    if constexpr (std::is_void_v<T>) {
+        co_await work(arguments);
+        co_return {};
     } else {
-        auto arguments = Arguments::decode(bytes);
-        if (arguments) {
-            if constexpr (Carries<Arguments>) {
-                abi::CapSlot& slot = (*arguments).*Arguments::capability();
-                const auto taken = co_await async::result_of(channel.take_capability(slot));
-                if (taken)
-                    slot = *taken;
-                else
-                    arguments = fail(taken.error());
-            }
+        T result = co_await work(arguments);
+        if constexpr (Carries<T>) {
+            const abi::CapSlot given = result.*T::capability();
+            const auto sent = channel.send_capability(result.*T::capability());
+            channel.discard(given);
+            co_await sent;
         }
-        if (!arguments) {
-            co_await answer(channel, id, Result<>{fail(arguments.error())});
-            co_return {};
-        }
-        co_await answer_all<T>(channel, id, co_await async::result_of(work(*arguments)));
+        co_return result;
     }
-    co_return {};
 }
 
-inline async::Task<> refuse(Channel& channel, uint16_t id, Err why) {
-    co_await answer(channel, id, Result<>{fail(why)});
-    co_return {};
-}
-
-/// Decodes (before the first wait: `bytes` is the channel's), works, answers.
+/// Decodes (now: `bytes` is the channel's), works, answers.
 template <class Arguments, class T, class Work>
-async::Task<> carry_out(Channel& channel, uint16_t id, Bytes bytes, Work work) {
+void carry_out(Channel& channel, uint16_t id, Bytes bytes, Work work) {
+    auto* const serving = channel.serve<ServingOf<Arguments, T>>(id);
+    if (serving == nullptr) return;
     if constexpr (std::same_as<Arguments, Nothing>) {
-        co_await answer(channel, id, co_await async::result_of(work()));
+        serving->start(work(serving->keep({})));
     } else {
         const auto arguments = Arguments::decode(bytes);
-        if (!arguments) {
-            co_await answer(channel, id, Result<>{fail(arguments.error())});
-            co_return {};
-        }
-        co_await answer(channel, id, co_await async::result_of(work(*arguments)));
+        if (!arguments) return serving->refuse(arguments.error());
+        serving->start(work(serving->keep(*arguments)));
     }
-    co_return {};
+}
+
+/// The same, where the arguments or the result have a capability.
+template <class Arguments, class T, class Work>
+void carry_out_with_capability(Channel& channel, uint16_t id, Bytes bytes, Work work) {
+    carry_out<Arguments, T>(channel, id, bytes, [&channel, work](Arguments& arguments) {
+        return with_capability<Arguments, T>(channel, arguments, work);
+    });
 }
 
 /// For the client of an interface without events.
 class OnlyCalls final : public Handler {
   public:
-    async::Task<> request(Channel& channel, uint16_t id, uint8_t, Bytes) override {
-        return refuse(channel, id, Err::bad_operation);
+    void request(Channel& channel, uint16_t id, uint8_t, Bytes) override {
+        channel.refuse(id, Err::bad_operation);
     }
 
     Result<> message(Channel&, uint16_t, Bytes) override { return fail(Err::bad_operation); }

@@ -22,6 +22,11 @@ constexpr uint16_t more_follows = 0x8000;
 constexpr uint16_t low_mask = 0x1fff;
 constexpr uint16_t greeting = 0; // the one control message; the close of lib/ump has kind 3 too
 
+// What a client stores beside the messages, so that it overtakes calls that are not read yet: which
+// ids nobody waits for any more, as a bit map from the second word on, and before that how often
+// one was added.
+constexpr size_t aside_count = 0, aside_ids = 1;
+
 constexpr uint16_t make_tag(Kind kind, uint16_t low) {
     return static_cast<uint16_t>(static_cast<unsigned>(kind) << 13 | (low & low_mask));
 }

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <optional>
 #include <span>
+#include <utility>
 
 #include "lib/base/invariant.hpp"
 #include "lib/base/result.hpp"
@@ -42,37 +42,29 @@ class BasicEndpoint {
 
     /// Errors: channel_full (wait for credit); channel_closed. Publishes at once, but the peer may
     /// sleep: call notify() after the last message of a batch.
-    Result<> try_send(uint16_t tag, uint16_t flow, const Body& body) {
+    [[gnu::always_inline]] Result<> try_send(uint16_t tag, uint16_t flow, const Body& body) {
         if (sent_ >= limit_) [[unlikely]] {
             if (closed()) return fail(Err::channel_closed);
             if (!has_credit()) return fail(closed() ? Err::channel_closed : Err::channel_full);
         }
-        INVARIANT(tag != close_tag, "close() alone sends that tag");
+        INVARIANT(tag != close_tag, "end() alone sends that tag");
         publish(tag, flow, body);
         return {};
     }
 
     /// The next message, if one is there. The line is read once: the copy cannot change any more.
-    std::optional<Message> try_recv() {
-        std::optional<Message> message;
+    /// Whatever is not the common case (the end, a forgery, an acknowledgement that needs a second
+    /// look) shows as news in the acknowledgement. Call notify() after a batch.
+    [[gnu::always_inline]] bool try_recv(Message& into) {
         const BasicLine<Memory>& line = in_[got_ & mask_];
-        const Control control = Control::unpack(Memory::load(line.control));
-        if (control.sequence != uint16_t(got_ + 1) || closed()) return message;
+        const uint64_t word = Memory::load(line.control);
+        if (uint16_t(word) != uint16_t(got_ + 1)) return false;
+        if (uint32_t(word) >> 16 != last_ack_ && !take_news(word)) [[unlikely]]
+            return false;
         ++got_;
-        if (got_ > stale_until_ && !take_ack(control.ack)) [[unlikely]]
-            return message;
-        if (control.tag == close_tag) [[unlikely]] {
-            // The peer's reason is its own affair: to us it is an orderly end.
-            shut(Err::channel_closed);
-            return message;
-        }
-        message.emplace();
-        message->tag = control.tag;
-        message->flow = control.flow;
-        Memory::read(line.payload, message->body);
-        if (got_ - told_ > mask_ / 2) [[unlikely]]
-            tell_credit();
-        return message;
+        into.control = word;
+        Memory::read(line.payload, into.body);
+        return true;
     }
 
     /// Is there something for try_recv? (A close counts: it has to be read.)
@@ -94,17 +86,30 @@ class BasicEndpoint {
         return sent_ + wanted <= limit_;
     }
 
+    /// Room for `wanted` messages that is known of already: looks at no memory of the peer's.
+    bool has_room_for(uint64_t wanted) const { return sent_ + wanted <= limit_; }
+
     /// The control word of the next message, and what its low 16 bits will be: for polling.
     const typename Memory::Word& next_control() const { return in_[got_ & mask_].control; }
 
     uint16_t next_sequence() const { return static_cast<uint16_t>(got_ + 1); }
 
+    /// Words beside the messages, which they may overtake; call notify() as after a message.
+    void store_aside(size_t i, uint64_t value) {
+        Memory::store(own_->aside[i], value);
+        published_ = true;
+    }
+
+    /// What the peer stored: hostile, like all of it.
+    uint64_t load_aside(size_t i) const { return Memory::load(peer_->aside[i]); }
+
     /// Something was published to the peer in other memory that belongs to the channel (packet
     /// rings): notify() covers it too.
     void published_elsewhere() { published_ = true; }
 
-    /// Wakes the peer if it sleeps (or is about to) and something was published since the last
-    /// call. One fence for a batch; at most one ring for an epoch.
+    /// After a batch of messages sent or received: tells the peer aside what was read, if it owes
+    /// that to nobody's message; and wakes it if it sleeps (or is about to) and something was
+    /// published since the last call. One fence for a batch; at most one ring for an epoch.
     ///
     /// No wake-up is lost. The sleeper stores its epoch, fences, looks at the ring; the sender
     /// stores a line, fences, looks at the epoch. The two fences are ordered one way or the other:
@@ -114,6 +119,8 @@ class BasicEndpoint {
     /// every order.
     template <Bell B>
     void notify(B& bell) {
+        if (got_ - told_ > mask_ / 2) [[unlikely]]
+            tell_credit();
         if (!published_) return;
         published_ = false;
         Memory::fence_after_publish();
@@ -136,9 +143,18 @@ class BasicEndpoint {
     /// is sent or received afterwards.
     void close(Err reason = Err::channel_closed) {
         if (reason_ != Err::none) return;
-        publish(close_tag, 0, Body{uint64_t(reason)});
+        end(reason);
         shut(reason);
     }
+
+    /// Half of a close: nothing is sent afterwards, but what the peer sends is read, up to its own
+    /// last message, which answers this one.
+    void end(Err reason = Err::channel_closed) {
+        if (std::exchange(ended_, true)) return;
+        publish(close_tag, 0, Body{uint64_t(reason)}, got_ + no_ack);
+    }
+
+    bool has_ended() const { return ended_; }
 
     bool closed() const { return reason_ != Err::none; }
 
@@ -151,29 +167,58 @@ class BasicEndpoint {
     uint64_t received() const { return got_; }
 
   private:
-    void publish(uint16_t tag, uint16_t flow, const Body& body) {
+    static constexpr uint32_t look_closely = 0x1'0000; // of last_ack_: no 16-bit number
+    /// Added to the acknowledgement of a close: no plausible one is so far ahead (rings have at
+    /// most 2^15 lines), so who reads it looks closely, and sees the tag.
+    static constexpr uint64_t no_ack = 0x8000;
+
+    void publish(uint16_t tag, uint16_t flow, const Body& body) { publish(tag, flow, body, got_); }
+
+    void publish(uint16_t tag, uint16_t flow, const Body& body, uint64_t ack) {
         BasicLine<Memory>& line = out_[sent_ & mask_];
         Memory::write(line.payload, body);
         ++sent_;
         told_ = got_; // our credit rides along
-        Memory::store(line.control, Control::pack(sent_, got_, tag, flow));
+        Memory::store(line.control, Control::pack(sent_, ack, tag, flow));
         published_ = true;
     }
 
-    /// Nothing went back while half a ring was read: the peer may stall, so tell it aside.
+    /// Half a ring was read and nothing went back: the peer may stall, so it is told aside.
     [[gnu::noinline]] void tell_credit() {
         told_ = got_;
         Memory::store(own_->credit, Credit::pack(got_, sent_));
         published_ = true;
     }
 
-    /// An acknowledgement that rode on message number got_. At most a ring is unacknowledged, so
-    /// 16 bits name one message only; but a line that was sent before a credit word that we have
-    /// read already carries an older number, which must not be taken for one a lap ahead.
-    [[nodiscard]] bool take_ack(uint16_t ack) {
-        const uint64_t newly = uint16_t(ack - uint16_t(acked()));
-        if (newly > sent_ - acked()) return break_off();
+    /// An acknowledgement that is not the last one seen. At most a ring is unacknowledged, so 16
+    /// bits name one message only.
+    bool take_news(uint64_t word) {
+        const Control control = Control::unpack(word);
+        const uint64_t newly = uint16_t(control.ack - uint16_t(acked()));
+        if (last_ack_ == look_closely || newly > sent_ - acked()) [[unlikely]]
+            return take_strange(control, newly);
         limit_ += newly;
+        last_ack_ = control.ack;
+        return true;
+    }
+
+    /// A line that was sent before a credit word that we have read already carries an older number,
+    /// which must not be taken for one a lap ahead.
+    [[gnu::cold, gnu::noinline]] bool take_strange(Control control, uint64_t newly) {
+        if (closed()) return false;
+        if (control.tag == close_tag) {
+            // The peer's reason is its own affair: to us it is an orderly end, which we answer.
+            end();
+            shut(Err::channel_closed);
+            return false;
+        }
+        if (got_ < stale_until_) return true;
+        if (newly > sent_ - acked()) {
+            close(Err::protocol);
+            return false;
+        }
+        limit_ += newly;
+        last_ack_ = control.ack;
         return true;
     }
 
@@ -183,22 +228,16 @@ class BasicEndpoint {
         const Credit credit = Credit::unpack(Memory::load(peer_->credit));
         if (credit.received <= acked()) return;
         const uint64_t ahead = uint16_t(credit.sent - uint16_t(got_));
-        if (credit.received > sent_ || ahead > mask_ + 1) {
-            break_off();
-            return;
-        }
+        if (credit.received > sent_ || ahead > mask_ + 1) return close(Err::protocol);
         limit_ = credit.received + mask_;
         stale_until_ = got_ + ahead;
-    }
-
-    [[gnu::cold, gnu::noinline]] bool break_off() {
-        close(Err::protocol);
-        return false;
+        last_ack_ = look_closely;
     }
 
     void shut(Err reason) {
         reason_ = reason;
         limit_ = 0;
+        last_ack_ = look_closely;
     }
 
     uint64_t acked() const { return limit_ - mask_; }
@@ -207,14 +246,16 @@ class BasicEndpoint {
     const BasicLine<Memory>* in_;
     BasicControlLine<Memory>* own_;
     const BasicControlLine<Memory>* peer_;
-    uint64_t mask_;   // lines of a ring - 1
-    uint64_t sent_{}; // messages published
-    uint64_t limit_;  // how many may be: those known to be read, and a ring but one; 0 closed
-    uint64_t got_{};  // messages read
-    uint64_t told_{}; // of these, the peer was told
+    uint64_t mask_;       // lines of a ring - 1
+    uint64_t sent_{};     // messages published
+    uint64_t limit_;      // how many may be: those known to be read, and a ring but one; 0 closed
+    uint64_t got_{};      // messages read
+    uint64_t told_{};     // of these, the peer was told
+    uint32_t last_ack_{}; // low 16 bits of acked(); or look_closely
     uint64_t stale_until_{}; // messages up to this number carry acknowledgements of no news
     uint64_t rung_{};        // the peer's epoch that we rang for
     bool published_{};       // something the peer has not been notified of
+    bool ended_{};           // our last message is out
     Err reason_{Err::none};
 };
 

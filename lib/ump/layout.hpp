@@ -35,6 +35,8 @@ class Layout {
         for (ControlLine* line : {control(0), control(1)}) {
             RealMemory::store(line->credit, 0);
             RealMemory::store(line->epoch, 0);
+            for (auto& word : line->aside)
+                RealMemory::store(word, 0);
         }
         for (unsigned direction : {0u, 1u})
             for (Line& line : ring(direction))

@@ -53,6 +53,7 @@ template <class Memory>
 struct alignas(64) BasicControlLine {
     typename Memory::Word credit; // see Credit
     typename Memory::Word epoch;  // nonzero: asleep, or about to be, in that epoch of sleeping
+    std::array<typename Memory::Word, 6> aside; // their meaning is the user's
 };
 
 using Line = BasicLine<RealMemory>;
@@ -96,9 +97,13 @@ struct Credit {
 };
 
 struct Message {
-    uint16_t tag{};
-    uint16_t flow{}; // follows a request from domain to domain
     Body body;
+    uint64_t control{};
+
+    uint16_t tag() const { return Control::unpack(control).tag; }
+
+    /// Follows a request from domain to domain.
+    uint16_t flow() const { return Control::unpack(control).flow; }
 };
 
 /// The tag of the last message in a direction; body[0] is the reason, an Err.

@@ -272,6 +272,139 @@ TEST_F(LoopTest, APumpMayRemoveAnySource) {
     loop.remove(third);
 }
 
+/// A channel as the loop sees it: whoever is armed is rung for.
+struct CoolSource final : async::Source {
+    explicit CoolSource(FakeWaiter& w) : waiter{w} {}
+
+    bool pump() override {
+        ++touched;
+        if (mail == 0) return false;
+        --mail;
+        ++got;
+        quiet = false;
+        return true;
+    }
+
+    bool ready() override {
+        ++touched;
+        if (arrives_at_look > 0 && --arrives_at_look == 0) send();
+        return mail > 0;
+    }
+
+    void flush() override {}
+
+    void arm(uint64_t e) override { epoch = e; }
+
+    void disarm() override { epoch = 0; }
+
+    bool cools() override { return std::exchange(quiet, true); }
+
+    /// What a peer does.
+    void send() {
+        ++mail;
+        if (epoch == 0 || epoch == rung) return;
+        rung = epoch;
+        ++rings;
+        waiter.plan(waiter.now(), 1);
+    }
+
+    FakeWaiter& waiter;
+    int mail{}, got{}, rings{}, touched{}, arrives_at_look{};
+    uint64_t epoch{}, rung{};
+    bool quiet{};
+};
+
+struct HotAndCold : TestLoop {
+    explicit HotAndCold(size_t count) {
+        for (size_t i = 0; i < count; ++i)
+            loop.add(*channels.emplace_back(std::make_unique<CoolSource>(waiter)));
+    }
+
+    ~HotAndCold() {
+        for (const auto& channel : channels)
+            loop.remove(*channel);
+    }
+
+    /// One message after another over one channel.
+    void traffic(CoolSource& over, int messages) {
+        for (int i = 0; i < messages; ++i) {
+            over.send();
+            loop.run();
+        }
+    }
+
+    int touched() {
+        int sum = 0;
+        for (size_t i = 1; i < channels.size(); ++i)
+            sum += std::exchange(channels[i]->touched, 0);
+        return sum;
+    }
+
+    std::vector<std::unique_ptr<CoolSource>> channels;
+};
+
+TEST(LoopCold, FiveHundredQuietChannelsCostNothing) {
+    HotAndCold t{500};
+    CoolSource& hot = *t.channels[0];
+    t.traffic(hot, 200);
+    EXPECT_EQ(t.loop.cold_sources(), 499u);
+    EXPECT_EQ(t.loop.hot_sources(), 1u);
+    t.touched();
+    // The loop is awake: nobody rings for what comes over the hot one.
+    hot.mail = 1000;
+    t.loop.run();
+    EXPECT_EQ(hot.got, 1200);
+    EXPECT_EQ(t.touched(), 0);
+}
+
+TEST(LoopCold, ARingLeadsToOneLookAtEach) {
+    HotAndCold t{500};
+    t.traffic(*t.channels[0], 200);
+    t.touched();
+    CoolSource& cold = *t.channels[77];
+    cold.send();
+    EXPECT_EQ(cold.rings, 1);
+    t.loop.run();
+    EXPECT_EQ(cold.got, 1);
+    EXPECT_FALSE(cold.is_cold());
+    EXPECT_LE(t.touched(), 499 + 4);
+}
+
+TEST(LoopCold, ARingIsHeardByWhoIsBusy) {
+    HotAndCold t{3};
+    t.traffic(*t.channels[0], 200);
+    t.channels[0]->mail = 10'000;
+    CoolSource& cold = *t.channels[1];
+    cold.send();
+    while (cold.got == 0 && t.channels[0]->mail > 0)
+        t.loop.turn();
+    EXPECT_EQ(cold.got, 0) << "turn() alone does not look: run() does";
+    t.channels[0]->mail = 10'000;
+    t.loop.run();
+    EXPECT_EQ(cold.got, 1);
+}
+
+TEST(LoopCold, WhatComesWhileItCoolsIsNotLost) {
+    for (int look = 1; look < 400; look += 7) {
+        HotAndCold t{2};
+        t.channels[1]->arrives_at_look = look;
+        t.traffic(*t.channels[0], 400);
+        EXPECT_EQ(t.channels[1]->got + t.channels[1]->mail, t.channels[1]->arrives_at_look == 0);
+        EXPECT_EQ(t.channels[1]->mail, 0) << look;
+    }
+}
+
+TEST(LoopCold, AColdOneMayGo) {
+    HotAndCold t{3};
+    t.traffic(*t.channels[0], 200);
+    t.loop.remove(*t.channels[2]);
+    t.channels.pop_back();
+    EXPECT_EQ(t.loop.cold_sources(), 1u);
+    t.loop.heat(*t.channels[1]);
+    EXPECT_EQ(t.channels[1]->epoch, 0u);
+    EXPECT_EQ(t.loop.cold_sources(), 0u);
+}
+
 /// A word in memory that "another core" writes while the loop polls.
 struct PolledSource final : async::Source {
     std::atomic<uint64_t> word{};

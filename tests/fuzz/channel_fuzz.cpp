@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                 wire.layout.client().own->credit = step.body[0];
             else if (step.tag != ump::close_tag)
                 (void)raw.try_send(step.tag, 0, step.body);
-            while (raw.try_recv()) {
+            while (receive(raw)) {
             }
             t.loop.run();
         }

@@ -280,6 +280,179 @@ TEST(RpcChannel, AnAnswerToACancelledCallIsDropped) {
     EXPECT_FALSE(t.client_end->over());
 }
 
+TEST(RpcChannel, TheServerGivesUpACancelledCall) {
+    SamplePair t;
+    std::vector<std::string> log;
+    {
+        async::Job job;
+        ASSERT_TRUE(job.start(hold(t, 1, log)));
+        t.loop.run();
+        EXPECT_EQ(t.server.inside, 1);
+    }
+    t.loop.run();
+    EXPECT_EQ(t.server.inside, 0) << "its task is gone";
+    EXPECT_FALSE(t.client_end->over() || t.server_end->over());
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
+Task<> hold_within(SamplePair& t, uint32_t id, Duration d, std::vector<Err>& log) {
+    const auto result = co_await result_of(t.client().hold(id).within(d));
+    log.push_back(result ? Err::none : result.error().top());
+    co_return {};
+}
+
+TEST(RpcDeadline, ACallThatIsNotAnsweredInTimeEnds) {
+    SamplePair t;
+    std::vector<Err> log;
+    const Instant before = t.waiter.now();
+    t.spawn(hold_within(t, 1, milliseconds(50), log));
+    t.loop.run();
+    EXPECT_EQ(log, (std::vector{Err::timed_out}));
+    EXPECT_GE(t.waiter.now().ns - before.ns, milliseconds(50).ns);
+    EXPECT_EQ(t.server.inside, 0);
+    std::vector<int64_t> sums;
+    t.spawn(add(t, 1, 2, sums));
+    t.loop.run();
+    EXPECT_EQ(sums, (std::vector<int64_t>{3})) << "the channel and the id go on";
+}
+
+TEST(RpcDeadline, AnAnswerInTimeIsAnAnswer) {
+    SamplePair t;
+    std::vector<Err> log;
+    t.server.release({1});
+    t.spawn(hold_within(t, 1, milliseconds(50), log));
+    t.loop.run();
+    EXPECT_EQ(log, (std::vector{Err::none}));
+}
+
+TEST(RpcDeadline, HoldsForCallsThatWaitForTheirTurnToo) {
+    SamplePair t{{.lines = 4, .calls_at_a_time = 1}};
+    std::vector<Err> log;
+    for (uint32_t id = 0; id < 10; ++id)
+        t.spawn(hold_within(t, id, milliseconds(5), log));
+    t.loop.run();
+    EXPECT_EQ(log, std::vector<Err>(10, Err::timed_out));
+    std::vector<int64_t> sums;
+    t.spawn(add(t, 1, 2, sums));
+    t.loop.run();
+    EXPECT_EQ(sums.size(), 1u);
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
+TEST(RpcDeadline, AnAnswerThatCrossesTheDeadlineIsDropped) {
+    // The server's answer is under way when the client gives up: whatever the order, one outcome,
+    // and no id is lost.
+    SamplePair t;
+    std::vector<Err> log;
+    for (uint32_t id = 0; id < 600; ++id) {
+        t.spawn(hold_within(t, id, milliseconds(2), log));
+        t.loop.turn();
+        t.loop.turn();
+        t.waiter.pass(milliseconds(4));
+        if (id % 2 == 0) t.server.release({id});
+        t.loop.run();
+    }
+    EXPECT_EQ(log.size(), 600u);
+    EXPECT_EQ(t.server.inside, 0);
+    EXPECT_FALSE(t.client_end->over() || t.server_end->over());
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
+Task<> finish(rpc::Channel& channel, std::vector<std::string>& log) {
+    const auto ended = co_await result_of(channel.finish());
+    log.push_back(ended ? "finished" : std::string{text_of(ended.error().top())});
+    co_return {};
+}
+
+Task<> send_bulks(SamplePair& t, unsigned count) {
+    for (unsigned i = 0; i < count; ++i)
+        co_await t.client().bulk(blob<900>(900, i));
+    co_return {};
+}
+
+TEST(RpcClose, WhatWasSentBeforeComesBeforeTheEnd) {
+    SamplePair t{{.lines = 4}};
+    std::vector<std::string> log;
+    t.spawn(send_bulks(t, 1)); // many rings full
+    t.spawn(hold(t, 7, log));
+    t.spawn(finish(*t.client_end, log));
+    EXPECT_EQ(t.client().try_poke().error().top(), Err::channel_closed) << "nothing new";
+    t.loop.run();
+    EXPECT_EQ(t.server.bulks.size(), 1u);
+    EXPECT_EQ(t.server.ended, Err::none) << "a call is under way";
+    t.server.release({7});
+    t.loop.run();
+    EXPECT_EQ(log, (std::vector<std::string>{"7", "finished"}));
+    EXPECT_EQ(t.server.ended, Err::peer_gone);
+    EXPECT_EQ(t.listener.ended, Err::channel_closed);
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
+TEST(RpcClose, BothSidesMayEndAtOnce) {
+    SamplePair t;
+    std::vector<std::string> log;
+    t.spawn(finish(*t.client_end, log));
+    t.spawn(finish(*t.server_end, log));
+    t.loop.run();
+    EXPECT_EQ(log, (std::vector<std::string>{"finished", "finished"}));
+    t.spawn(finish(*t.client_end, log));
+    t.loop.run();
+    EXPECT_EQ(log.size(), 3u) << "it has ended: nothing to wait for";
+}
+
+TEST(RpcClose, OneWhoGoesMeanwhileIsNoOrderlyEnd) {
+    SamplePair t;
+    std::vector<std::string> log;
+    t.spawn(hold(t, 7, log));
+    t.spawn(finish(*t.client_end, log));
+    t.loop.run();
+    t.client_end->peer_gone();
+    t.loop.run();
+    const std::string gone{text_of(Err::peer_gone)};
+    EXPECT_EQ(log, (std::vector<std::string>{"7 " + gone, gone}));
+}
+
+TEST(RpcClose, WhatThePeerSentBeforeItWentIsTaken) {
+    SamplePair t;
+    t.loop.run();
+    for (int i = 0; i < 5; ++i)
+        ASSERT_TRUE(t.client().try_poke());
+    t.server_end->peer_gone();
+    t.loop.run();
+    EXPECT_EQ(t.server.pokes, 5);
+    EXPECT_EQ(t.server.ended, Err::peer_gone);
+}
+
+TEST(RpcCold, ACallOverAColdChannelRingsAndIsAnswered) {
+    SamplePair t;
+    t.loop.run();
+    const auto cool = [&] {
+        for (int i = 0; i < 5 * 64; ++i)
+            t.spawn([](async::Loop& loop) -> Task<> {
+                co_await loop.yield();
+                co_return {};
+            }(t.loop)),
+                t.loop.run();
+        EXPECT_EQ(t.loop.cold_sources(), 2u);
+    };
+    for (int round = 0; round < 3; ++round) {
+        cool();
+        const int before = t.server_bell.rings + t.client_bell.rings;
+        std::vector<int64_t> sums;
+        t.spawn(add(t, 2, 40, sums));
+        EXPECT_EQ(t.loop.cold_sources(), 1u) << "who calls expects something";
+        t.loop.run();
+        EXPECT_EQ(sums, (std::vector<int64_t>{42}));
+        EXPECT_EQ(t.loop.cold_sources(), 0u);
+        EXPECT_EQ(t.server_bell.rings + t.client_bell.rings, before + 1);
+    }
+    cool();
+    t.client_end->peer_gone();
+    t.loop.run();
+    EXPECT_EQ(t.listener.ended, Err::peer_gone);
+    EXPECT_EQ(t.server.ended, Err::peer_gone);
+}
+
 TEST(RpcChannel, AMessageCancelledHalfwayHarmsNoOther) {
     SamplePair t{{.lines = 8}};
     const auto send = [](SamplePair& p) -> Task<> {
@@ -346,8 +519,8 @@ struct HostileClient : SamplePair {
     }
 
     ump::Message answer() {
-        while (const auto m = raw->try_recv())
-            if (rpc::kind_of(m->tag) == rpc::Kind::reply) return *m;
+        while (const auto m = receive(*raw))
+            if (rpc::kind_of(m->tag()) == rpc::Kind::reply) return *m;
         return {};
     }
 
@@ -373,7 +546,7 @@ TEST(RpcHostile, AnUnknownCallIsRefusedAndTheChannelLives) {
     t.greet();
     t.line(rpc::make_tag(rpc::Kind::request, 5), {99});
     const auto answer = t.answer();
-    EXPECT_EQ(answer.tag, rpc::make_tag(rpc::Kind::reply, 5));
+    EXPECT_EQ(answer.tag(), rpc::make_tag(rpc::Kind::reply, 5));
     EXPECT_EQ(uint8_t(answer.body[0]), 1);
     EXPECT_EQ(uint16_t(answer.body[0] >> 8), std::to_underlying(Err::bad_operation));
     EXPECT_EQ(t.server.ended, Err::none);
@@ -433,7 +606,7 @@ TEST(RpcHostile, NoiseEndsInOrderOrInTheEnd) {
                 word = random();
             body[0] = (body[0] & ~uint64_t{0xff}) | random() % 9;
             if (!t.raw->try_send(tag == ump::close_tag ? 0 : tag, 0, body)) break;
-            while (t.raw->try_recv()) {
+            while (receive(*t.raw)) {
             }
             t.loop.run();
         }

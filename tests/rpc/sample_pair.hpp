@@ -63,8 +63,12 @@ struct FakePost {
 
 struct QuietBell final : rpc::Bell {
     int rings{};
+    FakeWaiter* waiter{}; // of the loop that is rung
 
-    void ring() override { ++rings; }
+    void ring() override {
+        ++rings;
+        if (waiter != nullptr) waiter->plan(waiter->now(), 1);
+    }
 };
 
 class SampleServer {
@@ -181,6 +185,7 @@ struct SamplePair : TestLoop {
     using Options = PairOptions;
 
     explicit SamplePair(Options o = {}) : TestLoop{2 << 20}, wire{o.lines}, frames(o.frame_bytes) {
+        server_bell.waiter = client_bell.waiter = &waiter;
         server_end = std::make_unique<rpc::Channel>(
             loop,
             rpc::Setup{

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "lib/ump/layout.hpp"
@@ -39,6 +40,15 @@ struct TestChannel {
     ump::Endpoint client, server;
     CountingBell client_bell, server_bell; // rung towards the client, the server
 };
+
+/// As the loop does it: take one, then say what there is to say.
+template <ump::Bell B = CountingBell>
+std::optional<ump::Message> receive(ump::Endpoint& end, B&& bell = {}) {
+    ump::Message message;
+    const bool there = end.try_recv(message);
+    if (there) end.notify(bell);
+    return there ? std::optional{message} : std::nullopt;
+}
 
 inline ump::Body body_of(uint64_t first) {
     return {first, ~first, 2, 3, 4, 5, first * 7};

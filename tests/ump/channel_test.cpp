@@ -33,16 +33,16 @@ struct Channel : testing::Test, TestChannel {
 TEST_F(Channel, DeliversInOrderWithTagAndFlow) {
     ASSERT_TRUE(client.try_send(7, 99, body_of(1)));
     ASSERT_TRUE(client.try_send(8, 100, body_of(2)));
-    const auto first = server.try_recv();
+    const auto first = receive(server);
     ASSERT_TRUE(first);
-    EXPECT_EQ(first->tag, 7);
-    EXPECT_EQ(first->flow, 99);
+    EXPECT_EQ(first->tag(), 7);
+    EXPECT_EQ(first->flow(), 99);
     EXPECT_EQ(first->body, body_of(1));
     EXPECT_TRUE(server.has_message());
-    EXPECT_EQ(server.try_recv()->body, body_of(2));
+    EXPECT_EQ(receive(server)->body, body_of(2));
     EXPECT_FALSE(server.has_message());
-    EXPECT_FALSE(server.try_recv());
-    EXPECT_FALSE(client.try_recv()) << "one's own messages do not come back";
+    EXPECT_FALSE(receive(server));
+    EXPECT_FALSE(receive(client)) << "one's own messages do not come back";
 }
 
 TEST_F(Channel, IsFullAfterARingLessOne) {
@@ -51,16 +51,16 @@ TEST_F(Channel, IsFullAfterARingLessOne) {
     EXPECT_EQ(send(client, 99), Err::channel_full);
     EXPECT_FALSE(client.has_credit());
     for (size_t i = 0; i < capacity; ++i)
-        EXPECT_EQ(server.try_recv()->body, body_of(i));
+        EXPECT_EQ(receive(server)->body, body_of(i));
 }
 
 TEST_F(Channel, CreditRidesOnAnAnswer) {
     for (size_t i = 0; i < capacity; ++i)
         ASSERT_EQ(send(client, i), Err::none);
-    ASSERT_TRUE(server.try_recv());
+    ASSERT_TRUE(receive(server));
     ASSERT_EQ(send(server, 0), Err::none);
     EXPECT_EQ(send(client, 7), Err::channel_full) << "the answer has not been read yet";
-    ASSERT_TRUE(client.try_recv());
+    ASSERT_TRUE(receive(client));
     EXPECT_EQ(send(client, 7), Err::none);
     EXPECT_EQ(send(client, 8), Err::channel_full);
 }
@@ -69,7 +69,7 @@ TEST_F(Channel, CreditIsToldAsideWhenNothingGoesBack) {
     for (uint64_t i = 0; i < 10'000; ++i) {
         while (send(client, i) == Err::channel_full) {
             for (size_t n = 0; n < lines / 2; ++n)
-                ASSERT_TRUE(server.try_recv());
+                ASSERT_TRUE(receive(server));
         }
         ASSERT_FALSE(client.closed());
     }
@@ -83,15 +83,15 @@ TEST_F(Channel, AnAnswerOlderThanTheCreditWordIsNoForgery) {
     for (uint64_t i = 0; i < 100'000; ++i) {
         while (send(client, i) == Err::channel_full)
             for (size_t n = 0; n < lines / 2; ++n)
-                ASSERT_TRUE(server.try_recv());
+                ASSERT_TRUE(receive(server));
     }
-    ASSERT_TRUE(client.try_recv());
+    ASSERT_TRUE(receive(client));
     EXPECT_FALSE(client.closed());
     size_t sent = 0;
     while (send(client, 0) == Err::none)
         ++sent;
     size_t unread = 0;
-    while (server.try_recv())
+    while (receive(server))
         ++unread;
     EXPECT_LE(sent, capacity);
     EXPECT_LE(unread, capacity) << "a line was overwritten before it was read";
@@ -112,7 +112,7 @@ TEST_F(Channel, AnyMixOfTrafficKeepsOrderAndContent) {
         if (phase == 2 + who) continue;
         if (sends) {
             if (side[who]->try_send(1, 0, body_of(sent[who]))) ++sent[who];
-        } else if (const auto m = side[who]->try_recv()) {
+        } else if (const auto m = receive(*side[who])) {
             ASSERT_EQ(m->body, body_of(got[who]++));
         }
         ASSERT_FALSE(client.closed() || server.closed());
@@ -125,10 +125,10 @@ TEST_F(Channel, AForgedAcknowledgementClosesIt) {
         TestChannel c{lines};
         ASSERT_TRUE(c.client.try_send(1, 0, {}));
         ump::RealMemory::store(c.layout.client().out[0].control, Control::pack(1, ack, 1, 0));
-        EXPECT_FALSE(c.server.try_recv()) << "nothing of such a peer is believed";
+        EXPECT_FALSE(receive(c.server)) << "nothing of such a peer is believed";
         EXPECT_EQ(c.server.closed_because(), Err::protocol) << ack;
         EXPECT_EQ(c.server.try_send(1, 0, {}).error().top(), Err::channel_closed);
-        c.client.try_recv();
+        receive(c.client);
         EXPECT_EQ(c.client.closed_because(), Err::channel_closed) << "and it is told";
     }
 }
@@ -137,9 +137,9 @@ TEST_F(Channel, AnAcknowledgementMayNotGoBack) {
     for (uint64_t i = 0; i < 3; ++i)
         ASSERT_EQ(send(server, i), Err::none);
     forge(1, 2);
-    ASSERT_TRUE(server.try_recv());
+    ASSERT_TRUE(receive(server));
     forge(2, 1);
-    EXPECT_FALSE(server.try_recv());
+    EXPECT_FALSE(receive(server));
     EXPECT_EQ(server.closed_because(), Err::protocol);
 }
 
@@ -168,7 +168,7 @@ TEST_F(Channel, GarbageIsAMessageOrNothingOrTheEnd) {
             evil.own->credit =
                 random() % 2 == 0 ? random() : Credit::pack(random() % 20, random() % 20);
             evil.own->epoch = random() % 4;
-            (void)c.server.try_recv();
+            (void)receive(c.server);
             (void)c.server.try_send(1, 0, {});
             c.server.notify(c.client_bell);
             ASSERT_LE(c.server.received(), uint64_t(step + 1));
@@ -182,10 +182,10 @@ TEST_F(Channel, CloseComesAfterTheLastMessageEvenWhenFull) {
     client.close();
     EXPECT_EQ(send(client, 0), Err::channel_closed);
     for (size_t i = 0; i < capacity; ++i)
-        ASSERT_TRUE(server.try_recv()) << i;
+        ASSERT_TRUE(receive(server)) << i;
     EXPECT_FALSE(server.closed());
     EXPECT_TRUE(server.has_message()) << "the close is there to be read";
-    EXPECT_FALSE(server.try_recv());
+    EXPECT_FALSE(receive(server));
     EXPECT_EQ(server.closed_because(), Err::channel_closed);
     EXPECT_EQ(send(server, 0), Err::channel_closed);
     client.close();
@@ -195,7 +195,7 @@ TEST_F(Channel, CloseComesAfterTheLastMessageEvenWhenFull) {
 TEST_F(Channel, AClosedEndReadsNothingMore) {
     ASSERT_EQ(send(client, 1), Err::none);
     server.close();
-    EXPECT_FALSE(server.try_recv());
+    EXPECT_FALSE(receive(server));
     EXPECT_FALSE(server.has_message());
 }
 
@@ -226,8 +226,7 @@ TEST_F(Channel, CreditWakesASenderThatSleeps) {
     }
     client.arm(1);
     for (size_t i = 0; i < lines / 2; ++i)
-        ASSERT_TRUE(server.try_recv());
-    server.notify(client_bell);
+        ASSERT_TRUE(receive(server, client_bell));
     EXPECT_EQ(client_bell.rings, 1);
     EXPECT_TRUE(client.has_credit());
 }

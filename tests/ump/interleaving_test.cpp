@@ -58,7 +58,7 @@ class ModelChannel {
             for (auto& line : *ring)
                 line = {{next_++}, {next_++}};
         for (auto* control : {&client_, &server_})
-            *control = {{next_++}, {next_++}};
+            *control = {{next_++}, {next_++}, {}};
     }
 
     size_t words() const { return next_; }
@@ -116,8 +116,8 @@ void receive(ModelChannel<Memory>& channel, int count) {
     std::array<Source<Memory>, 1> sources{{{end}}};
     uint64_t epoch = 0;
     for (int got = 0; got < count;) {
-        if (const auto message = end.try_recv()) {
-            const uint64_t value = message->body[0];
+        if (ump::Message message; end.try_recv(message)) {
+            const uint64_t value = message.body[0];
             ++got;
             if (value != 0 && value != uint64_t(got)) interleaving::block(); // stuck: never rung
             end.notify(bell);
@@ -176,7 +176,7 @@ interleaving::Outcome explore_two_channels() {
         for (int got = 0; got < 2;) {
             const int before = got;
             for (auto* end : {&one, &two})
-                if (end->try_recv()) ++got;
+                if (ump::Message message; end->try_recv(message)) ++got;
             if (got == before) sleep<Memory>(sources, ++epoch);
         }
     };
@@ -197,6 +197,103 @@ TEST(SleepProtocol, OneSleeperWatchesTwoChannels) {
     std::printf("2 channels: %zu states\n", outcome.states);
     EXPECT_TRUE(explore_two_channels<Leave::publish_fence>().stuck);
     EXPECT_TRUE(explore_two_channels<Leave::arm_fence>().stuck);
+}
+
+/// A receiver that is awake, but looks at this channel only when rung: as async::Loop::cool_down
+/// and look_at_cold do it. It is hot for `hot_looks` looks after each message.
+enum class Mutant { none, no_second_look, same_epoch, keeps_epoch };
+
+template <Leave leave_out, Mutant mutant = Mutant::none>
+interleaving::Outcome explore_cold(int count, int hot_looks) {
+    using Memory = ModelMemory<leave_out, false>;
+    ModelChannel<Memory> channel;
+    const auto cold_server = [&] {
+        auto end = channel.server();
+        uint64_t epoch = 0;
+        int got = 0;
+        const auto take = [&] {
+            ump::Message message;
+            const bool there = end.try_recv(message);
+            got += there;
+            return there;
+        };
+        while (got < count) {
+            // Hot: disarmed, so that nobody rings.
+            for (int look = 0; look < hot_looks && got < count; ++look)
+                take();
+            if (got == count) break;
+            const auto arm = [&] {
+                if (mutant != Mutant::same_epoch || epoch == 0) ++epoch;
+                end.arm(epoch);
+                Memory::fence_after_arm();
+            };
+            arm();
+            // Cold: armed. Rings are all that is heard; some are for what was read already.
+            while ((mutant == Mutant::no_second_look && epoch == 1) || !end.has_message()) {
+                interleaving::block();
+                if (mutant != Mutant::keeps_epoch) arm();
+            }
+            end.disarm();
+            take();
+        }
+    };
+    const auto client = [&] {
+        auto end = channel.client();
+        ModelBell bell{1};
+        for (int sent = 0; sent < count; ++sent) {
+            (void)end.try_send(1, 0, {1});
+            end.notify(bell);
+        }
+    };
+    interleaving::Explorer explorer{channel.words(), {client, cold_server}};
+    return explorer.run();
+}
+
+TEST(ColdChannel, LosesNoMessageInAnyOrder) {
+    for (int hot_looks : {0, 1}) {
+        const auto outcome = explore_cold<Leave::nothing>(3, hot_looks);
+        EXPECT_FALSE(outcome.stuck) << outcome.trace;
+        std::printf("%d hot looks: %zu states\n", hot_looks, outcome.states);
+    }
+}
+
+TEST(ColdChannel, NeedsBothFencesTheSecondLookAndAnEpochOfItsOwn) {
+    EXPECT_TRUE((explore_cold<Leave::publish_fence>(2, 0).stuck));
+    EXPECT_TRUE((explore_cold<Leave::arm_fence>(2, 0).stuck));
+    EXPECT_TRUE((explore_cold<Leave::nothing, Mutant::no_second_look>(2, 0).stuck));
+    EXPECT_TRUE((explore_cold<Leave::nothing, Mutant::same_epoch>(3, 0).stuck));
+    EXPECT_TRUE((explore_cold<Leave::nothing, Mutant::keeps_epoch>(3, 0).stuck));
+}
+
+/// Each side sends something, then ends; both hear all of it, then the end, asleep or not.
+TEST(OrderlyEnd, IsHeardByBothAfterTheLastMessageInAnyOrder) {
+    using Memory = ModelMemory<Leave::nothing, false>;
+    ModelChannel<Memory> channel;
+    const auto side = [](auto end, size_t peer, int sends, int awaits) {
+        ModelBell bell{peer};
+        for (int i = 0; i < sends; ++i)
+            (void)end.try_send(1, 0, {1});
+        end.end();
+        end.notify(bell);
+        std::array<Source<Memory>, 1> sources{{{end}}};
+        uint64_t epoch = 0;
+        int got = 0;
+        while (!end.closed()) {
+            ump::Message message;
+            if (end.try_recv(message))
+                ++got;
+            else if (!end.closed())
+                sleep<Memory>(sources, ++epoch);
+        }
+        if (got != awaits) interleaving::block(); // stuck: never rung
+    };
+    interleaving::Explorer explorer{
+        channel.words(),
+        {[&] { side(channel.client(), 1, 1, 0); }, [&] { side(channel.server(), 0, 0, 1); }}
+    };
+    const auto outcome = explorer.run();
+    EXPECT_FALSE(outcome.stuck) << outcome.trace;
+    std::printf("orderly end: %zu states\n", outcome.states);
 }
 
 TEST(Interleaving, FindsTheOrderThatDekkerNeedsFencesFor) {

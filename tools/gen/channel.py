@@ -88,7 +88,7 @@ def _concept(name, doc, messages):
 
 
 def _request_case(m):
-    parameter = f"const {m.type_name}Arguments& arguments" if m.arguments else ""
+    parameter = f"const {m.type_name}Arguments& arguments" if m.arguments else "rpc::Nothing&"
     argument = "arguments" if m.arguments else ""
     caps = _has_cap(m.arguments) or _has_cap(m.results)
     work = "carry_out_with_capability" if caps else "carry_out"
@@ -137,10 +137,10 @@ class {name} final : public rpc::Handler {{
   public:
     constexpr explicit {name}(T& who) : who_{{who}} {{}}
 
-    async::Task<> request(
+    void request(
         rpc::Channel& channel, uint16_t id, {number}, {arguments}
     ) override {{
-{switch}        return rpc::refuse(channel, id, Err::bad_operation);
+{switch}        channel.refuse(id, Err::bad_operation);
     }}
 
     Result<> message({message_channel}, {message_number}, {message_bytes}) override {{

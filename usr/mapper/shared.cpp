@@ -46,7 +46,7 @@ class Toucher final : public os::Service, rpc::Handler {
 
     void left(void*) override {}
 
-    async::Task<> request(rpc::Channel&, uint16_t, uint8_t, Bytes) override { co_return {}; }
+    void request(rpc::Channel&, uint16_t, uint8_t, Bytes) override {}
 
     Result<> message(rpc::Channel&, uint16_t, Bytes) override { return {}; }
 
