@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-#include "lib/abi/dispatcher_page.hpp"
+#include "kernel/dispatcher.hpp"
 #include "lib/abi/invocation.hpp"
 #include "lib/base/result.hpp"
 
@@ -23,14 +23,9 @@ constexpr std::array<uint64_t Registers::*, abi::argument_words> word_registers 
     &Registers::r13,
 };
 
-inline void clear_answer(Registers& r) {
-    r.rax = r.rdi = 0;
-    r.rsi = r.rdx = r.r10 = r.r8 = r.r9 = r.r12 = r.r13 = 0;
-}
-
+/// Registers without a value in the answer keep what they had.
 inline void answer_status(Registers& r, const Result<>& result) {
-    clear_answer(r);
-    if (!result) r.rax = result.error().raw();
+    r.rax = result ? 0 : result.error().raw();
 }
 
 /// Words 1..6 of a message go from register to register.
@@ -43,10 +38,34 @@ inline void copy_message(const Registers& from, Registers& to) {
     to.r13 = from.r13;
 }
 
+inline void clear_message(Registers& r) {
+    r.rdx = r.r10 = r.r8 = r.r9 = r.r12 = r.r13 = 0;
+}
+
 inline void answer_events(Registers& r, uint64_t bits) {
-    clear_answer(r);
+    r.rax = 0;
     r.rsi = static_cast<uint64_t>(abi::Woke::events);
     r.rdx = bits;
+}
+
+/// A message, but for its words, which are the last thing to be passed on.
+[[gnu::always_inline]] inline void meet(Dispatcher& caller, Dispatcher& callee, uint64_t badge) {
+    callee.open = false;
+    callee.caller = &caller;
+    caller.callee = &callee;
+    caller.state = State::called;
+    ++callee.calls_received;
+    callee.registers.rax = 0;
+    callee.registers.rdi = badge;
+    callee.registers.rsi = static_cast<uint64_t>(abi::Woke::message);
+}
+
+/// The answer, likewise. `caller` is runnable then, and not on a ready list yet.
+[[gnu::always_inline]] inline void part(Dispatcher& callee, Dispatcher& caller) {
+    caller.registers.rax = caller.registers.rsi = 0;
+    callee.caller = nullptr;
+    caller.callee = nullptr;
+    caller.state = State::runnable;
 }
 
 } // namespace kernel

@@ -75,7 +75,7 @@ Result<> Core::insert_root(Slot& into, const Root& root) {
     into.bytes = root.bytes;
     into.kind = root.kind;
     into.rights = root.rights;
-    into.extra = root.badge;
+    into.set_tag(root.badge);
     into.depth = root.borrowed ? borrowed_depth : 0;
     if (root.borrowed) into.flags |= flag::borrowed;
     if (root.keeper) into.flags |= flag::keeper;
@@ -141,9 +141,8 @@ Core::retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span
         if (!slot.empty()) return fail(Err::slot_occupied);
     }
     const uint64_t begin = source.base + offset;
-    if (database_.descendant(source, begin, begin + bytes * into.size()) != nullptr) {
-        return fail(Err::range_in_use);
-    }
+    const auto place = database_.free_place(source, begin, bytes, into.size());
+    if (!place) return fail(Err::range_in_use);
     if (database_.revoking(source)) return fail(Err::revoking);
 
     uint64_t base = begin;
@@ -156,7 +155,7 @@ Core::retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span
         slot.depth = static_cast<uint8_t>(source.depth + 1);
         slot.flags = static_cast<uint8_t>(slot.flags | (source.flags & flag::borrowed));
         if (&slot == &into.front())
-            database_.insert(slot);
+            database_.insert_at(*place, slot);
         else
             database_.insert_behind(*(&slot - 1), slot);
         base += bytes;
@@ -164,7 +163,7 @@ Core::retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span
     return {};
 }
 
-Result<> Core::derive(Slot& dispatcher_slot, Slot& into, Kind kind, uint64_t extra) {
+Result<> Core::derive(Slot& dispatcher_slot, Slot& into, Kind kind, uint64_t tag) {
     if (dispatcher_slot.kind != Kind::dispatcher) return fail(Err::cap_type);
     if (!into.empty()) return fail(Err::slot_occupied);
     if (dispatcher_slot.depth >= deepest_derivation) return fail(Err::no_space);
@@ -174,12 +173,13 @@ Result<> Core::derive(Slot& dispatcher_slot, Slot& into, Kind kind, uint64_t ext
     into.kind = kind;
     into.rights = abi::write | abi::copy;
     into.depth = static_cast<uint8_t>(dispatcher_slot.depth + 1);
-    into.extra = extra;
+    into.set_tag(tag);
     database_.insert(into);
     return {};
 }
 
 Result<> Core::make_endpoint(Slot& dispatcher_slot, Slot& into, uint64_t badge) {
+    if (badge >= tag_limit) return fail(Err::bad_argument);
     return derive(dispatcher_slot, into, Kind::endpoint, badge);
 }
 

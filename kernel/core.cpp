@@ -9,35 +9,55 @@ namespace kernel {
 
 Core::Core(Machine& machine, const Config& config)
     : machine_{machine}, config_{config}, window_{std::bit_cast<uintptr_t>(config.window)},
-      switched_at_{machine.now()} {
+      switched_at_{machine.ticks()} {
     // the block that this very kernel lives in
     owned_.set(config.kernel_root.raw, config.kernel_root.raw + page_bytes, true);
 }
 
-void Core::switch_to(Dispatcher* next) {
-    if (!going_home_.empty()) {
-        (void)send_home(*going_home_.front());
-        next = scheduler_.top();
+/// Somebody else's, unless nobody else is ready after all.
+void Core::turn() {
+    if (!going_home_.empty()) (void)send_home(*going_home_.front());
+    if (current_ != nullptr && current_->state == State::runnable) put_back(*current_);
+    Dispatcher* const next = scheduler_.take_top();
+    if (next != current_ || next == nullptr) {
+        charge();
+        switch_to(next);
     }
-    const Instant now = machine_.now();
-    const Duration passed = now - switched_at_;
+    yielded_ = slice_over_ = false;
+    scheduler_.settle();
+}
+
+/// It gives way: first of its priority next time, unless its turn is over.
+void Core::put_back(Dispatcher& d) {
+    if (yielded_ || slice_over_)
+        scheduler_.ready(d);
+    else
+        scheduler_.ready_first(d);
+    d.preempted = !yielded_;
+}
+
+/// The time since the last turn was that of who ran in his own slice, or nobody's.
+void Core::charge() {
+    const uint64_t now = machine_.ticks();
+    if (payer_ != nullptr)
+        payer_->busy_ticks += now - switched_at_;
+    else if (current_ == nullptr)
+        statistics_.idle_ticks += now - switched_at_;
     switched_at_ = now;
-    if (current_ == nullptr) {
-        statistics_.idle_ns += passed.ns;
-    } else {
-        current_->cpu_ns += passed.ns;
-        if (current_->state == State::runnable && !yielded_ && current_ != next) {
-            current_->preempted = true;
-        }
-    }
+}
+
+void Core::switch_to(Dispatcher* next) {
     current_ = next;
-    yielded_ = false;
     if (next == nullptr) {
         ++statistics_.halts;
+        payer_ = nullptr;
     } else {
         ++statistics_.switches;
         ++next->dispatches;
-        if (next != donated_to_) slice_end_ = now + next->slice;
+        if (next != donated_to_) {
+            slice_end_ = never;
+            payer_ = next;
+        }
         if (next->preempted) give_run_upcall(*next);
     }
     donated_to_ = nullptr;
@@ -53,16 +73,13 @@ void Core::give_run_upcall(Dispatcher& d) {
     enter_upcall(d, entry);
 }
 
+/// With all other registers as they were.
 void Core::enter_upcall(Dispatcher& d, uint64_t entry) {
     d.page->disabled = 1;
-    abi::SaveArea start{};
-    start.rip = entry;
-    start.rsp = read_once(d.page->upcall_stack);
-    start.rdi = d.page_address.raw;
-    start.rflags = rflags_fixed;
-    start.fs_base = d.registers.fs_base;
-    start.gs_base = d.registers.gs_base;
-    d.registers = start;
+    d.registers.rip = entry;
+    d.registers.rsp = read_once(d.page->upcall_stack);
+    d.registers.rdi = d.page_address.raw;
+    d.registers.rflags = rflags_fixed;
 }
 
 } // namespace kernel

@@ -2,8 +2,9 @@
 // memory, calls it at every entry from user space or from the hardware, then asks who runs next.
 //
 // Order of calls at an entry: registers into current()->registers; one of invoke, on_timer,
-// on_device_or_ipi_vector, on_fault; then schedule(); load what it answers (root, extended state,
-// registers), or the kernel's own root and halt; program the timer for next_deadline().
+// on_device_or_ipi_vector, on_fault; then, unless the answer says that current() goes on,
+// schedule(); load what it answers (root, extended state, registers), or the kernel's own root and
+// halt; program the timer for next_deadline().
 #pragma once
 
 #include <array>
@@ -39,7 +40,7 @@ struct Config {
 struct Statistics {
     uint64_t calls, interrupts, ipis_sent, ipis_received, spurious;
     uint64_t halts, switches, timer;
-    int64_t idle_ns;
+    uint64_t idle_ticks;
     uint64_t bytes_owned;
     uint64_t faults; // of dispatchers that were stopped by one
 };
@@ -71,6 +72,16 @@ struct Configuration {
     Slot* fault_bell; // nullptr: none
 };
 
+/// What a call or a fault has led to.
+enum class After : uint8_t {
+    goes_on,   // who came in goes on at once
+    spoken_to, // current() goes on at once: another one, whose last entry was a call as well; words
+               // 1..6 of the message are still in the registers of who came in
+    went_to,   // current() goes on at once: another one
+    replaced,  // who came in goes on at once, with other registers, bases and all
+    turn,      // schedule() says
+};
+
 /// Callers of one dispatcher that one call sends home, or offers to a waiting server in vain.
 constexpr unsigned callers_a_call = 32;
 
@@ -87,45 +98,56 @@ class Core {
     Dispatcher* current() const { return current_; }
 
     /// The system call in current()->registers; the answer is written there.
-    void invoke() {
-        ++statistics_.calls;
+    After invoke() {
         Dispatcher& d = *current_;
-        Slot* const cap = look_up(d, d.registers.rdi);
-        if (cap != nullptr && d.registers.rax == std::to_underlying(abi::Op::null_call))
+        Slot* const cap = named();
+        if (cap != nullptr && d.registers.rax == std::to_underlying(abi::Op::null_call)) {
             d.registers.rax = 0;
-        else
-            invoke(d, cap);
+            return After::goes_on;
+        }
+        return invoke_named(d, cap);
+    }
+
+    /// The same in parts, for who keeps the null call short: any other, on what rdi names.
+    After invoke_named(Dispatcher& d, Slot* cap) {
+        if (cap == nullptr) return refuse(d);
+        switch (d.registers.rax) {
+        case std::to_underlying(abi::Op::call): return call_quickly(d, *cap);
+        case std::to_underlying(abi::Op::reply_wait): return reply_wait_quickly(d, *cap);
+        case std::to_underlying(abi::Op::wait): return wait_quickly(d, *cap);
+        case std::to_underlying(abi::Op::ring): return ring_quickly(d, *cap);
+        case std::to_underlying(abi::Op::resume): return resume_quickly(d, *cap);
+        case std::to_underlying(abi::Op::cnode_copy): return copy_quickly(d, *cap);
+        case std::to_underlying(abi::Op::cnode_delete): return delete_quickly(d, *cap);
+        default: return invoke(d, *cap);
+        }
+    }
+
+    /// What rdi names, or nullptr; counts the call.
+    Slot* named() {
+        ++statistics_.calls;
+        return look_up(*current_, current_->registers.rdi);
     }
 
     void on_timer();
     void on_device_or_ipi_vector(uint8_t vector);
     /// Of the current dispatcher in ring 3. `address` is CR2 for a page fault.
-    void on_fault(uint64_t vector, uint64_t code, uint64_t address);
+    After on_fault(uint64_t vector, uint64_t code, uint64_t address);
 
     /// Who runs now; it becomes current(). nullptr: nobody, halt.
     Dispatcher* schedule() {
         scheduler_.settle();
-        replaced_ = false;
-        Dispatcher* const next = scheduler_.top();
-        if (next == current_ && next != nullptr) [[likely]]
-            return next;
-        switch_to(next);
+        if (!goes_on()) turn();
         return current_;
     }
 
     /// When on_timer() must be called at the latest.
-    std::optional<Instant> next_deadline() const {
-        std::optional<Instant> next;
-        if (const Dispatcher* const d = scheduler_.earliest(); d != nullptr) next = d->deadline;
-        if (current_ == nullptr || scheduler_.alone(*current_)) return next;
-        return next && *next < slice_end_ ? next : slice_end_;
+    Instant next_deadline() {
+        const Instant wake = scheduler_.earliest_deadline();
+        if (current_ == nullptr || !scheduler_.at(current_->priority)) return wake;
+        if (slice_end_ == never) slice_end_ = machine_.now() + current_->slice;
+        return wake < slice_end_ ? wake : slice_end_;
     }
-
-    /// After `invoke`: nothing has changed but the caller's answer, so it can go on without a turn.
-    bool settled() const { return !scheduler_.changed() && !replaced_; }
-
-    /// The caller's registers, all of them and the bases, were taken from its page.
-    bool replaced() const { return replaced_; }
 
     // --- boot: the same plans and commits that invocations use -----------------------------------
     /// Slots that belong to the kernel itself: a place to begin. 0 is usable here.
@@ -230,14 +252,25 @@ class Core {
         return fail(why_not(d, slot));
     }
 
-    [[gnu::noinline]] void invoke(Dispatcher& d, Slot* cap); // keeps the null call short
-    bool converse(Dispatcher& d, const Slot& cap);
+    // what keeps the null call short
+    [[gnu::noinline]] After invoke(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After refuse(Dispatcher& d) const;
+
+    // the calls that are made most (quick.cpp)
+    [[gnu::noinline]] After call_quickly(Dispatcher& caller, Slot& cap);
+    [[gnu::noinline]] After reply_wait_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After wait_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After ring_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After copy_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After delete_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After resume_quickly(Dispatcher& d, Slot& cap);
+    void switch_quickly(Dispatcher& next);
 
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
     Result<Slot*> place(Slot& cnode_capability, uint64_t index) const;
     Result<> check_copy(const Slot& source, const Slot& into, Rights rights) const;
     void make_object(Kind kind, uint64_t base);
-    Result<> derive(Slot& dispatcher, Slot& into, Kind kind, uint64_t extra);
+    Result<> derive(Slot& dispatcher, Slot& into, Kind kind, uint64_t tag);
 
     // removal (removal.cpp)
     Result<Slot*> blocker(Slot& slot, const Slot& start);
@@ -281,15 +314,26 @@ class Core {
     Result<> check_configuration(const Dispatcher& d, const Configuration& wanted) const;
     void hold_capability(Dispatcher& d, size_t which, Slot* capability);
     void make_runnable(Dispatcher& d);
+    void unready(Dispatcher& d);
+
+    bool goes_on() const {
+        const Dispatcher* const d = current_;
+        return d != nullptr && d->state == State::runnable && !yielded_ && !slice_over_ &&
+               !scheduler_.above(d->priority);
+    }
+
     void sever(Dispatcher& d);
     bool send_home(Dispatcher& d);
     void unconfigure(Dispatcher& d);
     void destroy(Dispatcher& d);
+    void turn();
+    void put_back(Dispatcher& d);
+    void charge();
     void switch_to(Dispatcher* next);
     void give_run_upcall(Dispatcher& d);
     void enter_upcall(Dispatcher& d, uint64_t entry);
     void stop_by_fault(Dispatcher& d, uint64_t vector, uint64_t code, uint64_t address);
-    Result<> resume(Dispatcher& d, uint64_t area);
+    After resume(Dispatcher& d, abi::Area area);
     void yield();
 
     // local messages (messages.cpp)
@@ -301,18 +345,17 @@ class Core {
     bool take_queued(Dispatcher& d);
     void fail_caller(Dispatcher& caller, Fault why);
     Result<> call(Dispatcher& caller, const Slot& endpoint);
-    [[gnu::noinline]] Result<> call_in_full(Dispatcher& caller, Dispatcher& callee, uint64_t badge);
     void run_callee(Dispatcher& caller, Dispatcher& callee, uint64_t badge, bool passed);
     void answer_words(Dispatcher& d, Dispatcher& caller);
     Result<Dispatcher*> answer_caller(Dispatcher& d);
     Result<> reply(Dispatcher& d);
     Result<> reply_wait(Dispatcher& d);
-    [[gnu::noinline]] Result<> reply_wait_in_full(Dispatcher& d);
     Result<> wait(Dispatcher& d);
     void listen(Dispatcher& d, int64_t deadline_ns, uint64_t flags);
 
     // events (events.cpp)
     void post(Dispatcher& d, unsigned bit);
+    void wake(Dispatcher& d, uint64_t bits);
     void unbind_line(Line& line);
     void mask_lines(const Slot& range);
 
@@ -335,12 +378,12 @@ class Core {
     Config config_;
     uintptr_t window_;
     Dispatcher* current_{};
-    Instant switched_at_;
-    Instant slice_end_{};
+    uint64_t switched_at_;     // ticks
+    Instant slice_end_{never}; // counts from when there is an equal to give way to
     List<Dispatcher, &Dispatcher::ready_hook> going_home_; // their callers are being sent home
+    Dispatcher* payer_{};            // whose time it is: current(), or who called him
     const Dispatcher* donated_to_{}; // goes on within the slice of who called it
-    bool yielded_{};
-    bool replaced_{};
+    bool yielded_{}, slice_over_{};  // gives way to its equals
     Scheduler scheduler_;
     Database database_;
     Tlb tlb_;

@@ -11,12 +11,11 @@ struct Key {
     uint64_t base, end;
     unsigned depth;
     unsigned kind;
-    uint64_t extra;
-    bool keeper;
+    uint32_t tag;
 };
 
 Key key_of(const Slot& s) {
-    return {s.base, s.end(), s.depth, static_cast<unsigned>(s.kind), s.extra, s.has(flag::keeper)};
+    return {s.base, s.end(), s.depth, static_cast<unsigned>(s.kind), s.tag()};
 }
 
 bool before(const Key& a, const Key& b) {
@@ -24,8 +23,7 @@ bool before(const Key& a, const Key& b) {
     if (a.end != b.end) return a.end > b.end;
     if (a.depth != b.depth) return a.depth < b.depth;
     if (a.kind != b.kind) return a.kind < b.kind;
-    if (a.extra != b.extra) return a.extra < b.extra;
-    return a.keeper && !b.keeper;
+    return a.tag < b.tag;
 }
 
 /// The first of the subtree, in order, that ends at `reach` or later; there is one.
@@ -86,7 +84,12 @@ Slot* previous_or_last(const Database::Slots& slots, Slot* at) {
     return at == nullptr ? slots.last() : Database::Slots::previous(*at);
 }
 
-/// What a capability says, without its place in the tree.
+/// The ring that hangs from `slot`, which is in the tree.
+Slot* ring_of(const Slot& slot) {
+    return slot.kind == Kind::mapping ? nullptr : slot.copies;
+}
+
+/// What a capability says, without its place in the database.
 void take_contents(Slot& into, const Slot& from, uint8_t dropped_flags) {
     const auto kept = static_cast<uint8_t>(into.flags & flag::held);
     const auto taken = static_cast<uint8_t>(from.flags & ~(flag::held | dropped_flags));
@@ -97,7 +100,7 @@ void take_contents(Slot& into, const Slot& from, uint8_t dropped_flags) {
     into.depth = from.depth;
     into.entry = from.entry;
     into.level = from.level;
-    into.extra = from.extra;
+    if (from.kind == Kind::mapping) into.table = from.table;
     into.flags = static_cast<uint8_t>(taken | kept);
 }
 
@@ -120,8 +123,21 @@ bool SlotLinks::update(Slot& s) {
 
 void Database::insert(Slot& slot) {
     const Key key = key_of(slot);
-    slots_.insert(slot, [&](const Slot& there) { return before(key, key_of(there)); });
+    insert_at(
+        slots_.place_for([&](const Slot& there) { return before(key, key_of(there)); }), slot
+    );
+}
+
+void Database::insert_at(const Place& place, Slot& slot) {
     ++count_;
+    if (place.previous == nullptr || !same_object(*place.previous, slot)) {
+        if (slot.kind != Kind::mapping) slot.copies = nullptr;
+        return slots_.insert_at(place, slot);
+    }
+    Slot& there = *place.previous;
+    if (!slot.has(flag::keeper) || there.has(flag::keeper)) return join(there, slot);
+    replace(there, slot);
+    join(slot, there);
 }
 
 void Database::insert_behind(Slot& previous, Slot& slot) {
@@ -129,6 +145,10 @@ void Database::insert_behind(Slot& previous, Slot& slot) {
     if (next != nullptr && !before(key_of(slot), key_of(*next))) return insert(slot);
     slots_.insert_after(previous, slot);
     ++count_;
+}
+
+void Database::insert_below(Slot& source, Slot& slot) {
+    source.in_tree() ? insert_behind(source, slot) : insert(slot);
 }
 
 void Database::insert_as(Slot& into, const Slot& what) {
@@ -139,47 +159,123 @@ void Database::insert_as(Slot& into, const Slot& what) {
 void Database::insert_copy(Slot& source, Slot& into, Rights rights) {
     take_contents(into, source, flag::revoking | flag::marked | flag::keeper);
     into.rights = rights;
-    if (source.has(flag::keeper)) return insert(into); // after all keepers
-    slots_.insert_after(source, into);
     ++count_;
+    join(source.in_tree() ? source : *in_tree(source), into);
+}
+
+/// `slot` becomes a copy of `first`, which is in the tree: the first of its ring if it is a keeper,
+/// as `first` is then, else the last.
+void Database::join(Slot& first, Slot& slot) {
+    Slot* const head = first.copies;
+    slot.height = 0;
+    slot.parent = nullptr;
+    if (head == nullptr) {
+        slot.left = slot.right = first.copies = &slot;
+        slot.parent = &first;
+        return;
+    }
+    slot.right = head;
+    slot.left = head->left;
+    head->left->right = &slot;
+    head->left = &slot;
+    if (!slot.has(flag::keeper)) return;
+    head->parent = nullptr;
+    slot.parent = &first;
+    first.copies = &slot;
+}
+
+void Database::leave_ring(Slot& slot) {
+    Slot* const hangs_from = slot.parent; // if it is the first
+    if (slot.right == &slot) {
+        hangs_from->copies = nullptr;
+        return;
+    }
+    slot.left->right = slot.right;
+    slot.right->left = slot.left;
+    if (hangs_from == nullptr) return;
+    hangs_from->copies = slot.right;
+    slot.right->parent = hangs_from;
+}
+
+/// `fresh` takes the place in the tree, and the ring.
+void Database::replace(Slot& old, Slot& fresh) {
+    slots_.replace(old, fresh);
+    if (fresh.kind == Kind::mapping) return;
+    fresh.copies = old.copies;
+    old.copies = nullptr;
+    if (fresh.copies != nullptr) fresh.copies->parent = &fresh;
 }
 
 void Database::erase(Slot& slot) {
     if (slot.has(flag::revoking)) unmark(slot);
     if (slot.has(flag::marked)) unmark_standing(slot);
-    slots_.erase(slot);
+    if (!slot.in_tree()) {
+        leave_ring(slot);
+    } else if (Slot* const heir = ring_of(slot); heir != nullptr) {
+        leave_ring(*heir);
+        replace(slot, *heir);
+    } else {
+        slots_.erase(slot);
+    }
     make_empty(slot);
     --count_;
 }
 
 void Database::relocate(Slot& from, Slot& into) {
     take_contents(into, from, 0);
-    slots_.replace(from, into);
+    if (from.in_tree()) {
+        replace(from, into);
+    } else {
+        const bool alone = from.right == &from;
+        into.height = 0;
+        into.left = alone ? &into : from.left;
+        into.right = alone ? &into : from.right;
+        into.parent = from.parent;
+        into.left->right = into.right->left = &into;
+        if (into.parent != nullptr) into.parent->copies = &into;
+    }
     if (into.has(flag::revoking)) *std::ranges::find(marks_, &from) = &into;
     if (into.has(flag::marked)) *std::ranges::find(standing_, &from) = &into;
     make_empty(from);
 }
 
-Slot* Database::copy_of(Slot& slot) const {
-    Slot* const after = Slots::next(slot);
-    if (after != nullptr && same_object(slot, *after)) return after;
-    Slot* const before_it = Slots::previous(slot);
-    if (before_it != nullptr && same_object(slot, *before_it)) return before_it;
-    return nullptr;
+/// Which of the capabilities to this object is in the tree.
+Slot* Database::in_tree(const Slot& slot) const {
+    if (!slot.in_tree() && slot.parent != nullptr) return slot.parent;
+    const Key key = key_of(slot);
+    return slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
 }
 
-Slot* Database::copy_to_revoke(Slot& slot) const {
-    Slot* const copy = copy_of(slot);
-    if (copy == nullptr || !copy->has(flag::keeper) || slot.has(flag::keeper)) return copy;
-    return nullptr; // keepers come first: before this one there are only keepers
+Slot* Database::next(Slot& slot) {
+    if (!slot.in_tree()) {
+        // back at the first, which alone knows what it hangs from?
+        return slot.right->parent == nullptr ? slot.right : Slots::next(*slot.right->parent);
+    }
+    Slot* const ring = ring_of(slot);
+    return ring != nullptr ? ring : Slots::next(slot);
 }
 
-bool Database::is_last(Slot& slot) const {
-    return copy_of(slot) == nullptr;
+Slot* Database::copy_of(const Slot& slot) const {
+    if (slot.in_tree()) return ring_of(slot);
+    return slot.parent != nullptr ? slot.parent : slot.left;
 }
 
-Slot* Database::ancestor(Slot& slot) const {
-    const Key key{slot.base, slot.end(), slot.depth, 0, 0, true};
+Slot* Database::copy_to_revoke(const Slot& slot) const {
+    if (copy_of(slot) == nullptr) return nullptr;
+    Slot* last = slot.in_tree() ? slot.copies->left : in_tree(slot)->copies->left;
+    if (last == &slot) last = slot.parent != nullptr ? slot.parent : slot.left;
+    // keepers come first: if the last of the others is one, all of them are
+    return last->has(flag::keeper) && !slot.has(flag::keeper) ? nullptr : last;
+}
+
+bool Database::is_bare(Slot& slot) const {
+    if (!slot.in_tree() || ring_of(slot) != nullptr) return false;
+    const Slot* const after = Slots::next(slot);
+    return after == nullptr || after->base >= slot.end();
+}
+
+Slot* Database::ancestor(const Slot& slot) const {
+    const Key key{slot.base, slot.end(), slot.depth, 0, 0};
     Slot* at = slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
     at = back_from_here_reaching(previous_or_last(slots_, at), slot.end());
     while (at != nullptr && !descends(slot, *at)) {
@@ -189,27 +285,34 @@ Slot* Database::ancestor(Slot& slot) const {
 }
 
 Slot* Database::descendant(Slot& slot) const {
-    constexpr unsigned copies_passed = 4; // then it is quicker to look from the root
-    Slot* at = Slots::next(slot);
-    for (unsigned i = 0; i < copies_passed; ++i, at = Slots::next(*at)) {
-        if (at == nullptr || at->base >= slot.end()) return nullptr;
-        if (descends(*at, slot)) return at;
-        if (!same_object(*at, slot)) break;
+    if (slot.in_tree()) {
+        Slot* const after = Slots::next(slot);
+        if (after == nullptr || after->base >= slot.end()) return nullptr;
+        if (descends(*after, slot)) return after;
     }
     return descendant(slot, slot.base, slot.end());
 }
 
-/// Does nothing begin in [begin, end), and nothing reach into it but what contains all of `slot`?
-bool Database::untouched(const Slot& slot, uint64_t begin, uint64_t end) const {
-    Slot* const first = slots_.lower_bound([&](const Slot& there) { return there.base < begin; });
-    if (first != nullptr && first->base < end) return false;
-    const Slot* const over = back_from_here_reaching(previous_or_last(slots_, first), begin + 1);
-    return over == nullptr || (over->depth <= slot.depth && over->contains(slot));
+std::optional<Database::Place>
+Database::free_place(Slot& source, uint64_t begin, uint64_t bytes, size_t count) {
+    const uint64_t end = begin + bytes * count;
+    const Key key{begin, begin + bytes, source.depth + 1u, 0, 0};
+    const Place place =
+        slots_.place_for([&](const Slot& there) { return before(key, key_of(there)); });
+    // Most often nothing begins there, and nothing reaches into it but what contains all of
+    // `source`: that would come after it.
+    if (place.next == nullptr || place.next->base >= end) {
+        const Slot* const over = back_from_here_reaching(place.previous, begin + 1);
+        if (over == nullptr || (over->depth <= source.depth && over->contains(source))) {
+            return place;
+        }
+    }
+    if (descendant(source, begin, end) != nullptr) return std::nullopt;
+    return place;
 }
 
 Slot* Database::descendant(const Slot& slot, uint64_t begin, uint64_t end) const {
-    if (begin != slot.base && untouched(slot, begin, end)) return nullptr;
-    const Key key{slot.base, slot.end(), slot.depth + 1u, 0, 0, true};
+    const Key key{slot.base, slot.end(), slot.depth + 1u, 0, 0};
     Slot* at = slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
     at = from_here_reaching(at, begin + 1);
     while (at != nullptr && at->base < end && !descends(*at, slot)) {
@@ -233,23 +336,16 @@ Slot* Database::descendant_after(const Slot& slot, Slot& previous) const {
     return nullptr;
 }
 
-Slot* Database::last_copy(const Slot& slot) const {
-    Key key = key_of(slot);
-    key.keeper = false;
-    Slot* const after =
-        slots_.lower_bound([&](const Slot& there) { return !before(key, key_of(there)); });
-    return previous_or_last(slots_, after);
-}
-
 bool Database::idle(const Slot& keeper) const {
     if (!keeper.has(flag::keeper)) return false;
-    return last_copy(keeper)->has(flag::keeper) &&
+    const Slot* const ring = in_tree(keeper)->copies;
+    return (ring == nullptr || ring->left->has(flag::keeper)) &&
            descendant(keeper, keeper.base, keeper.end()) == nullptr;
 }
 
 Slot* Database::lent_frame(const Slot& loan) const {
     const auto kind = static_cast<unsigned>(Kind::frame);
-    const Key key{loan.base, loan.end(), loan.depth - 1u, kind, 0, true};
+    const Key key{loan.base, loan.end(), loan.depth - 1u, kind, 0};
     Slot* const at =
         slots_.lower_bound([&](const Slot& there) { return before(key_of(there), key); });
     if (at == nullptr || at->kind != Kind::frame || at->depth + 1 != loan.depth) return nullptr;

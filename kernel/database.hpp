@@ -1,11 +1,12 @@
-// All capabilities of one core in one tree, ordered by (base up, end down, depth up, kind, extra),
+// All capabilities of one core in one tree, ordered by (base up, end down, depth up, kind, tag),
 // with the greatest end of every subtree: whoever contains a range comes before it, whatever is
-// derived comes after, copies are neighbours, keepers first. Every question is one look-up from the
-// root.
+// derived comes after. Every question is one look-up from the root. Copies of what is in the tree
+// hang from it in a ring, keepers before others, so that a copy comes and goes without a look-up.
 #pragma once
 
 #include <array>
 #include <cstddef>
+#include <optional>
 
 #include "kernel/slot.hpp"
 #include "lib/base/result.hpp"
@@ -29,8 +30,17 @@ class Database {
   public:
     using Slots = Tree<Slot, SlotLinks>;
 
-    /// `slot` says what it is (base .. extra) and is not in the tree.
+    using Place = Slots::Place;
+
+    /// `slot` says what it is (base .. flags) and is not in the database.
     void insert(Slot& slot);
+    /// The same for what is derived from `source`: most likely right behind it.
+    void insert_below(Slot& source, Slot& slot);
+    /// Where the first of `count` new objects goes that are derived from `source` and fill the
+    /// range from `begin` on; none if something is derived there.
+    std::optional<Place> free_place(Slot& source, uint64_t begin, uint64_t bytes, size_t count);
+    /// Nothing has changed since the place was found.
+    void insert_at(const Place& place, Slot& slot);
     /// The same, quicker, for one that comes after `previous` and most likely right behind it.
     void insert_behind(Slot& previous, Slot& slot);
     /// Fills `into` (empty) with what `what` says it is.
@@ -43,25 +53,26 @@ class Database {
     void relocate(Slot& from, Slot& into);
 
     /// No other slot holds the same object.
-    bool is_last(Slot& slot) const;
-    /// Of the copies of `slot`, the last in order: no keeper if any of them is none.
-    Slot* last_copy(const Slot& slot) const;
+    bool is_last(const Slot& slot) const { return copy_of(slot) == nullptr; }
+
+    /// The only capability to its object, and nothing begins in it.
+    bool is_bare(Slot& slot) const;
     /// A keeper whose object has neither other copies than keepers nor anything derived.
     bool idle(const Slot& keeper) const;
     /// The capability to the frame that `loan` is of, or nullptr.
     Slot* lent_frame(const Slot& loan) const;
-    /// A neighbouring copy, or nullptr.
-    Slot* copy_of(Slot& slot) const;
+    /// Another capability to the same object, or nullptr.
+    Slot* copy_of(const Slot& slot) const;
     /// One that a revoke of `slot` takes away: a keeper only if `slot` is a keeper itself.
-    Slot* copy_to_revoke(Slot& slot) const;
+    Slot* copy_to_revoke(const Slot& slot) const;
     /// The nearest capability that `slot` derives from, or nullptr.
-    Slot* ancestor(Slot& slot) const;
+    Slot* ancestor(const Slot& slot) const;
     /// The first descendant of `slot` that overlaps [begin, end), or nullptr.
     Slot* descendant(const Slot& slot, uint64_t begin, uint64_t end) const;
 
     Slot* descendant(const Slot& slot) const { return descendant(slot, slot.base, slot.end()); }
 
-    /// The same for one that is in the tree: it has its first descendant near.
+    /// The same for one in the database: its first descendant is near.
     Slot* descendant(Slot& slot) const;
 
     /// The descendant after `previous` (a descendant of `slot`), or nullptr.
@@ -87,8 +98,16 @@ class Database {
 
     const Slots& slots() const { return slots_; }
 
+    // for who looks at all of them, in order and copies after each other
+    Slot* first() const { return slots_.first(); }
+
+    static Slot* next(Slot& slot);
+
   private:
-    bool untouched(const Slot& slot, uint64_t begin, uint64_t end) const;
+    Slot* in_tree(const Slot& slot) const;
+    static void join(Slot& first, Slot& slot);
+    static void leave_ring(Slot& slot);
+    void replace(Slot& old, Slot& fresh);
 
     Slots slots_;
     size_t count_{};

@@ -18,7 +18,7 @@ namespace kernel {
 enum class State : uint8_t {
     unconfigured,
     stopped,
-    runnable, // on the ready list of its priority, the running one too
+    runnable, // runs, or is on the ready list of its priority
     waiting,  // in `wait`
     queued,   // in `call`, the callee does not listen yet
     called,   // in `call`, the callee is its worker now
@@ -62,6 +62,7 @@ struct Dispatcher {
     uint8_t priority;
     bool preempted;     // lost the core while runnable: may want its run upcall
     bool accepts_calls; // waiting: a call may be delivered
+    bool open;          // waits for a call, without a deadline, and works for nobody
     bool deadline_set;
     bool going_home; // severed, and more callers waited for it than one call may send home
     Duration slice;
@@ -90,8 +91,7 @@ struct Dispatcher {
     uint64_t fault_vector, fault_code, fault_address;
 
     // statistics
-    int64_t cpu_ns;
-    uint64_t dispatches, calls_received;
+    uint64_t busy_ticks, dispatches, calls_received;
 };
 
 static_assert(offsetof(Dispatcher, registers) == 0);

@@ -95,6 +95,14 @@ void Core::make_runnable(Dispatcher& d) {
     scheduler_.ready(d);
 }
 
+/// It was runnable, and will not be.
+void Core::unready(Dispatcher& d) {
+    if (&d == current_)
+        scheduler_.give_up();
+    else
+        scheduler_.unready(d);
+}
+
 Result<> Core::stop(Dispatcher& d) {
     if (d.state == State::unconfigured) return fail(Err::not_configured);
     sever(d);
@@ -104,8 +112,9 @@ Result<> Core::stop(Dispatcher& d) {
 
 /// Takes it out of everything it waits in, and sends home everybody who waits for it.
 void Core::sever(Dispatcher& d) {
-    if (d.state == State::runnable) scheduler_.unready(d);
+    if (d.state == State::runnable) unready(d);
     scheduler_.forget_deadline(d);
+    d.open = false;
     if (d.state == State::queued) d.callee->callers.remove(d);
     if (d.state == State::called) d.callee->caller = nullptr;
     d.callee = nullptr;
@@ -139,6 +148,7 @@ void Core::unconfigure(Dispatcher& d) {
 
 void Core::destroy(Dispatcher& d) {
     unconfigure(d);
+    if (payer_ == &d) payer_ = nullptr;
     vectors_.leave(d);
     while (Line* const line = vectors_.line_of(d))
         unbind_line(*line);
@@ -151,50 +161,48 @@ Result<> Core::set_priority(Dispatcher& d, uint8_t priority, Duration slice) {
     if (slice < shortest || slice > longest) return fail(Err::bad_argument);
     d.slice = slice;
     if (d.priority == priority) return {};
-    if (d.state == State::runnable) scheduler_.unready(d);
+    const bool ready = d.state == State::runnable;
+    if (ready) unready(d);
     d.priority = priority;
-    if (d.state == State::runnable) {
-        &d == current_ ? scheduler_.ready_first(d) : scheduler_.ready(d);
-    }
+    if (ready && &d != current_) scheduler_.ready(d);
     return {};
 }
 
 void Core::yield() {
-    scheduler_.rotate(*current_);
-    yielded_ = !scheduler_.alone(*current_);
-    slice_end_ = machine_.now() + current_->slice;
+    if (!scheduler_.at(current_->priority)) return;
+    yielded_ = true;
+    scheduler_.give_up();
 }
 
-Result<> Core::resume(Dispatcher& d, uint64_t area) {
-    if (area > static_cast<uint64_t>(abi::Area::fault)) return fail(Err::bad_argument);
-    const abi::SaveArea wanted = copy_once(d.page->save[area]);
-    d.registers = wanted;
-    replaced_ = true;
-    d.registers.rflags = sane_rflags(wanted.rflags);
-    if (!in_user_half(wanted.rip) || !in_user_half(wanted.fs_base) ||
-        !in_user_half(wanted.gs_base)) {
-        d.registers.fs_base = d.registers.gs_base = 0;
-        stop_by_fault(d, trap_general_protection, 0, wanted.rip);
-        return {};
+After Core::resume(Dispatcher& d, abi::Area area) {
+    abi::DispatcherPage& page = *d.page;
+    d.registers = copy_once(page.save[static_cast<size_t>(area)]);
+    Registers& r = d.registers;
+    r.rflags = sane_rflags(r.rflags);
+    if (!in_user_half(r.rip) || !in_user_half(r.fs_base) || !in_user_half(r.gs_base)) {
+        r.fs_base = r.gs_base = 0;
+        stop_by_fault(d, trap_general_protection, 0, r.rip);
+        return After::turn;
     }
-    d.page->disabled = 0;
-    return {};
+    page.disabled = 0;
+    return After::replaced;
 }
 
-void Core::on_fault(uint64_t vector, uint64_t code, uint64_t address) {
+After Core::on_fault(uint64_t vector, uint64_t code, uint64_t address) {
     Dispatcher& d = *current_;
     abi::DispatcherPage& page = *d.page;
     const uint64_t entry =
         read_once(vector == trap_page_fault ? page.upcall_page_fault : page.upcall_trap);
     if (read_once(page.disabled) != 0 || entry == 0 || !in_user_half(entry)) {
         stop_by_fault(d, vector, code, address);
-        return;
+        return After::turn;
     }
     page.save[static_cast<size_t>(abi::Area::fault)] = d.registers;
     page.fault_vector = vector;
     page.fault_code = code;
     page.fault_address = address;
     enter_upcall(d, entry);
+    return After::goes_on;
 }
 
 void Core::stop_by_fault(Dispatcher& d, uint64_t vector, uint64_t code, uint64_t address) {

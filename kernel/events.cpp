@@ -23,10 +23,17 @@ void Core::post(Dispatcher& d, unsigned bit) {
         d.page->pending = bits;
         return;
     }
+    wake(d, bits);
+    scheduler_.ready(d);
+}
+
+/// It waits no more; it is not on a ready list yet.
+void Core::wake(Dispatcher& d, uint64_t bits) {
     d.page->pending = 0;
     scheduler_.forget_deadline(d);
     answer_events(d.registers, bits);
-    make_runnable(d);
+    d.open = false;
+    d.state = State::runnable;
 }
 
 Result<> Core::ring(const Slot& doorbell) {
@@ -34,10 +41,10 @@ Result<> Core::ring(const Slot& doorbell) {
     if (doorbell.base >= abi::core_space) {
         ++statistics_.ipis_sent;
         const auto apic = static_cast<uint32_t>(doorbell.base - abi::core_space);
-        machine_.send_ipi(ApicId{{apic}}, static_cast<uint8_t>(doorbell.extra));
+        machine_.send_ipi(ApicId{{apic}}, static_cast<uint8_t>(doorbell.tag()));
         return {};
     }
-    post(dispatcher(doorbell), static_cast<unsigned>(doorbell.extra));
+    post(dispatcher(doorbell), static_cast<unsigned>(doorbell.tag()));
     return {};
 }
 
@@ -50,8 +57,8 @@ void Core::on_timer() {
         post(*d, abi::event_timer);
     }
     if (current_ == nullptr || current_->state != State::runnable || now < slice_end_) return;
-    scheduler_.rotate(*current_);
-    slice_end_ = now + current_->slice;
+    slice_end_ = never;
+    slice_over_ = scheduler_.at(current_->priority);
 }
 
 void Core::on_device_or_ipi_vector(uint8_t vector) {
@@ -85,7 +92,7 @@ Result<> Core::bind_interrupt(const Slot& line, const Slot& doorbell, abi::Inter
     if (remote && is_level(mode)) return fail(Err::unsupported); // its core cannot unmask it
 
     ApicId to = config_.apic;
-    uint8_t vector = static_cast<uint8_t>(doorbell.extra);
+    uint8_t vector = static_cast<uint8_t>(doorbell.tag());
     if (remote) {
         to = ApicId{{static_cast<uint32_t>(doorbell.base - abi::core_space)}};
     } else {
@@ -94,7 +101,7 @@ Result<> Core::bind_interrupt(const Slot& line, const Slot& doorbell, abi::Inter
     TRY_VOID(machine_.route_interrupt(number, mode, to, vector));
     if (Line* const before = vectors_.line_of(number); before != nullptr) before->target = nullptr;
     if (!remote) {
-        const auto bit = static_cast<uint8_t>(doorbell.extra);
+        const auto bit = static_cast<uint8_t>(doorbell.tag());
         vectors_.bind(vector, Line{&dispatcher(doorbell), number, bit, is_level(mode)});
     }
     vectors_.set_routed(number);

@@ -163,7 +163,7 @@ consteval auto Invoker::rules() {
     });
     in_registers(resume, Kind::dispatcher, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_dispatcher());
-        return i.core_.resume(i.caller_, i.caller_.registers.rsi);
+        return fail(Err::bad_argument); // of any area that there is: Core::resume_quickly
     });
     in_registers(call, Kind::endpoint, write, [](I& i) { return i.core_.call(i.caller_, i.cap_); });
 
@@ -193,7 +193,7 @@ consteval auto Invoker::rules() {
 
 void Invoker::answer() {
     Registers& r = caller_.registers;
-    clear_answer(r);
+    r.rax = 0;
     for (size_t i = 0; i < value_count_; ++i)
         r.*word_registers[i] = values_[i];
 }
@@ -255,7 +255,7 @@ Result<> Invoker::mint() {
     Slot* const source = TRY(capability(1));
     const Rights rights = TRY(rights_argument(2));
     // a badge is set where the endpoint is made, and never changes
-    if (argument(3) != 0 && argument(3) != source->extra) return fail(Err::bad_argument);
+    if (argument(3) != 0 && argument(3) != source->tag()) return fail(Err::bad_argument);
     return core_.copy(*source, *into, rights);
 }
 
@@ -283,7 +283,7 @@ Result<> Invoker::describe() {
     value(0, static_cast<uint64_t>(slot.kind) | uint64_t{slot.rights.raw} << 8);
     value(1, slot.base);
     value(2, slot.bytes);
-    value(3, badged ? slot.extra : 0);
+    value(3, badged ? slot.tag() : 0);
     value(4, description(slot));
     return {};
 }
@@ -344,8 +344,8 @@ Result<> Invoker::state() {
     } else if (argument(0) == 1) {
         words = {d.fault_address, d.fault_code, r.rax, r.rdi, r.rsi, r.rdx};
     } else if (argument(0) == 2) {
-        const auto cpu_ns = static_cast<uint64_t>(d.cpu_ns);
-        words = {cpu_ns, d.dispatches, d.calls_received, d.priority, 0, 0};
+        const auto busy_ns = static_cast<uint64_t>(core_.machine().duration(d.busy_ticks).ns);
+        words = {busy_ns, d.dispatches, d.calls_received, d.priority, 0, 0};
     } else {
         return fail(Err::bad_argument);
     }
@@ -477,7 +477,8 @@ Result<> Invoker::core_info() {
         return {};
     case idle: {
         const auto now = static_cast<uint64_t>(core_.machine().now().ns);
-        set({s.halts, static_cast<uint64_t>(s.idle_ns), now, s.switches});
+        const auto idle_ns = static_cast<uint64_t>(core_.machine().duration(s.idle_ticks).ns);
+        set({s.halts, idle_ns, now, s.switches});
         return {};
     }
     case traffic: set({s.calls, s.interrupts, s.ipis_sent, s.ipis_received, s.spurious}); return {};
@@ -493,34 +494,15 @@ Result<> Invoker::core_info() {
     return fail(Err::bad_argument);
 }
 
-/// Calls and answers are made all the time: whoever may is not looked up in the table.
-bool Core::converse(Dispatcher& d, const Slot& cap) {
-    const auto operation = static_cast<Op>(d.registers.rax);
-    Result<> done;
-    if (operation == Op::call) {
-        if (cap.kind != Kind::endpoint || !cap.rights.has(abi::write)) return false;
-        done = call(d, cap);
-    } else {
-        if (cap.kind != Kind::dispatcher || cap.base != d.self.raw) return false;
-        if (!cap.rights.has(abi::execute)) return false;
-        if (operation == Op::reply_wait)
-            done = reply_wait(d);
-        else if (operation == Op::wait)
-            done = wait(d);
-        else
-            return false;
-    }
-    if (!done) answer_status(d.registers, done);
-    return true;
+After Core::refuse(Dispatcher& d) const {
+    answer_status(d.registers, fail(why_not(d, d.registers.rdi)));
+    return After::goes_on;
 }
 
-/// Anything but the null call; `cap`: what rdi names.
-void Core::invoke(Dispatcher& d, Slot* cap) {
-    if (cap == nullptr) return answer_status(d.registers, fail(why_not(d, d.registers.rdi)));
-    const uint64_t operation = d.registers.rax;
-    const bool conversation =
-        operation >= std::to_underlying(Op::wait) && operation <= std::to_underlying(Op::call);
-    if (!conversation || !converse(d, *cap)) Invoker{*this, d, *cap}.run(operation);
+/// Any operation, on what rdi names.
+After Core::invoke(Dispatcher& d, Slot& cap) {
+    Invoker{*this, d, cap}.run(d.registers.rax);
+    return scheduler_.changed() ? After::turn : After::goes_on;
 }
 
 } // namespace kernel

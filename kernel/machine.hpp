@@ -34,6 +34,8 @@ class Machine {
     virtual void mask_interrupt(uint32_t gsi, bool masked) = 0;
     // time
     virtual Instant now() = 0;
+    virtual uint64_t ticks() = 0; // quicker to read
+    virtual Duration duration(uint64_t ticks) const = 0;
 
   protected:
     ~Machine() = default;

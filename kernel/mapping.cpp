@@ -71,7 +71,7 @@ Result<> Core::map(Slot& table, Slot& source, const MapRequest& request, Slot& i
     into.kind = Kind::mapping;
     into.level = static_cast<uint8_t>(abi::table_level(table.kind));
     into.entry = static_cast<uint16_t>(request.entry);
-    into.extra = table.base;
+    into.table = table.base;
     into.base = source.base + request.offset;
     into.bytes = memory ? request.count * entry_bytes(into.level) : source.bytes;
     into.depth = static_cast<uint8_t>(source.depth + 1);
@@ -84,12 +84,12 @@ Result<> Core::map(Slot& table, Slot& source, const MapRequest& request, Slot& i
         into,
         memory ? leaf_entry(into.base, request.rights, type, into.level) : table_entry(into.base)
     );
-    database_.insert(into);
+    database_.insert_below(source, into);
     return {};
 }
 
 void Core::fill(const MapRequest& request, Slot& mapping, uint64_t first) {
-    PageTable& table = *at<PageTable>(mapping.extra);
+    PageTable& table = *at<PageTable>(mapping.table);
     uint64_t entry = first;
     for (uint32_t i = request.entry; i < request.entry + request.count; ++i) {
         table.entry[i] = entry;
@@ -100,13 +100,13 @@ void Core::fill(const MapRequest& request, Slot& mapping, uint64_t first) {
 
 /// The mapping has moved: its entries find it in the new place.
 void Core::adopt(Slot& mapping) {
-    PageTable& table = *at<PageTable>(mapping.extra);
+    PageTable& table = *at<PageTable>(mapping.table);
     for (uint32_t i = 0; i < mapping.entry_count(); ++i)
         table.owner[mapping.entry + i] = &mapping;
 }
 
 void Core::unmap(Slot& mapping) {
-    PageTable& table = *at<PageTable>(mapping.extra);
+    PageTable& table = *at<PageTable>(mapping.table);
     for (uint32_t i = 0; i < mapping.entry_count(); ++i)
         table.entry[mapping.entry + i] = 0;
     flush(mapping);
@@ -122,7 +122,7 @@ Result<> Core::protect(Slot& mapping, Rights rights) {
     if (database_.revoking(mapping)) return fail(Err::revoking);
 
     constexpr uint64_t protection = pte::writable | pte::no_execute;
-    PageTable& table = *at<PageTable>(mapping.extra);
+    PageTable& table = *at<PageTable>(mapping.table);
     for (uint32_t i = 0; i < mapping.entry_count(); ++i) {
         uint64_t& entry = table.entry[mapping.entry + i];
         entry = (entry & ~protection) | protection_bits(rights);
@@ -133,7 +133,7 @@ Result<> Core::protect(Slot& mapping, Rights rights) {
 
 Result<Core::Touched> Core::touched(const Slot& mapping) const {
     if (mapping.kind != Kind::mapping) return fail(Err::bad_operation);
-    const PageTable& table = *at<PageTable>(mapping.extra);
+    const PageTable& table = *at<PageTable>(mapping.table);
     uint64_t any = 0;
     for (uint32_t i = 0; i < mapping.entry_count(); ++i)
         any |= table.entry[mapping.entry + i];
@@ -148,7 +148,7 @@ std::optional<Core::Place> Core::place_of_table(uint64_t table, unsigned level) 
     while (level < 4) {
         const Slot* const hook = database_.mapping_of_table(table);
         if (hook == nullptr) return std::nullopt;
-        table = hook->extra;
+        table = hook->table;
         level = hook->level;
         address += hook->entry * entry_bytes(level);
     }
@@ -156,11 +156,11 @@ std::optional<Core::Place> Core::place_of_table(uint64_t table, unsigned level) 
 }
 
 std::optional<Core::Place> Core::place_of(const Slot& mapping) {
-    KnownPlace& known = known_place(mapping.extra);
-    if (known.table != mapping.extra) {
-        const auto found = place_of_table(mapping.extra, mapping.level);
+    KnownPlace& known = known_place(mapping.table);
+    if (known.table != mapping.table) {
+        const auto found = place_of_table(mapping.table, mapping.level);
         if (!found) return std::nullopt;
-        known = {mapping.extra, *found};
+        known = {mapping.table, *found};
     }
     const Place& table = known.place;
     return Place{table.root, table.address + mapping.entry * entry_bytes(mapping.level)};

@@ -52,15 +52,9 @@ Result<bool> Core::pass_capability(const Dispatcher& from, uint64_t word, const 
 
 void Core::deliver(Dispatcher& caller, Dispatcher& callee, uint64_t badge, bool with_capability) {
     if (callee.caller != nullptr) fail_caller(*callee.caller, Err::peer_gone);
-    callee.caller = &caller;
-    caller.callee = &callee;
-    caller.state = State::called;
-    ++callee.calls_received;
-    callee.registers.rax = 0;
-    callee.registers.rdi = badge;
-    callee.registers.rsi = static_cast<uint64_t>(abi::Woke::message) |
-                           (with_capability ? abi::woke_with_capability : 0);
+    meet(caller, callee, badge);
     copy_message(caller.registers, callee.registers);
+    if (with_capability) callee.registers.rsi |= abi::woke_with_capability;
 }
 
 void Core::fail_caller(Dispatcher& caller, Fault why) {
@@ -77,34 +71,27 @@ void Core::run_callee(Dispatcher& caller, Dispatcher& callee, uint64_t badge, bo
     scheduler_.forget_deadline(callee);
     deliver(caller, callee, badge, passed);
     callee.state = State::runnable;
-    scheduler_.hand_over(caller, callee);
+    scheduler_.give_up();
+    scheduler_.ready_first(callee);
     donated_to_ = &callee;
 }
 
 Result<> Core::call(Dispatcher& caller, const Slot& endpoint) {
     Dispatcher& callee = dispatcher(endpoint);
-    const bool listens = callee.state == State::waiting && callee.accepts_calls;
-    if (!listens || caller.registers.rsi != 0) [[unlikely]]
-        return call_in_full(caller, callee, endpoint.extra);
-    run_callee(caller, callee, endpoint.extra, false);
-    return {};
-}
-
-/// With a capability, or to somebody who does not listen yet.
-Result<> Core::call_in_full(Dispatcher& caller, Dispatcher& callee, uint64_t badge) {
     if (&callee == &caller) return fail(Err::bad_state);
     if (callee.state == State::unconfigured) return fail(Err::not_configured);
     if (callee.state == State::faulted || callee.going_home) return fail(Err::peer_gone);
     const uint64_t capability = caller.registers.rsi;
     if (callee.state == State::waiting && callee.accepts_calls) {
-        run_callee(caller, callee, badge, TRY(pass_capability(caller, capability, callee)));
+        const bool passed = TRY(pass_capability(caller, capability, callee));
+        run_callee(caller, callee, endpoint.tag(), passed);
         return {};
     }
     if (capability != 0) (void)TRY(sent_capability(caller, capability));
-    scheduler_.unready(caller);
+    scheduler_.give_up();
     caller.state = State::queued;
     caller.callee = &callee;
-    caller.call_badge = badge;
+    caller.call_badge = endpoint.tag();
     callee.callers.push_back(caller);
     return {};
 }
@@ -126,23 +113,14 @@ bool Core::take_queued(Dispatcher& d) {
     return true;
 }
 
-/// The words of the answer; `caller` is not on a ready list yet.
-void Core::answer_words(Dispatcher& d, Dispatcher& caller) {
-    Registers& answer = caller.registers;
-    answer.rax = answer.rdi = answer.rsi = 0;
-    copy_message(d.registers, answer);
-    d.caller = nullptr;
-    caller.callee = nullptr;
-    caller.state = State::runnable;
-}
-
 /// Who was answered; it is not on a ready list yet.
 Result<Dispatcher*> Core::answer_caller(Dispatcher& d) {
     Dispatcher* const caller = d.caller;
     if (caller == nullptr) return fail(Err::peer_gone);
     const uint64_t word = d.registers.rsi;
     Slot* const source = word == 0 ? nullptr : TRY(sent_capability(d, word));
-    answer_words(d, *caller);
+    part(d, *caller);
+    copy_message(d.registers, caller->registers);
     if (source == nullptr) return caller;
     // a client whose place is taken has an error; its server has done its part
     const auto into = receive_place(*caller);
@@ -150,6 +128,7 @@ Result<Dispatcher*> Core::answer_caller(Dispatcher& d) {
         commit_pass(word, *source, **into);
         caller->registers.rsi = 1;
     } else {
+        clear_message(caller->registers);
         answer_status(caller->registers, fail(into.error()));
     }
     return caller;
@@ -163,21 +142,11 @@ Result<> Core::reply(Dispatcher& d) {
 }
 
 Result<> Core::reply_wait(Dispatcher& d) {
-    Dispatcher* const caller = d.caller;
-    const bool idle = d.callers.empty() && read_once(d.page->pending) == 0;
-    if (caller == nullptr || !idle || d.registers.rsi != 0) [[unlikely]]
-        return reply_wait_in_full(d);
-    answer_words(d, *caller);
-    d.accepts_calls = true;
-    d.state = State::waiting;
-    scheduler_.hand_over(d, *caller);
-    donated_to_ = caller;
-    return {};
-}
-
-/// With a capability, to nobody, or when there is something to take already.
-Result<> Core::reply_wait_in_full(Dispatcher& d) {
     Dispatcher* const caller = d.caller == nullptr ? nullptr : TRY(answer_caller(d));
+    if (caller != nullptr && payer_ == &d) {
+        charge();
+        payer_ = caller;
+    }
     listen(d, 0, abi::wait_accepts_calls);
     if (caller == nullptr) return {};
     if (d.state == State::runnable) {
@@ -227,8 +196,9 @@ void Core::listen(Dispatcher& d, int64_t deadline_ns, uint64_t flags) {
         scheduler_.sleep_until(d, Instant{deadline_ns});
     }
     d.accepts_calls = accepts;
+    d.open = accepts && deadline_ns == 0 && d.caller == nullptr;
     d.state = State::waiting;
-    scheduler_.unready(d);
+    scheduler_.give_up();
 }
 
 } // namespace kernel

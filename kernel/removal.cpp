@@ -167,7 +167,8 @@ bool Core::goes_alone(Slot& slot) const {
     if (slot.flags != 0 || slot.kind == Kind::loan) return false;
     const bool contains_nothing = slot.kind == Kind::ram || slot.kind == Kind::mapping ||
                                   slot.kind == Kind::endpoint || slot.kind == Kind::doorbell;
-    return contains_nothing || database_.copy_of(slot) != nullptr;
+    if (contains_nothing || !database_.is_last(slot)) return true;
+    return slot.kind == Kind::frame && database_.is_bare(slot);
 }
 
 Result<> Core::remove(Slot& slot) {

@@ -1,5 +1,6 @@
 // Who runs next: a ready list a priority with a bitmap over them, and the deadlines of those who
-// sleep in order of time. A small policy object: it knows nothing of messages or capabilities.
+// sleep in order of time. Who runs is on no list. A small policy object: it knows nothing of
+// messages or capabilities.
 #pragma once
 
 #include <array>
@@ -36,40 +37,47 @@ class Scheduler {
         mark(d);
     }
 
+    /// It does not run, and will not.
     void unready(Dispatcher& d) {
         changed_ = true;
-        list(d).remove(d);
-        if (list(d).empty()) bitmap_ &= ~(1u << d.priority);
+        take(d);
     }
 
-    /// `from`, who runs, sleeps, and `to` goes on as the first of its own priority.
-    void hand_over(Dispatcher& from, Dispatcher& to) {
-        Ready& left = list(from);
-        Ready& joined = list(to);
-        changed_ = true;
-        if (&left == &joined) return left.replace(from, to);
-        left.remove(from);
-        joined.push_front(to);
-        const uint32_t gone = left.empty() ? 1u << from.priority : 0;
-        bitmap_ = (bitmap_ & ~gone) | 1u << to.priority;
-    }
+    /// Who runs sleeps or stops, or gives way.
+    void give_up() { changed_ = true; }
 
-    void rotate(Dispatcher& d) {
-        changed_ = true;
-        list(d).remove(d);
-        list(d).push_back(d);
-    }
-
-    /// The first of the highest priority, or nullptr.
+    /// The first of the highest priority; nullptr: nobody is ready.
     Dispatcher* top() const {
         if (bitmap_ == 0) return nullptr;
         return ready_[static_cast<size_t>(std::bit_width(bitmap_) - 1)].front();
     }
 
+    /// Nobody else of its priority is ready.
     bool alone(const Dispatcher& d) const {
         const Ready& peers = ready_[d.priority];
         return peers.front() == peers.back();
     }
+
+    /// It leaves its list to run.
+    void take(Dispatcher& d) {
+        Ready& from = list(d);
+        from.remove(d);
+        if (from.empty()) bitmap_ &= ~(1u << d.priority);
+    }
+
+    Dispatcher* take_top() {
+        Dispatcher* const first = top();
+        if (first != nullptr) take(*first);
+        return first;
+    }
+
+    /// Is anybody ready of a higher priority?
+    bool above(uint8_t priority) const { return bitmap_ >> priority > 1; }
+
+    bool at_or_above(uint8_t priority) const { return bitmap_ >> priority != 0; }
+
+    /// Is anybody ready of this priority?
+    bool at(uint8_t priority) const { return (bitmap_ >> priority & 1) != 0; }
 
     void sleep_until(Dispatcher& d, Instant deadline) {
         changed_ = true;
@@ -89,6 +97,8 @@ class Scheduler {
 
     /// Who has the earliest deadline, or nullptr.
     Dispatcher* earliest() const { return earliest_; }
+
+    Instant earliest_deadline() const { return earliest_ == nullptr ? never : earliest_->deadline; }
 
     /// Who runs, or until when, may be another than at the last `settle`.
     bool changed() const { return changed_; }

@@ -1,5 +1,6 @@
 // A capability slot: one cache line that says who may do what with which range, and is itself the
-// node of the database that knows all slots of the core. A CNode is 64 of them, one page.
+// node of the database that knows all slots of the core. A CNode is 64 of them, one page. Of
+// several copies one is in the database's tree, and the others are in a ring that hangs from it.
 #pragma once
 
 #include <array>
@@ -35,16 +36,19 @@ struct Slot {
     Kind kind;
     Rights rights;
     uint8_t depth;  // derivations from a capability given at boot or accepted
-    uint8_t height; // of the database's subtree below this slot
-    uint16_t entry; // mapping: the first entry it fills
-    uint8_t level;  // mapping: of the table it fills
+    uint8_t height; // of the tree's subtree below this slot; 0: it is in a ring
+    uint16_t entry; // mapping: the first entry it fills; any other: low bits of its tag
+    uint8_t level;  // mapping: of the table it fills; any other: high bits of its tag
     uint8_t flags;
-    // endpoint: badge; doorbell: bit, or vector; mapping: table's physical address; borrowed frame:
-    // the core that owns it
-    uint64_t extra;
-    Slot* left;
-    Slot* right;
-    Slot* parent;
+
+    union {
+        uint64_t table; // mapping: physical address of the table it fills
+        Slot* copies;   // any other that is in the tree: the first of the ring, or nullptr
+    };
+
+    Slot* left;       // in a ring: the one before, the last before the first
+    Slot* right;      // in a ring: the one after
+    Slot* parent;     // the first of a ring: what the ring hangs from; the others: nullptr
     uint64_t max_end; // greatest end in the subtree
 
     bool empty() const { return kind == Kind::empty; }
@@ -57,13 +61,26 @@ struct Slot {
 
     bool overlaps(uint64_t begin, uint64_t limit) const { return base < limit && begin < end(); }
 
+    /// Endpoint: badge; doorbell: bit, or vector; borrowed frame: the core that owns it.
+    uint32_t tag() const { return entry | uint32_t{level} << 16; }
+
+    void set_tag(uint64_t tag) {
+        entry = static_cast<uint16_t>(tag);
+        level = static_cast<uint8_t>(tag >> 16);
+    }
+
+    bool in_tree() const { return height != 0; }
+
     /// Entries a mapping fills.
     uint32_t entry_count() const {
         return has(flag::maps_table) ? 1 : static_cast<uint32_t>(bytes >> (12 + 9 * (level - 1)));
     }
 };
 
-static_assert(sizeof(Slot) == 64 && offsetof(Slot, extra) == 24 && offsetof(Slot, max_end) == 56);
+/// Of a tag, so of a badge.
+constexpr uint64_t tag_limit = uint64_t{1} << 24;
+
+static_assert(sizeof(Slot) == 64 && offsetof(Slot, max_end) == 56);
 
 struct CNode {
     std::array<Slot, abi::cnode_slots> slot;
@@ -74,7 +91,7 @@ static_assert(sizeof(CNode) == abi::bytes_of(Kind::cnode));
 /// One object? Mappings and loans are never copied: each is an object of its own.
 constexpr bool same_object(const Slot& a, const Slot& b) {
     return a.base == b.base && a.bytes == b.bytes && a.kind == b.kind && a.depth == b.depth &&
-           a.extra == b.extra && a.kind != Kind::mapping && a.kind != Kind::loan;
+           a.tag() == b.tag() && a.kind != Kind::mapping && a.kind != Kind::loan;
 }
 
 /// Does `below` descend from `above`, or from a capability to the same object? What is borrowed

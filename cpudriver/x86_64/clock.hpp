@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "cpudriver/x86_64/apic.hpp"
 #include "cpudriver/x86_64/instructions.hpp"
@@ -39,7 +38,9 @@ class Clock {
     /// Instant{0} is now. 0 kHz: measured.
     void start(uint64_t tsc_khz);
 
-    Instant now() const { return {static_cast<int64_t>(rate_.ns(read_tsc() - tsc_at_start_))}; }
+    Instant now() const { return {duration(read_tsc() - tsc_at_start_).ns}; }
+
+    Duration duration(uint64_t ticks) const { return {static_cast<int64_t>(rate_.ns(ticks))}; }
 
     uint64_t tsc_khz() const { return tsc_khz_; }
 
@@ -56,12 +57,11 @@ class Alarm {
   public:
     Alarm(LocalApic& apic, const Clock& clock);
 
-    void set(std::optional<Instant> deadline) {
-        if (!deadline || (armed_ && *armed_ <= *deadline)) return;
-        arm(*deadline);
+    void set(Instant deadline) {
+        if (deadline < armed_) arm(deadline);
     }
 
-    void has_rung() { armed_.reset(); }
+    void has_rung() { armed_ = never; }
 
     uint64_t timer_khz() const { return timer_khz_; }
 
@@ -70,7 +70,7 @@ class Alarm {
 
     LocalApic& apic_;
     const Clock& clock_;
-    std::optional<Instant> armed_;
+    Instant armed_{never};
     uint64_t timer_khz_{};
     Rate rate_{};
 };

@@ -17,9 +17,9 @@
 
 extern "C" {
 abi::SaveArea* cpu_current_registers; // where entry.S saves
+abi::SaveArea* cpu_sender_registers;  // SPOKEN_TO: where the message is
 abi::SaveArea* cpu_start(uint64_t boot_info);
 uint64_t cpu_handle_system_call();
-abi::SaveArea* cpu_turn();
 abi::SaveArea* cpu_handle_interrupt(uint64_t vector, uint64_t code);
 abi::SaveArea* cpu_handle_idle_interrupt(uint64_t vector);
 }
@@ -54,13 +54,18 @@ constinit Late<kernel::Core> core;
 constinit Late<Alarm> alarm;
 constinit ExtendedState extended;
 constinit bool has_fsgsbase = false;
-constinit kernel::Dispatcher* loaded = nullptr; // whose registers are in the CPU
 
 constinit PhysAddr loaded_root{};
 
 constinit bool quick_exchange = false; // by instructions that this CPU has: see change_to
 
-constinit bool bases_live = false; // and whose FS and GS bases may be newer there
+constinit bool bases_live = false; // FS and GS bases may be newer in the CPU
+
+/// Whose registers are in the CPU.
+kernel::Dispatcher* loaded() {
+    static_assert(offsetof(kernel::Dispatcher, registers) == 0);
+    return reinterpret_cast<kernel::Dispatcher*>(cpu_current_registers);
+}
 
 /// FS and GS bases are the program's own to change where the CPU lets it; else only `resume` does.
 /// They are fetched when somebody may look at them: not at every system call.
@@ -68,8 +73,8 @@ void fetch_bases() {
     if (!bases_live) return;
     bases_live = false;
     if (!has_fsgsbase) return;
-    loaded->registers.fs_base = read_fs_base();
-    loaded->registers.gs_base = read_gs_base();
+    cpu_current_registers->fs_base = read_fs_base();
+    cpu_current_registers->gs_base = read_gs_base();
 }
 
 void load_bases(const abi::SaveArea& from) {
@@ -83,49 +88,55 @@ void load_bases(const abi::SaveArea& from) {
     }
 }
 
-/// Global pages, so all of the CPU driver's, stay in the TLB; of the user half what kernel/tlb.hpp
-/// says, where the CPU has tags (QEMU's TCG has none).
-void load_root(PhysAddr root) {
+/// Of the user half the TLB keeps what kernel/tlb.hpp says.
+[[gnu::noinline]] void load_tagged_root(PhysAddr root) {
     constexpr uint64_t keep = uint64_t{1} << 63; // SDM vol. 3A 4.10.4.1
-    if (root == loaded_root) return;
-    loaded_root = root;
-    if (!core->tlb().tagged()) {
-        write_cr3(root.raw);
-        return;
-    }
     const kernel::Tlb::Load how = core->tlb().load(root);
     write_cr3(root.raw | how.tag | (how.keep ? keep : 0));
 }
 
-/// On any CPU, and the first time.
-[[gnu::noinline]] void exchange_registers(kernel::Dispatcher& next) {
-    fetch_bases();
-    if (loaded != nullptr) extended.save(loaded->extended());
-    extended.load(next.extended());
-    load_bases(next.registers);
-    quick_exchange = has_fsgsbase && extended.by_xsave();
+/// Global pages, so all of the CPU driver's, stay in the TLB. QEMU's TCG has no tags.
+[[gnu::always_inline]] inline void load_root(PhysAddr root) {
+    if (root == loaded_root) return;
+    loaded_root = root;
+    if (core->tlb().tagged())
+        load_tagged_root(root);
+    else
+        write_cr3(root.raw);
 }
 
-/// `loaded` may have been deleted in this very call; its memory is not anything else yet.
-void change_to(kernel::Dispatcher& next) {
-    if (next.extended_fresh) [[unlikely]] {
+/// On any CPU, and the first time.
+[[gnu::noinline]] void exchange_slowly(kernel::Dispatcher& next) {
+    if (next.extended_fresh) {
         extended.make_fresh(next.extended());
         next.extended_fresh = false;
     }
-    if (quick_exchange) [[likely]] {
-        if (bases_live) {
-            loaded->registers.fs_base = read_fs_base();
-            loaded->registers.gs_base = read_gs_base();
-        }
-        xsave(loaded->extended());
-        xrstor(next.extended());
-        write_fs_base(next.registers.fs_base);
-        write_gs_base(next.registers.gs_base);
-    } else {
-        exchange_registers(next);
-    }
+    fetch_bases();
+    if (loaded() != nullptr) extended.save(loaded()->extended());
+    extended.load(next.extended());
+    load_bases(next.registers);
+    bases_live = true;
+    quick_exchange = has_fsgsbase && extended.by_xsave();
+}
+
+/// Bases are live, and `next` has run before.
+[[gnu::always_inline]] inline void exchange_quickly(kernel::Dispatcher& next) {
+    kernel::Dispatcher& before = *loaded();
+    before.registers.fs_base = read_fs_base();
+    before.registers.gs_base = read_gs_base();
+    xsave(before.extended());
+    xrstor(next.extended());
+    write_fs_base(next.registers.fs_base);
+    write_gs_base(next.registers.gs_base);
+}
+
+/// loaded() may have been deleted in this very call; its memory is not anything else yet.
+[[gnu::always_inline]] inline void change_to(kernel::Dispatcher& next) {
+    if (quick_exchange && bases_live && !next.extended_fresh) [[likely]]
+        exchange_quickly(next);
+    else
+        exchange_slowly(next);
     load_root(next.root);
-    loaded = &next;
     cpu_current_registers = &next.registers;
 }
 
@@ -147,16 +158,43 @@ void plant() {}
 void count() {}
 #endif
 
-abi::SaveArea* leave() {
+[[gnu::noinline]] abi::SaveArea* leave() {
     kernel::Dispatcher* const next = core->schedule();
     alarm->set(core->next_deadline());
     if (next == nullptr) return nullptr;
-    if (next != loaded)
+    if (next != loaded())
         change_to(*next);
     else if (!bases_live)
         load_bases(next->registers);
     bases_live = true;
     return &next->registers;
+}
+
+/// Any call but the null call; how it ends.
+[[gnu::noinline]] uint64_t carry_out(kernel::Dispatcher& caller, kernel::Slot* named) {
+    const kernel::After after = core->invoke_named(caller, named);
+    if (after == kernel::After::goes_on) return GO_ON;
+    if (after == kernel::After::spoken_to) {
+        kernel::Dispatcher& next = *core->current();
+        cpu_sender_registers = &caller.registers;
+        if (quick_exchange) [[likely]] {
+            exchange_quickly(next);
+            load_root(next.root);
+            cpu_current_registers = &next.registers;
+        } else {
+            change_to(next);
+        }
+        return SPOKEN_TO;
+    }
+    if (after == kernel::After::went_to) {
+        change_to(*core->current());
+        return LEAVE;
+    }
+    if (after == kernel::After::replaced) {
+        load_bases(caller.registers);
+        return LEAVE;
+    }
+    return leave() != nullptr ? LEAVE : IDLE;
 }
 
 void handle_vector(uint64_t vector) {
@@ -260,27 +298,27 @@ abi::SaveArea* cpu_start(uint64_t boot_info) {
     return leave();
 }
 
-/// How to go on: at once, by a turn, or by a turn with registers that are not those of the call.
 uint64_t cpu_handle_system_call() {
     count();
-    core->invoke();
-    if (core->settled()) [[likely]]
-        return GO_ON;
-    if (!core->replaced()) return TURN;
-    bases_live = false;
-    return TURN_REPLACED;
-}
-
-abi::SaveArea* cpu_turn() {
-    return leave();
+    kernel::Dispatcher& caller = *core->current();
+    kernel::Slot* const named = core->named();
+    const bool null_call = caller.registers.rax == std::to_underlying(abi::Op::null_call);
+    if (named == nullptr || !null_call) return carry_out(caller, named);
+    caller.registers.rax = 0;
+    return GO_ON;
 }
 
 abi::SaveArea* cpu_handle_interrupt(uint64_t vector, uint64_t code) {
-    fetch_bases();
-    if (is_fault(vector))
-        core->on_fault(vector, code, vector == 14 ? read_cr2() : 0);
-    else
+    if (is_fault(vector)) {
+        fetch_bases();
+        const uint64_t address = vector == 14 ? read_cr2() : 0;
+        if (core->on_fault(vector, code, address) == kernel::After::goes_on) {
+            bases_live = true; // they are as they were
+            return cpu_current_registers;
+        }
+    } else {
         handle_vector(vector);
+    }
     return leave();
 }
 

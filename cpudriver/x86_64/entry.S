@@ -30,14 +30,15 @@ cpu_entry:
     movq SAVE_R13(%rsp), %r13
     .endm
 
-// SYSCALL: rcx = rip, r11 = rflags, rsp still the caller's. What C++ functions keep is saved only
-// when somebody else may go on: rbx, r14 and r15 are the caller's all the way through.
+// SYSCALL: rcx = rip, r11 = rflags, rsp still the caller's. If the caller goes on, what C++ functions
+// keep is still in the CPU.
     .globl cpu_system_call
     .type cpu_system_call, @function
 cpu_system_call:
     movq %rsp, user_stack_pointer(%rip)
     movq cpu_current_registers(%rip), %rsp
     movq %rax, SAVE_RAX(%rsp)
+    movq %rbx, SAVE_RBX(%rsp)
     movq %rcx, SAVE_RCX(%rsp)
     movq %rdx, SAVE_RDX(%rsp)
     movq %rsi, SAVE_RSI(%rsp)
@@ -49,6 +50,8 @@ cpu_system_call:
     movq %r11, SAVE_R11(%rsp)
     movq %r12, SAVE_R12(%rsp)
     movq %r13, SAVE_R13(%rsp)
+    movq %r14, SAVE_R14(%rsp)
+    movq %r15, SAVE_R15(%rsp)
     movq %rcx, SAVE_RIP(%rsp)
     movq %r11, SAVE_RFLAGS(%rsp)
     movq user_stack_pointer(%rip), %rax
@@ -62,14 +65,31 @@ cpu_system_call:
     movq SAVE_RCX(%rsp), %rcx
     movq SAVE_R11(%rsp), %r11
     jmp return_from_call
-1:  cmpl $TURN_REPLACED, %eax
-    je 2f
-    movq cpu_current_registers(%rip), %rcx
-    movq %rbx, SAVE_RBX(%rcx)
-    movq %r14, SAVE_R14(%rcx)
-    movq %r15, SAVE_R15(%rcx)
-2:  call cpu_turn
-    // fall through
+1:  cmpl $SPOKEN_TO, %eax
+    jne 2f
+    movq cpu_sender_registers(%rip), %rax
+    movq cpu_current_registers(%rip), %rsp
+    movq SAVE_RDX(%rax), %rdx       // words 1..6
+    movq SAVE_R10(%rax), %r10
+    movq SAVE_R8(%rax), %r8
+    movq SAVE_R9(%rax), %r9
+    movq SAVE_R12(%rax), %r12
+    movq SAVE_R13(%rax), %r13
+    movq SAVE_RBX(%rsp), %rbx
+    movq SAVE_RCX(%rsp), %rcx
+    movq SAVE_RSI(%rsp), %rsi
+    movq SAVE_RDI(%rsp), %rdi
+    movq SAVE_RBP(%rsp), %rbp
+    movq SAVE_R11(%rsp), %r11
+    movq SAVE_R14(%rsp), %r14
+    movq SAVE_R15(%rsp), %r15
+    xorl %eax, %eax
+    movq SAVE_RSP(%rsp), %rsp
+    sysretq
+2:  cmpl $LEAVE, %eax
+    movq cpu_current_registers(%rip), %rax
+    je cpu_leave
+    jmp idle
 
 // rax = registers of the dispatcher to go on with, or 0: nobody has anything to do.
     .globl cpu_leave

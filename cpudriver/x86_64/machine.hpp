@@ -40,6 +40,10 @@ class X86Machine final : public kernel::Machine {
 
     Instant now() override { return clock.now(); }
 
+    uint64_t ticks() override { return read_tsc(); }
+
+    Duration duration(uint64_t ticks) const override { return clock.duration(ticks); }
+
   private:
     IoApic* use_io_apic();
     void wait(Duration time);

@@ -48,3 +48,6 @@ struct Instant {
 
     friend constexpr Duration operator-(Instant a, Instant b) { return {a.ns - b.ns}; }
 };
+
+/// The deadline of who has none.
+constexpr Instant never{INT64_MAX};

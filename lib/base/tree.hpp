@@ -35,16 +35,37 @@ class Tree {
 
     T* last() const { return root_ == nullptr ? nullptr : rightmost(root_); }
 
-    /// `goes_before(there)`: does `item` come before `there`? Equal ones come in order of arrival.
+    /// Where an object would go, until the tree changes: what it would hang from, and its
+    /// neighbours.
+    struct Place {
+        T* above{};
+        T** link{};
+        T* previous{};
+        T* next{};
+    };
+
+    /// `goes_before(there)`: does it come before `there`? Equal ones come in order of arrival.
+    template <std::predicate<const T&> Before>
+    Place place_for(Before goes_before) {
+        Place place{.link = &root_};
+        while (*place.link != nullptr) {
+            place.above = *place.link;
+            if (goes_before(*place.above)) {
+                place.next = place.above;
+                place.link = &A::left(*place.above);
+            } else {
+                place.previous = place.above;
+                place.link = &A::right(*place.above);
+            }
+        }
+        return place;
+    }
+
+    void insert_at(const Place& place, T& item) { attach(item, place.above, place.link); }
+
     template <std::predicate<const T&> Before>
     void insert(T& item, Before goes_before) {
-        T* above = nullptr;
-        T** link = &root_;
-        while (*link != nullptr) {
-            above = *link;
-            link = goes_before(*above) ? &A::left(*above) : &A::right(*above);
-        }
-        attach(item, above, link);
+        insert_at(place_for(goes_before), item);
     }
 
     /// `item` becomes the neighbour after `there`, whatever it holds.

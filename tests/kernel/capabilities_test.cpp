@@ -247,7 +247,11 @@ TEST_F(Capabilities, DescribeSaysWhatIsThere) {
 
 TEST_F(Capabilities, EndpointCarriesItsBadgeAndDoorbellItsBit) {
     EXPECT_EQ(world.call(Op::endpoint_make, s::dispatcher, {leaf_cap, 30, 0x1234}), Err::none);
-    EXPECT_EQ(slot(30).extra, 0x1234u);
+    EXPECT_EQ(slot(30).tag(), 0x1234u);
+    EXPECT_EQ(
+        world.call(Op::endpoint_make, s::dispatcher, {leaf_cap, 31, kernel::tag_limit}),
+        Err::bad_argument
+    );
     EXPECT_EQ(slot(30).kind, Kind::endpoint);
     EXPECT_EQ(world.call(Op::doorbell_make, s::dispatcher, {leaf_cap, 31, 62}), Err::none);
     refuses(Err::bad_argument, [&] {
@@ -294,7 +298,8 @@ TEST_F(Capabilities, DeletingTheLastCNodeDeletesItsSlotsInSteps) {
 
 TEST_F(Capabilities, ACNodeThatHoldsItselfCanBeRevokedWithItsMemory) {
     ASSERT_EQ(retype(30, Kind::cnode, 0, 0x1000), Err::none);
-    ASSERT_EQ(world.call(Op::cnode_move, 30, {5, 30}), Err::none); // now only reachable by itself
+    ASSERT_EQ(world.call(Op::cnode_move, 30, {5, 30}),
+              Err::none); // now only reachable by itself
     EXPECT_EQ(world.call(Op::cnode_revoke, leaf_cap, {ram_cap}), Err::none);
     EXPECT_EQ(retype(30, Kind::frame, 0, uint64_t{1} << 18), Err::none);
 }
@@ -378,7 +383,8 @@ TEST_F(Capabilities, RevokeStopsAtLoansAndDeletesTheRest) {
     EXPECT_EQ(world.call(Op::cnode_revoke, leaf_cap, {ram_cap}), Err::lent);
     EXPECT_FALSE(slot(41).empty());
     EXPECT_TRUE(slot(31).empty());
-    EXPECT_NE(slot(30).empty(), slot(33).empty()); // the last copy stays above its loan
+    EXPECT_NE(slot(30).empty(),
+              slot(33).empty()); // the last copy stays above its loan
     refuses(Err::range_in_use, [&] { return retype(45, Kind::frame, 0, 0x1000); });
     EXPECT_EQ(world.call(Op::cnode_delete, leaf_cap, {41}), Err::none);
     EXPECT_EQ(world.call(Op::cnode_revoke, leaf_cap, {ram_cap}), Err::none);

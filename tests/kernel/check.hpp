@@ -10,11 +10,10 @@
 
 namespace kernel_test {
 
-/// All slots in order. The walk uses the tree's own links.
+/// All slots in order, copies after each other. The walk uses the database's own links.
 inline std::vector<kernel::Slot*> all_slots(const kernel::Database& database) {
     std::vector<kernel::Slot*> all;
-    using Slots = kernel::Database::Slots;
-    for (kernel::Slot* s = database.slots().first(); s != nullptr; s = Slots::next(*s)) {
+    for (kernel::Slot* s = database.first(); s != nullptr; s = kernel::Database::next(*s)) {
         all.push_back(s);
     }
     return all;
@@ -27,7 +26,7 @@ inline bool in_order(const kernel::Slot& a, const kernel::Slot& b) {
             ~s.end(),
             s.depth,
             static_cast<unsigned>(s.kind),
-            s.extra,
+            s.tag(),
             !s.has(kernel::flag::keeper)
         };
     };
@@ -42,6 +41,17 @@ inline std::string database_trouble(const kernel::Database& database) {
         const kernel::Slot& s = *all[i];
         if (s.empty()) return "an empty slot in the tree";
         if (i > 0 && !in_order(*all[i - 1], s)) return "order";
+        if (i > 0 && s.in_tree() && kernel::same_object(*all[i - 1], s))
+            return "copies in the tree";
+        if (!s.in_tree()) {
+            if (i == 0 || !kernel::same_object(*all[i - 1], s)) return "a ring of something else";
+            if (s.left->right != &s || s.right->left != &s) return "a ring is broken";
+            const bool is_first = all[i - 1]->in_tree();
+            if (is_first != (s.parent == all[i - 1])) return "the first of a ring";
+            if (!is_first && s.parent != nullptr) return "one of a ring that is not the first";
+            if (is_first && all[i - 1]->copies != &s) return "a ring that nothing knows";
+            continue;
+        }
         if (s.parent == nullptr && database.slots().root() != &s) return "parent";
         int left = 0, right = 0;
         uint64_t greatest = s.end();

@@ -16,13 +16,13 @@ using kernel::Slot;
 /// Nested ranges as retype makes them: the parts of a range do not overlap.
 class Nested : public testing::Test {
   protected:
-    void put(uint64_t base, uint64_t bytes, uint8_t depth, Kind kind, uint64_t extra = 0) {
+    void put(uint64_t base, uint64_t bytes, uint8_t depth, Kind kind, uint64_t tag = 0) {
         Slot& s = slots[used++];
         s.base = base;
         s.bytes = bytes;
         s.depth = depth;
         s.kind = kind;
-        s.extra = extra;
+        s.set_tag(tag);
         database.insert(s);
     }
 
@@ -40,6 +40,7 @@ class Nested : public testing::Test {
     std::vector<Slot*> model_descendants(const Slot& of, uint64_t begin, uint64_t end) {
         std::vector<Slot*> found;
         for (Slot* s : kernel_test::all_slots(database)) {
+            if (!s->in_tree()) continue; // each object once
             if (kernel::descends(*s, of) && s->overlaps(begin, end)) found.push_back(s);
         }
         return found;
@@ -105,7 +106,7 @@ TEST_F(Nested, OverlapFindsEveryKindAndDepth) {
         const uint64_t begin = 4000 + random() % 4400, end = begin + 1 + random() % 64;
         std::vector<Slot*> expected, walked;
         for (Slot* s : kernel_test::all_slots(database)) {
-            if (s->overlaps(begin, end)) expected.push_back(s);
+            if (s->in_tree() && s->overlaps(begin, end)) expected.push_back(s);
         }
         for (Slot* s = database.overlap(begin, end); s != nullptr;) {
             walked.push_back(s);
@@ -123,6 +124,46 @@ TEST_F(Nested, BadgesMakeDifferentObjects) {
     put(0, 8192, 2, Kind::endpoint, 5);
     EXPECT_EQ(database.copy_of(slots[1]), &slots[3]);
     EXPECT_TRUE(database.is_last(slots[2]));
+}
+
+/// Copies come and go without the tree's noticing, whoever of them goes.
+TEST_F(Nested, ACopyTakesThePlaceOfTheOneInTheTree) {
+    put(0, 100, 0, Kind::ram);
+    put(0, 10, 1, Kind::frame);
+    for (size_t i = 2; i < 6; ++i)
+        database.insert_copy(slots[1], slots[i], abi::read);
+    EXPECT_EQ(database.count(), 6u);
+    for (const size_t i : {3u, 1u, 5u, 2u}) {
+        database.erase(slots[i]);
+        ASSERT_EQ(kernel_test::database_trouble(database), "") << i;
+        ASSERT_NE(database.descendant(slots[0]), nullptr) << i;
+    }
+    EXPECT_EQ(database.descendant(slots[0]), &slots[4]);
+    EXPECT_TRUE(database.is_last(slots[4]));
+}
+
+TEST_F(Nested, KeepersComeFirstInWhateverOrderTheyCome) {
+    const auto keeper = [&](size_t at) {
+        slots[at] = {.base = 0, .bytes = 10, .kind = Kind::frame, .depth = 251};
+        slots[at].flags = kernel::flag::borrowed | kernel::flag::keeper;
+        database.insert(slots[at]);
+    };
+    keeper(0);
+    database.insert_copy(slots[0], slots[1], abi::read);
+    keeper(2);
+    database.erase(slots[0]);
+    database.insert_copy(slots[1], slots[3], abi::read);
+    EXPECT_EQ(kernel_test::database_trouble(database), "");
+    EXPECT_FALSE(database.idle(slots[2]));
+    database.relocate(slots[1], slots[4]);
+    database.erase(slots[2]);
+    keeper(5);
+    EXPECT_EQ(kernel_test::database_trouble(database), "");
+    EXPECT_TRUE(slots[5].in_tree());
+    EXPECT_EQ(database.copy_to_revoke(slots[3]), &slots[4]);
+    database.erase(slots[3]);
+    database.erase(slots[4]);
+    EXPECT_TRUE(database.idle(slots[5]));
 }
 
 TEST_F(Nested, MappingsAndLoansAreNeverCopies) {

@@ -73,7 +73,7 @@ class Model {
             const Slot& s = places[i];
             namespace flag = kernel::flag;
             ASSERT_EQ(
-                (Object{s.base, s.bytes, s.kind, s.depth, s.extra, s.has(flag::borrowed)}),
+                (Object{s.base, s.bytes, s.kind, s.depth, s.tag(), s.has(flag::borrowed)}),
                 caps[i]->object
             );
             ASSERT_EQ(s.rights, caps[i]->rights);

@@ -71,7 +71,7 @@ class CallStorm {
         if (auto found = core_trouble(*world_.core); !found.empty()) return found;
         for (Slot* s : all_slots(database)) {
             if (s->kind == Kind::mapping) {
-                const auto& table = *world_.at<kernel::PageTable>(s->extra);
+                const auto& table = *world_.at<kernel::PageTable>(s->table);
                 for (uint32_t i = 0; i < s->entry_count(); ++i) {
                     const uint64_t entry = table.entry[s->entry + i];
                     if ((entry & kernel::pte::present) == 0) return "a mapping without entry";
@@ -92,7 +92,7 @@ class CallStorm {
                 for (size_t i = 0; i < own; ++i) {
                     if ((table.entry[i] & kernel::pte::present) == 0) continue;
                     const Slot& owner = *table.owner[i];
-                    if (owner.kind != Kind::mapping || owner.extra != s->base) {
+                    if (owner.kind != Kind::mapping || owner.table != s->base) {
                         return "an entry without mapping";
                     }
                 }
@@ -356,7 +356,7 @@ class CallStorm {
         for (size_t i = 0; i < a.size(); ++i)
             d.registers.*kernel::word_registers[i] = a[i];
         world_.machine.start_fails = op == Op::core_start && random_() % 8 == 0;
-        world_.core->invoke();
+        enter(*world_.core);
         // who is called or waits has its answer later
         const bool done = d.registers.rax == 0 || d.state != State::runnable;
         if (op < Op::count_ && done) ++successes_[static_cast<size_t>(op)];
@@ -373,8 +373,8 @@ class CallStorm {
 
     /// Everybody sleeps: the next deadline comes, or somebody is started afresh.
     bool wake_somebody() {
-        if (const auto next = world_.core->next_deadline()) {
-            world_.machine.time = std::max(world_.machine.time, *next);
+        if (const Instant next = world_.core->next_deadline(); next != never) {
+            world_.machine.time = std::max(world_.machine.time, next);
             world_.core->on_timer();
             return true;
         }

@@ -12,6 +12,7 @@
 #include "kernel/answer.hpp"
 #include "kernel/core.hpp"
 #include "lib/abi/startup.hpp"
+#include "tests/kernel/enter.hpp"
 
 namespace kernel_test {
 
@@ -89,6 +90,10 @@ struct FakeMachine final : kernel::Machine {
     void mask_interrupt(uint32_t gsi, bool masked) override { routes[gsi].masked = masked; }
 
     Instant now() override { return time; }
+
+    uint64_t ticks() override { return static_cast<uint64_t>(time.ns); }
+
+    Duration duration(uint64_t ticks) const override { return {static_cast<int64_t>(ticks)}; }
 
     /// Forgets what it wrote down.
     void forget() {
@@ -228,7 +233,7 @@ class World {
         size_t i = 0;
         for (const uint64_t a : arguments)
             d.registers.*kernel::word_registers[i++] = a;
-        core->invoke();
+        enter(*core);
         core->schedule();
         return d;
     }

@@ -9,6 +9,7 @@
 #include "kernel/core.hpp"
 #include "lib/abi/startup.hpp"
 #include "lib/rpc/local.hpp"
+#include "tests/kernel/enter.hpp"
 #include "tests/sim/machine.hpp"
 
 namespace sim {
@@ -65,6 +66,7 @@ class Actor {
         wake_ups->absorb_wake_up();
         if (core->schedule() == dispatcher) return;
         for (unsigned turns = 0; turns < 64; ++turns) {
+            (void)core->next_deadline(); // the slice ends from now on
             machine->time = machine->time + seconds(1);
             core->on_timer();
             if (core->schedule() == dispatcher) return;
@@ -77,7 +79,7 @@ class Actor {
     Answer invoke(Op op, uint64_t slot, std::initializer_list<uint64_t> arguments = {}) {
         if (!running()) switch_to();
         load(op, slot, arguments);
-        core->invoke();
+        kernel_test::enter(*core);
         core->schedule();
         return answer();
     }

@@ -9,7 +9,6 @@ namespace sim {
 namespace {
 
 using kernel::Slot;
-using Slots = kernel::Database::Slots;
 
 constexpr uint64_t ram_end = ram_base + max_blocks * large_page_bytes;
 
@@ -41,7 +40,7 @@ bool is_object(const Slot& s) {
 }
 
 Slot* first(Island& island) {
-    return island.core.database().slots().first();
+    return island.core.database().first();
 }
 
 /// Does a Loan stand for this block, that was given to another core?
@@ -74,7 +73,7 @@ void check_database(World& world, Island& island) {
     const auto& database = island.core.database();
     size_t count = 0;
     const Slot* before = nullptr;
-    for (Slot* s = first(island); s != nullptr; s = Slots::next(*s)) {
+    for (Slot* s = first(island); s != nullptr; s = kernel::Database::next(*s)) {
         ++count;
         if (s->empty()) broken(island.index, "an empty slot in the database", *s);
         if (before != nullptr && s->base < before->base)
@@ -88,7 +87,7 @@ void check_database(World& world, Island& island) {
 /// Objects over the same bytes are copies of one, or one is made from the other.
 void check_overlaps(Island& island) {
     const Slot* widest = nullptr; // the object so far that reaches farthest
-    for (Slot* s = first(island); s != nullptr; s = Slots::next(*s)) {
+    for (Slot* s = first(island); s != nullptr; s = kernel::Database::next(*s)) {
         if (!is_memory(*s) || !is_object(*s)) continue;
         const bool derived = s->kind == Kind::endpoint || s->kind == Kind::doorbell;
         if (derived || s->has(kernel::flag::borrowed)) continue;
@@ -117,9 +116,9 @@ bool has_source(Island& island, const Slot& mapping) {
 
 /// Every entry has its mapping, every mapping its entries and its capability.
 void check_mappings(Island& island) {
-    for (Slot* s = first(island); s != nullptr; s = Slots::next(*s)) {
+    for (Slot* s = first(island); s != nullptr; s = kernel::Database::next(*s)) {
         if (s->kind == Kind::mapping) {
-            const auto& table = table_at(island, s->extra);
+            const auto& table = table_at(island, s->table);
             for (uint32_t i = 0; i < s->entry_count(); ++i) {
                 const uint64_t entry = table.entry[s->entry + i];
                 const bool present = (entry & kernel::pte::present) != 0;
@@ -139,7 +138,7 @@ void check_mappings(Island& island) {
         for (size_t i = 0; i < own; ++i) {
             if ((table.entry[i] & kernel::pte::present) == 0) continue;
             const Slot& owner = *table.owner[i];
-            if (owner.kind != Kind::mapping || owner.extra != s->base)
+            if (owner.kind != Kind::mapping || owner.table != s->base)
                 broken(island.index, "a page-table entry without mapping", *s);
         }
     }
@@ -232,7 +231,7 @@ void check_ownership(World& world) {
 /// Nothing is being revoked, so nothing is marked.
 void check_marks(World& world) {
     for (unsigned core = 0; core < world.cores(); ++core)
-        for (Slot* s = first(world.island(core)); s != nullptr; s = Slots::next(*s))
+        for (Slot* s = first(world.island(core)); s != nullptr; s = kernel::Database::next(*s))
             if (s->has(kernel::flag::marked))
                 broken(core, "still marked, though nothing is being revoked", *s);
 }
@@ -253,13 +252,13 @@ bool is_on_record(World& world, unsigned borrower, uint64_t owner, const Slot& c
 void check_loans(World& world) {
     for (unsigned core = 0; core < world.cores(); ++core) {
         Island& island = world.island(core);
-        for (Slot* s = first(island); s != nullptr; s = Slots::next(*s)) {
+        for (Slot* s = first(island); s != nullptr; s = kernel::Database::next(*s)) {
             const bool lent = s->kind == Kind::frame && s->has(kernel::flag::borrowed);
-            if (lent && !is_on_record(world, core, s->extra, *s))
+            if (lent && !is_on_record(world, core, s->tag(), *s))
                 broken(core, "borrowed, and its owner does not know", *s);
         }
         size_t in_kernel = 0;
-        for (Slot* s = first(island); s != nullptr; s = Slots::next(*s))
+        for (Slot* s = first(island); s != nullptr; s = kernel::Database::next(*s))
             in_kernel += s->kind == Kind::loan && !s->has(kernel::flag::given);
         if (in_kernel != island.monitor.loans().count())
             throw Broken{

@@ -11,7 +11,7 @@ Result<rpc::LocalMessage> Port::call(const rpc::LocalMessage& message) {
     const auto& w = message.words;
     if (!caller_.running()) caller_.switch_to();
     caller_.load(Op::call, endpoint_.raw, {cap, w[0], w[1], w[2], w[3], w[4], w[5]});
-    caller_.core->invoke();
+    kernel_test::enter(*caller_.core);
     caller_.core->schedule();
     if (caller_.dispatcher->state == kernel::State::called) island_.answer_call();
     if (!caller_.runnable()) throw Broken{"a local call is never answered"};
@@ -209,7 +209,7 @@ void Island::sleep(Actor& actor) {
     for (unsigned tries = 0; tries < 8; ++tries) {
         if (!actor.running()) actor.switch_to();
         actor.load(Op::wait, abi::slot::dispatcher, {0, abi::wait_accepts_calls});
-        core.invoke();
+        kernel_test::enter(core);
         core.schedule();
         if (actor.dispatcher->state == kernel::State::waiting) return;
         note_events(actor);

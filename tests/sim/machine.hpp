@@ -125,6 +125,10 @@ class SimMachine final : public kernel::Machine {
 
     Instant now() override { return time; }
 
+    uint64_t ticks() override { return static_cast<uint64_t>(time.ns); }
+
+    Duration duration(uint64_t ticks) const override { return {static_cast<int64_t>(ticks)}; }
+
     struct Interrupt {
         uint32_t apic;
         uint8_t vector; // 0: none

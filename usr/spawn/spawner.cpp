@@ -105,7 +105,7 @@ Result<uint32_t> Spawner::enter(Plan plan, uint64_t quota, abi::CapSlot ram) {
         return fail(entry.error());
     }
     Child& child = **entry;
-    child.id = next_id_++;
+    child.id = fresh_id();
     child.plan = std::move(plan);
     child.quota = quota;
     child.ram = std::move(memory);
@@ -115,6 +115,16 @@ Result<uint32_t> Spawner::enter(Plan plan, uint64_t quota, abi::CapSlot ram) {
         return fail(built.error());
     }
     return child.id;
+}
+
+/// A badge has 24 bits, and half of them are the launchers'.
+uint32_t Spawner::fresh_id() {
+    uint32_t id = 0;
+    do {
+        id = next_id_;
+        next_id_ = id + 1 == launcher_badge ? first_id : id + 1;
+    } while (find(id));
+    return id;
 }
 
 Result<> Spawner::build(Child& child) {

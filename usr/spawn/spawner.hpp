@@ -17,7 +17,7 @@
 namespace spawn {
 
 /// Badges of calls into the spawner: a launcher's, or a child's number.
-constexpr uint64_t launcher_badge = uint64_t{1} << 40;
+constexpr uint64_t launcher_badge = uint64_t{1} << 23; // above all children
 /// Numbers below are of domains that init makes itself.
 constexpr uint32_t first_id = 16;
 /// Event bit of the doorbell that children ring by faulting.
@@ -134,6 +134,8 @@ class Spawner final : public os::LocalServer {
     interfaces::monitor::Client monitor_client_{monitor_port_};
     os::OwnedCap fault_bell_;
     std::array<Child, 64> children_;
+    uint32_t fresh_id();
+
     uint32_t next_id_{first_id};
     async::Signal changed_; // how some child stands
     Neighbours neighbours_;

@@ -1,0 +1,126 @@
+// The calls that are made most, with nothing in their way: a message or an answer of words alone, a
+// wake-up, a wait; copy and delete. Each does in a few steps what it is defined to do elsewhere,
+// hands the core over without a look at the ready lists or the alarm where neither can matter, and
+// leaves everything else to the invocation in full.
+#include "kernel/answer.hpp"
+#include "kernel/core.hpp"
+#include "kernel/hostile.hpp"
+
+namespace kernel {
+
+/// To somebody not below, so that nobody else comes first: the core goes with the message, and with
+/// the rest of the caller's slice.
+After Core::call_quickly(Dispatcher& caller, Slot& cap) {
+    if (cap.kind != Kind::endpoint || !cap.rights.has(abi::write)) return invoke(caller, cap);
+    Dispatcher& callee = dispatcher(cap);
+    if (!callee.open || caller.registers.rsi != 0 || callee.priority < caller.priority) {
+        return invoke(caller, cap);
+    }
+    meet(caller, callee, cap.tag());
+    callee.state = State::runnable;
+    ++statistics_.switches;
+    ++callee.dispatches;
+    current_ = &callee;
+    return After::spoken_to;
+}
+
+/// To a caller whose turn it is; there is nothing to take instead of waiting.
+After Core::reply_wait_quickly(Dispatcher& d, Slot& cap) {
+    const bool own = cap.kind == Kind::dispatcher && cap.base == d.self.raw;
+    if (!own || !cap.rights.has(abi::execute)) return invoke(d, cap);
+    Dispatcher* const caller = d.caller;
+    if (caller == nullptr || d.registers.rsi != 0 || !d.callers.empty()) return invoke(d, cap);
+    if (payer_ == &d) return invoke(d, cap); // it lost the caller's slice on the way
+    if (read_once(d.page->pending) != 0 || scheduler_.at_or_above(caller->priority)) {
+        return invoke(d, cap);
+    }
+    part(d, *caller);
+    d.accepts_calls = d.open = true;
+    d.state = State::waiting;
+    ++statistics_.switches;
+    ++caller->dispatches;
+    current_ = caller;
+    return After::spoken_to;
+}
+
+/// `next` is above all who are ready, and alone in its priority: its slice does not end.
+[[gnu::always_inline]] inline void Core::switch_quickly(Dispatcher& next) {
+    charge();
+    ++statistics_.switches;
+    ++next.dispatches;
+    payer_ = current_ = &next;
+    slice_end_ = never;
+}
+
+/// Without a deadline and with the receive slot as before, when nothing has come.
+After Core::wait_quickly(Dispatcher& d, Slot& cap) {
+    const Registers& r = d.registers;
+    if (cap.kind != Kind::dispatcher || cap.base != d.self.raw) return invoke(d, cap);
+    if (!cap.rights.has(abi::execute) || r.rsi != 0 || r.rdx > abi::wait_accepts_calls) {
+        return invoke(d, cap);
+    }
+    if (r.r10 != abi::null_slot.raw || read_once(d.page->pending) != 0) return invoke(d, cap);
+    Dispatcher* const next = scheduler_.top();
+    const bool alone = next != nullptr && scheduler_.alone(*next);
+    if (!alone || !d.callers.empty() || !going_home_.empty()) return invoke(d, cap);
+    d.accepts_calls = r.rdx != 0;
+    d.open = d.accepts_calls && d.caller == nullptr;
+    d.state = State::waiting;
+    scheduler_.take(*next);
+    switch_quickly(*next);
+    if (next->preempted) give_run_upcall(*next);
+    return After::went_to;
+}
+
+/// On this core. Who is above and slept goes on at once.
+After Core::ring_quickly(Dispatcher& d, Slot& cap) {
+    if (cap.kind != Kind::doorbell || !cap.rights.has(abi::write)) return invoke(d, cap);
+    if (cap.base >= abi::core_space) return invoke(d, cap);
+    Dispatcher& woken = dispatcher(cap);
+    const bool sleeps = woken.state == State::waiting && !woken.deadline_set;
+    if (!sleeps || woken.priority <= d.priority || !going_home_.empty()) return invoke(d, cap);
+    d.registers.rax = 0;
+    wake(woken, read_once(woken.page->pending) | uint64_t{1} << cap.tag());
+    scheduler_.ready_first(d);
+    scheduler_.settle(); // this is the turn
+    d.preempted = true;
+    switch_quickly(woken);
+    return After::went_to;
+}
+
+After Core::resume_quickly(Dispatcher& d, Slot& cap) {
+    const uint64_t area = d.registers.rsi;
+    if (cap.kind != Kind::dispatcher || cap.base != d.self.raw) return invoke(d, cap);
+    if (!cap.rights.has(abi::execute) || area > static_cast<uint64_t>(abi::Area::fault)) {
+        return invoke(d, cap);
+    }
+    return resume(d, static_cast<abi::Area>(area));
+}
+
+/// What may be copied, into an empty slot.
+After Core::copy_quickly(Dispatcher& d, Slot& cap) {
+    const uint64_t index = d.registers.rsi;
+    if (cap.kind != Kind::cnode || !cap.rights.has(abi::write)) return invoke(d, cap);
+    Slot* const source = look_up(d, d.registers.rdx);
+    if (index >= abi::cnode_slots || source == nullptr) return invoke(d, cap);
+    Slot& into = cnode(cap).slot[index];
+    if (!check_copy(*source, into, source->rights)) return invoke(d, cap);
+    database_.insert_copy(*source, into, source->rights);
+    d.registers.rax = 0;
+    return After::goes_on;
+}
+
+/// What nothing goes before, and nothing because of.
+After Core::delete_quickly(Dispatcher& d, Slot& cap) {
+    const uint64_t index = d.registers.rsi;
+    if (cap.kind != Kind::cnode || !cap.rights.has(abi::write)) return invoke(d, cap);
+    if (index >= abi::cnode_slots) return invoke(d, cap);
+    Slot& slot = cnode(cap).slot[index];
+    if (slot.empty() || !goes_alone(slot)) return invoke(d, cap);
+    if (slot.kind == Kind::mapping) unmap(slot);
+    database_.erase(slot);
+    d.registers.rax = 0;
+    return After::goes_on;
+}
+
+} // namespace kernel
