@@ -30,8 +30,8 @@ cpu_entry:
     movq SAVE_R13(%rsp), %r13
     .endm
 
-// SYSCALL: rcx = rip, r11 = rflags, rsp still the caller's. If the caller goes on, what C++ functions
-// keep is still in the CPU.
+// SYSCALL: rcx = rip, r11 = rflags, rsp still the caller's. If the caller goes on, what C++
+// functions keep is still in the CPU.
     .globl cpu_system_call
     .type cpu_system_call, @function
 cpu_system_call:

@@ -35,9 +35,10 @@
 #define TASK_STATE 0x28
 
 // What cpu_handle_system_call answers
-#define GO_ON 0     // the caller, and what C++ keeps is still in the CPU
-#define SPOKEN_TO 1 // another one, whose last entry was a system call, with the message that is sent
-#define LEAVE 2     // whoever it is
+#define GO_ON 0 // the caller, and what C++ keeps is still in the CPU
+#define SPOKEN_TO                                                                                  \
+    1           // another one, whose last entry was a system call, with the message that is sent
+#define LEAVE 2 // whoever it is
 #define IDLE 3
 
 #define STACK_BYTES 0x4000
