@@ -245,7 +245,7 @@ Result<> FirstDomain::give_joint() {
          .base = info_.joint_frame,
          .bytes = info_.joint_bytes,
          .rights = rights,
-         .badge = 0,
+         .badge = info_.joint_core,
          .borrowed = true}
     ));
     const uint64_t apic_id = info_.joint_vector & 0xffff'ffff, vector = info_.joint_vector >> 32;

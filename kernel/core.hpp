@@ -182,12 +182,15 @@ class Core {
     Result<> acknowledge_interrupt(const Slot& line);
     /// Number `index` of those in `cores`; the RAM goes to it as with `give`.
     Result<bool> start_core(const Slot& cores, uint64_t index, Slot& ram, uint64_t start_page);
+    Result<> stop_core(uint64_t apic);
     Result<> accept(Slot& into, const Root& root);
     Result<> lend(Slot& frame, Slot& into);
     Result<> recall(const Slot& loan, Rights rights, Slot& into);
     /// Does a Loan stand there now? Err::again: not finished.
     Result<bool> give(Slot& ram);
     Result<> regain(Slot& loan);
+    /// Of what was given: the Loan ends `offset` bytes behind its base, `into` stands for the rest.
+    Result<> split(Slot& loan, uint64_t offset, Slot& into);
     Result<> mark(Slot& slot, bool on);
     Result<> watch(Slot* doorbell); // nullptr: nobody does
 

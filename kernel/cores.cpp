@@ -85,6 +85,12 @@ Result<bool> Core::start_core(const Slot& cores, uint64_t index, Slot& ram, uint
     return leave(ram);
 }
 
+Result<> Core::stop_core(uint64_t apic) {
+    if (apic > UINT32_MAX || apic == config_.apic.raw) return fail(Err::bad_argument);
+    machine_.stop_core({{static_cast<uint32_t>(apic)}});
+    return {};
+}
+
 Result<uint8_t> Core::remote_vector(const Slot& doorbell) {
     if (doorbell.kind != Kind::doorbell) return fail(Err::cap_type);
     if (!doorbell.rights.has(abi::write)) return fail(Err::cap_rights);

@@ -186,6 +186,20 @@ consteval auto Invoker::rules() {
     on(Op::core_mark, core, execute, [](I& i) { return i.core_mark(); });
     on(Op::core_watch, core, execute, [](I& i) { return i.core_watch(); });
     on(Op::core_drained, core, execute, [](I& i) { return i.core_drained(); });
+    on(Op::core_split, core, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_core());
+        Slot* const loan = TRY(i.core_.find_changeable(i.caller_, i.argument(0)));
+        return i.core_.split(*loan, i.argument(1), *TRY(i.empty_place(2)));
+    });
+    on(Op::core_stop, core, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_core());
+        return i.core_.stop_core(i.argument(0));
+    });
+    on(Op::core_hang, core, execute, [](I& i) -> Result<> {
+        TRY_VOID(i.own_core());
+        i.core_.machine().hang();
+        return {};
+    });
     on(Op::core_vector, core, execute, [](I& i) { return i.core_vector(); });
     on(Op::core_info, core, {}, [](I& i) { return i.core_info(); });
     return table;

@@ -21,6 +21,10 @@ class Machine {
     virtual void send_ipi(ApicId to, uint8_t vector) = 0;
     /// INIT and start-up interrupts; `start_page` is the physical page number below 256.
     virtual Result<> start_core(ApicId core, uint8_t start_page) = 0;
+    /// That core executes nothing more, whatever it was doing, until it is started again.
+    virtual void stop_core(ApicId core) = 0;
+    /// This one executes nothing more; a fake comes back.
+    virtual void hang() = 0;
     /// This core no longer owns [begin, end), 2 MiB-aligned: the window forgets it.
     virtual void disown(PhysAddr begin, PhysAddr end) = 0;
     /// From now on it does: the window shows it. Errors, nothing changed: no_space (for tables).

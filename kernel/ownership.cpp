@@ -111,4 +111,21 @@ Result<> Core::regain(Slot& loan) {
     return {};
 }
 
+Result<> Core::split(Slot& loan, uint64_t offset, Slot& into) {
+    if (loan.kind != Kind::loan) return fail(Err::cap_type);
+    if (!loan.has(flag::given)) return fail(Err::bad_state);
+    if (!into.empty()) return fail(Err::slot_occupied);
+    if (offset % large_page_bytes != 0) return fail(Err::misaligned);
+    if (offset == 0 || offset >= loan.bytes) return fail(Err::range_bounds);
+    Slot front = loan, rest = loan;
+    front.bytes = offset;
+    rest.base += offset;
+    rest.bytes -= offset;
+    database_.erase(loan);
+    database_.insert_as(loan, front);
+    database_.insert_as(into, rest);
+    ++loans_;
+    return {};
+}
+
 } // namespace kernel

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "lib/base/strong.hpp"
@@ -13,6 +14,14 @@ constexpr size_t max_cores = 256; // what a CoreId can say
 
 class CoreSet {
   public:
+    using Words = std::array<uint64_t, max_cores / 64>;
+
+    constexpr CoreSet() = default;
+
+    constexpr explicit CoreSet(const Words& words) : words_{words} {}
+
+    constexpr const Words& words() const { return words_; }
+
     constexpr void insert(CoreId core) { words_[core.raw / 64] |= bit(core); }
 
     constexpr void erase(CoreId core) { words_[core.raw / 64] &= ~bit(core); }
@@ -42,12 +51,23 @@ class CoreSet {
             words_[i] &= ~other.words_[i];
     }
 
+    constexpr void insert_all(const CoreSet& other) {
+        for (size_t i = 0; i < words_.size(); ++i)
+            words_[i] |= other.words_[i];
+    }
+
+    constexpr bool contains_all(const CoreSet& other) const {
+        CoreSet rest = other;
+        rest.erase_all(*this);
+        return rest.empty();
+    }
+
     friend constexpr bool operator==(const CoreSet&, const CoreSet&) = default;
 
   private:
     static constexpr uint64_t bit(CoreId core) { return uint64_t{1} << (core.raw % 64); }
 
-    std::array<uint64_t, max_cores / 64> words_{};
+    Words words_{};
 };
 
 } // namespace monitor

@@ -61,26 +61,46 @@ Result<> Monitor::joint_start(uint32_t badge, CoreId to, uint32_t start_page, Ca
     const Result<> started = [&]() -> Result<> {
         TRY_VOID(may_start_cores(badge));
         if (peer(to).link != Link::joining) return fail(Err::bad_state);
-        const uint32_t apic = cores_[to.raw].apic;
-        return leave_for_good(ram, [&](CapSlot all) {
+        const Described what = TRY(kernel_.describe(ram));
+        const uint32_t apic = cores_[to].apic;
+        TRY_VOID(leave_for_good(ram, [&](CapSlot all) {
             return kernel_.start_core(apic, all, start_page);
-        });
+        }));
+        return owners_.assign({what.base, what.bytes}, to, edges_);
     }();
     drop(ram);
     return started;
 }
 
-/// The other way round: what a peer gave up, or what comes back.
+/// The other way round: what a peer gave up, or what comes back, maybe in pieces.
 Result<CapSlot> Monitor::take_over(const Described& what) {
-    if (what.kind == abi::Kind::ram) {
-        const Range range{what.base, what.bytes};
-        for (Given& given : given_) {
-            if (!given.used || given.range != range) continue;
-            TRY_VOID(kernel_.regain(given.loan));
-            return std::exchange(given, Given{}).loan;
-        }
+    const Range range{what.base, what.bytes};
+    for (Given& given : given_) {
+        if (what.kind != abi::Kind::ram || !given.used || !given.range.contains(range)) continue;
+        Given& piece = *TRY(cut_out(given, range));
+        TRY_VOID(kernel_.regain(piece.loan));
+        return std::exchange(piece, Given{}).loan;
     }
     return kernel_.accept(what);
+}
+
+/// A Loan for `range` alone, which is part of `given`. Errors: no_space, no_slots.
+Result<Monitor::Given*> Monitor::cut_out(Given& given, const Range& range) {
+    Given* piece = &given;
+    if (range.base > piece->range.base) piece = TRY(split(*piece, range.base - piece->range.base));
+    if (range.end() < piece->range.end()) TRY(split(*piece, range.bytes));
+    return piece;
+}
+
+/// What is behind `offset`.
+Result<Monitor::Given*> Monitor::split(Given& given, uint64_t offset) {
+    const auto place = std::ranges::find(given_, false, &Given::used);
+    if (place == given_.end()) return fail(Err::no_space);
+    const CapSlot rest = TRY(kernel_.split(given.loan, offset));
+    const Range behind{given.range.base + offset, given.range.bytes - offset};
+    *place = {.used = true, .loan = rest, .range = behind};
+    given.range.bytes = offset;
+    return &*place;
 }
 
 /// Of what is kept, the newer counts. Errors: no_space.
@@ -136,12 +156,16 @@ Result<> Monitor::keep(CoreId, const Hand& message) {
     place.label = label;
     place.slot = *slot;
     place.what = what;
+    // Who has taken it says so: RAM on its way is the giver's.
+    if (what.kind == abi::Kind::ram)
+        TRY_VOID(owners_.assign({what.base, what.bytes}, self_, edges_, message.version));
     return {};
 }
 
 void Monitor::on(CoreId from, const HandAnswer& message) {
     Handed* const handed = handed_.find(message.number);
-    if (handed == nullptr || handed->arrived || handed->to != from || handed->owed()) {
+    const bool waits = handed != nullptr && !handed->arrived && !handed->in_doubt;
+    if (!waits || handed->to != from || handed->owed()) {
         ++counters_.bad_messages;
         return;
     }
@@ -166,11 +190,14 @@ void Monitor::comes_back(Handed& handed) {
 }
 
 Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
-    TRY_VOID(privileged(badge));
+    if (text.starts_with("core."))
+        TRY_VOID(may_start_cores(badge));
+    else
+        TRY_VOID(privileged(badge));
     const Name label = TRY(Name::from(text));
     Handed* found = nullptr;
     handed_.each([&](Handed& handed) {
-        if (handed.arrived && handed.label == label) found = &handed;
+        if (handed.arrived && !handed.in_doubt && handed.label == label) found = &handed;
     });
     if (found == nullptr) return fail(Err::not_found);
     const CapSlot slot = found->slot;

@@ -84,15 +84,125 @@ class Link final : public async::Source {
     bool starved_{}; // there may be something to say, but no room for it
 };
 
+/// What a core has written on another's doorstep; that core alone writes in it.
+struct DoorLine {
+    std::atomic<uint64_t> knocks; // so often
+    uint64_t life, base, bytes, apic, vector;
+};
+
+inline DoorLine& line_at(const os::View& view, uint64_t offset) {
+    void* const at = view.span().subspan(offset, sizeof(DoorLine)).data();
+    return *static_cast<DoorLine*>(at);
+}
+
+constexpr uint64_t doorstep_bytes = max_cores * line_bytes;
+
+/// The own doorstep: looked at when the domain has slept, as a knock ends with a ring.
+class Doorstep final : public async::Source {
+  public:
+    Doorstep(Monitor& monitor, os::View view) : monitor_{monitor}, view_{std::move(view)} {}
+
+    bool pump() override {
+        if (!std::exchange(slept_, false)) return false;
+        bool any = false;
+        for (size_t i = 0; i < monitor_.cores().count(); ++i)
+            if (has_knocked(i)) any = take(i);
+        return any;
+    }
+
+    bool ready() override {
+        for (size_t i = 0; i < monitor_.cores().count(); ++i)
+            if (has_knocked(i)) return slept_ = true;
+        return false;
+    }
+
+    void flush() override {}
+
+    void arm(uint64_t) override {}
+
+    void disarm() override { slept_ = true; }
+
+  private:
+    DoorLine& line(size_t core) { return line_at(view_, core * line_bytes); }
+
+    // acquire: pairs with the release in knock()
+    bool has_knocked(size_t core) {
+        return line(core).knocks.load(std::memory_order_acquire) != heard_[core];
+    }
+
+    bool take(size_t core) {
+        DoorLine& there = line(core);
+        heard_[core] = there.knocks.load(std::memory_order_acquire); // pairs with knock()
+        const Bell bell{static_cast<uint32_t>(there.apic), static_cast<uint32_t>(there.vector)};
+        const auto life = static_cast<uint32_t>(there.life);
+        monitor_.knocked(
+            {{static_cast<uint8_t>(core)}}, Knock{life, phys(there.base), there.bytes, bell}
+        );
+        return true;
+    }
+
+    Monitor& monitor_;
+    os::View view_;
+    std::array<uint64_t, max_cores> heard_{};
+    bool slept_{};
+};
+
 class MachineLinks final : public Links {
   public:
-    MachineLinks(async::Loop& loop, Bell own_bell) : loop_{loop}, own_bell_{own_bell} {}
+    MachineLinks(async::Loop& loop, Kernel& kernel, Bell own_bell)
+        : loop_{loop}, kernel_{kernel}, own_bell_{own_bell} {}
 
     void begin(Monitor& monitor) { monitor_ = &monitor; }
 
     Result<LinkFrame> make_frame() override {
         // Never given back: it is lent to the peer for as long as both cores live.
-        constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
+        return make_frame(interfaces::intermon::joint_bytes);
+    }
+
+    Result<PhysAddr> doorstep() override {
+        const LinkFrame frame = TRY(make_frame(doorstep_bytes));
+        os::View view = TRY(os::View::make(frame.slot, 0, doorstep_bytes, abi::read | abi::write));
+        std::ranges::fill(view.span(), std::byte{0}); // nobody else knows of it yet
+        auto* const source = new (std::nothrow) Doorstep{*monitor_, std::move(view)};
+        if (source == nullptr) return fail(Err::no_memory);
+        loop_.add(*source);
+        return frame.base;
+    }
+
+    Result<> knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) override {
+        const uint64_t at = monitor_->self().raw * line_bytes;
+        const os::OwnedCap page{TRY(kernel_.accept({
+            .kind = abi::Kind::frame,
+            .rights = abi::read | abi::write,
+            .base = doorstep.raw + round_down(at, page_bytes),
+            .bytes = page_bytes,
+            .badge = to.raw,
+        }))};
+        const os::OwnedCap doorbell{TRY(kernel_.accept({
+            .kind = abi::Kind::doorbell,
+            .rights = abi::write,
+            .base = abi::core_space + bell.apic,
+            .bytes = 1,
+            .badge = bell.vector,
+        }))};
+        const os::View view =
+            TRY(os::View::make(page.slot(), 0, page_bytes, abi::read | abi::write));
+        DoorLine& line = line_at(view, at % page_bytes);
+        line.life = what.life;
+        line.base = what.base.raw;
+        line.bytes = what.bytes;
+        line.apic = what.bell.apic;
+        line.vector = what.bell.vector;
+        // Only we write here, so relaxed will do to read it; publishes the rest of the line.
+        line.knocks.store(
+            line.knocks.load(std::memory_order_relaxed) + 1, std::memory_order_release
+        );
+        kernel_.ring(doorbell.slot());
+        return {};
+    }
+
+  private:
+    Result<LinkFrame> make_frame(uint64_t bytes) {
         const CapSlot slot = TRY(os::slots().take());
         if (const auto made = os::quota().make(os::place_of(slot), abi::Kind::frame, bytes);
             !made) {
@@ -102,6 +212,7 @@ class MachineLinks final : public Links {
         return LinkFrame{slot, phys(TRY(os::describe(slot)).base), bytes};
     }
 
+  public:
     Result<> open(CoreId peer, CapSlot slot, bool first) override {
         os::OwnedCap frame{slot};
         constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
@@ -122,8 +233,7 @@ class MachineLinks final : public Links {
         if (Link* const link = links_[peer.raw]) link->set_bell(os::OwnedCap{doorbell});
     }
 
-    /// Never for the peer whose message is being handled: only its introduction is undone, which
-    /// comes by way of the hub.
+    /// Never for the peer whose message is being handled: Monitor::work does it.
     void close(CoreId peer) override {
         if (Link* const old = std::exchange(links_[peer.raw], nullptr)) {
             loop_.remove(*old);
@@ -135,6 +245,7 @@ class MachineLinks final : public Links {
 
   private:
     async::Loop& loop_;
+    Kernel& kernel_;
     Bell own_bell_;
     Monitor* monitor_{};
     std::array<Link*, max_cores> links_{};

@@ -5,21 +5,11 @@
 
 #include "monitor/debts.hpp"
 #include "monitor/messages.hpp"
+#include "monitor/range.hpp"
 #include "monitor/seams.hpp"
 #include "monitor/table.hpp"
 
 namespace monitor {
-
-struct Range {
-    uint64_t base{}, bytes{};
-
-    constexpr bool contains(const Range& other) const {
-        return base <= other.base && other.base - base <= bytes &&
-               other.bytes <= bytes - (other.base - base);
-    }
-
-    friend constexpr bool operator==(const Range&, const Range&) = default;
-};
 
 struct Loan : Numbered {
     CapSlot slot{};

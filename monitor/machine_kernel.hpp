@@ -54,6 +54,10 @@ class MachineKernel final : public Kernel, public CoreFigures {
 
     Result<> regain(CapSlot loan) override { return core_.regain(loan); }
 
+    Result<CapSlot> split(CapSlot loan, uint64_t offset) override {
+        return into_new_slot([&](os::Place to) { return core_.split(loan, offset, to); });
+    }
+
     Drained drained() override {
         const auto next = core_.drained();
         if (!next || next->what == abi::Drained::none) return {};
@@ -85,6 +89,10 @@ class MachineKernel final : public Kernel, public CoreFigures {
 
     /// A bell whose dispatcher is gone rings nobody.
     void ring(CapSlot doorbell) override { (void)os::Doorbell{{doorbell}}.ring(); }
+
+    Result<> stop_core(uint32_t apic) override { return core_.stop(apic); }
+
+    void hang() override { (void)core_.hang(); }
 
     Result<std::array<uint64_t, 4>> core_info(uint32_t page, uint32_t first) override {
         if (page > static_cast<uint32_t>(abi::CoreInfo::memory)) return fail(Err::bad_argument);

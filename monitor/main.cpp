@@ -23,12 +23,19 @@ class LocalFace final : public os::LocalServer {
     monitor::Server& server_;
 };
 
+/// Set while an answer is expected.
+constinit os::Immortal<async::Event> waits_event;
+
 /// What the protocol does by itself, in turns of the event loop: calls and messages go on between.
 class Worker final : public async::Source {
   public:
     explicit Worker(Monitor& monitor) : monitor_{monitor} {}
 
-    bool pump() override { return monitor_.work(); }
+    bool pump() override {
+        const bool worked = monitor_.work();
+        if (waits_event.made() && monitor_.expects_answers()) waits_event->set();
+        return worked;
+    }
 
     bool ready() override { return monitor_.has_work(); }
 
@@ -57,21 +64,57 @@ constinit os::Immortal<Monitor> monitor_memory;
 constinit os::Immortal<monitor::Server> server_memory;
 constinit os::Immortal<LocalFace> face_memory;
 
-/// The cores of the machine, as the hand-over page lists them.
-Result<> learn_cores(const os::Domain& self, Monitor& monitor) {
+/// The machine as the hand-over page has it.
+Result<abi::BootInfo> read_boot_info(const os::Domain& self) {
     const CapSlot frame = TRY(self.find_given("boot.info"));
     const os::View view = TRY(os::View::make(frame, 0, page_bytes, abi::read));
     const auto& info = *view.as<const abi::BootInfo>();
-    if (info.magic != abi::boot_info_magic || info.core_count > info.cores.size())
+    if (info.magic != abi::boot_info_magic || info.core_count > info.cores.size() ||
+        info.ram_count > info.ram.size())
         return fail(Err::malformed);
+    return info;
+}
+
+Result<> learn_machine(const os::Domain& self, const abi::BootInfo& info, Monitor& monitor) {
     for (size_t i = 0; i < info.core_count; ++i)
         monitor.set_core(CoreId{{static_cast<uint8_t>(i)}}, info.cores[i].apic_id);
+    TRY_VOID(monitor.open_doorstep());
+    if (info.joint_frame != 0) { // who started us has said what RAM we have
+        const CoreId parent{{static_cast<uint8_t>(info.joint_core)}};
+        return monitor.join(
+            parent, TRY(self.find_given("joint")), TRY(self.find_given("joint.bell"))
+        );
+    }
+    for (size_t i = 0; i < info.ram_count; ++i) {
+        const uint64_t begin = round_up(info.ram[i].begin, large_page_bytes);
+        const uint64_t end = round_down(info.ram[i].end, large_page_bytes);
+        if (begin < end) TRY_VOID(monitor.set_ram({begin, end - begin}));
+    }
     return {};
 }
 
-Result<> join(const os::Domain& self, Monitor& monitor) {
-    if (self.core() == hub) return {};
-    return monitor.join(TRY(self.find_given("joint")), TRY(self.find_given("joint.bell")));
+/// While somebody is waited for the clock is looked at; else there is no clock.
+async::Task<> look_at_clock(os::Domain& self, Monitor& monitor, Duration patience) {
+    for (;;) {
+        co_await waits_event->wait();
+        while (monitor.expects_answers()) {
+            co_await self.loop().sleep_for(patience / 4);
+            monitor.look_at_clock();
+        }
+    }
+}
+
+/// Where virtual CPUs share few processors, each of them may be late.
+Result<> watch_clock(os::Domain& self, const abi::BootInfo& info, Monitor& monitor) {
+    constexpr uint64_t usual_ms = 5000, cores_of_that = 16;
+    const uint64_t by_size = usual_ms * std::max(info.core_count, cores_of_that) / cores_of_that;
+    const bool counting = !self.settings().count.empty();
+    const uint64_t ms = self.settings().suspect.value_or(counting ? 0 : by_size);
+    if (ms == 0) return {};
+    waits_event.make(self.loop());
+    return self.loop().spawn(
+        "clock", look_at_clock(self, monitor, milliseconds(static_cast<int64_t>(ms)))
+    );
 }
 
 /// The CPU driver rings when borrowed memory is not used any more.
@@ -89,15 +132,16 @@ Result<> begin(os::Domain& self) {
     const CapSlot core = TRY(self.find_given("core.self")), cores = TRY(self.find_given("cores"));
     MachineKernel& kernel = kernel_memory.make(core, cores);
     const CapSlot own_bell = abi::slot_at(0, abi::slot::self_doorbell);
-    MachineLinks& links = links_memory.make(self.loop(), TRY(kernel.vector_of(own_bell)));
+    MachineLinks& links = links_memory.make(self.loop(), kernel, TRY(kernel.vector_of(own_bell)));
     Monitor& monitor = monitor_memory.make(self.core(), kernel, links);
     links.begin(monitor);
-    TRY_VOID(learn_cores(self, monitor));
     self.loop().add(worker_memory.make(monitor));
     TRY_VOID(watch_drained(self, kernel, monitor));
     monitor::Server& server = server_memory.make(monitor, kernel, kernel);
     self.answer_calls(face_memory.make(server));
-    return join(self, monitor);
+    const abi::BootInfo info = TRY(read_boot_info(self));
+    TRY_VOID(learn_machine(self, info, monitor));
+    return watch_clock(self, info, monitor);
 }
 
 } // namespace

@@ -9,12 +9,13 @@
 #include "lib/abi/capability.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/strong.hpp"
+#include "monitor/core_set.hpp"
 #include "monitor/name.hpp"
 
 namespace monitor {
 
 /// Of intermon.if: monitors of different versions do not talk.
-constexpr uint32_t protocol_version = 2;
+constexpr uint32_t protocol_version = 3;
 
 /// How a dispatcher of another core is rung.
 struct Bell {
@@ -22,27 +23,64 @@ struct Bell {
     friend constexpr bool operator==(Bell, Bell) = default;
 };
 
-enum class CoreState : uint32_t { absent, starting, up, failed };
+/// `failing`, `stopping`: it is stopped, and what it had is being gathered up; then it is `failed`
+/// or `stopped`, and may be started again.
+enum class CoreState : uint32_t { absent, starting, up, failed, failing, stopping, stopped };
 
-/// First word of whoever joins: to the hub, who answers with Welcome.
+/// First word of whoever joins: to its parent, who answers with Welcome.
 struct Hello {
     CoreId from{};
     Bell bell{};
     uint32_t version{}; // of intermon.if
+    PhysAddr doorstep{};
 };
 
 struct Welcome {
     CoreId from{};
     Bell bell{};
     uint32_t version{};
+    uint32_t life{}; // version of the receiver's record
 };
 
-/// The hub's word on one core.
+/// How a core is. The later version counts.
 struct CoreChange {
-    CoreId core{};
-    uint32_t apic{};
+    CoreId core{}, parent{};
     CoreState state{};
+    uint32_t version{};
+    uint32_t apic{}, vector{};
+    PhysAddr doorstep{};
 };
+
+/// Whose this RAM is. The later version counts.
+struct OwnerChange {
+    uint64_t base{}, bytes{};
+    CoreId owner{};
+    uint32_t version{};
+};
+
+/// All names that come by way of the sender follow; at the end of them the receiver knows that
+/// others that it has by that way are of the past.
+struct Names {
+    bool end{};
+};
+
+/// Who has nothing more of `core`, which is leaving, and will take nothing more from it.
+struct Cleared {
+    CoreId core{};
+    uint32_t version{};
+    CoreSet by{};
+};
+
+/// To the decider: `core` does not answer, or `leaves` (the sender itself).
+struct Suspect {
+    CoreId core{};
+    bool leaves{};
+};
+
+/// Is anybody there?
+struct Ping {};
+
+struct Pong {};
 
 /// `present` or not, the name is offered by `home`. Says how things are, so may be said twice.
 struct NameChange {
@@ -83,19 +121,7 @@ struct Hand {
     uint64_t base{}, bytes{};
     abi::Rights rights{};
     Name label{};
-};
-
-/// By way of the hub: `from` made a channel for the two and waits for Welcome on it.
-struct Connect {
-    CoreId from{}, to{};
-    PhysAddr base{};
-    uint64_t bytes{};
-    Bell bell{};
-};
-
-/// The hub's answer to a Connect: `to` is not up.
-struct Refused {
-    CoreId to{};
+    uint32_t version{}; // of RAM, as the giver owned it
 };
 
 struct HandAnswer {
@@ -165,13 +191,17 @@ using Message = std::variant<
     Hello,
     Welcome,
     CoreChange,
+    OwnerChange,
+    Names,
     NameChange,
+    Cleared,
+    Suspect,
+    Ping,
+    Pong,
     Bind,
     BindAnswer,
     Unbind,
     Hand,
-    Connect,
-    Refused,
     HandAnswer,
     Lend,
     LendAnswer,
@@ -183,24 +213,19 @@ using Message = std::variant<
 
 /// Names in the order of Message, for counters.
 constexpr std::array<std::string_view, std::variant_size_v<Message>> message_names = {
-    "hello",
-    "welcome",
-    "core_change",
-    "name_change",
-    "bind",
-    "bind_answer",
-    "unbind",
-    "hand",
-    "connect",
-    "refused",
-    "hand_answer",
-    "lend",
-    "lend_answer",
-    "relend",
-    "relend_answer",
-    "return",
-    "revoke",
-    "revoked",
+    "hello",         "welcome", "core_change", "owner_change", "names",       "name_change",
+    "cleared",       "suspect", "ping",        "pong",         "bind",        "bind_answer",
+    "unbind",        "hand",    "hand_answer", "lend",         "lend_answer", "relend",
+    "relend_answer", "return",  "revoke",      "revoked",
+};
+
+/// What a core leaves on another's doorstep: a frame for the two is lent, the one who reads it
+/// opens it and says Welcome there. Not a message of a channel: there is none yet.
+struct Knock {
+    uint32_t life{}; // version of the sender's record, as it knows it
+    PhysAddr base{};
+    uint64_t bytes{};
+    Bell bell{};
 };
 
 } // namespace monitor

@@ -8,14 +8,14 @@
 #include <optional>
 #include <string_view>
 
+#include "lib/base/time.hpp"
 #include "monitor/clients.hpp"
+#include "monitor/cores.hpp"
 #include "monitor/names.hpp"
+#include "monitor/owners.hpp"
 #include "monitor/seams.hpp"
 
 namespace monitor {
-
-/// The root of the star that names and core states travel along.
-constexpr CoreId hub{{0}};
 
 /// What `next` answers; numbers as in monitor.if.
 enum class Notice : uint32_t {
@@ -41,6 +41,7 @@ struct News {
 struct Core {
     uint32_t apic{};
     CoreState state{};
+    CoreId parent{};
     uint64_t messages{}; // exchanged with its monitor
 };
 
@@ -67,10 +68,17 @@ class Monitor {
 
     // -- cores --
 
-    /// What the hand-over page knows about the machine; the own core is up.
+    /// What the hand-over page knows about the machine; the own core is up, and the root until it
+    /// joins.
     void set_core(CoreId core, uint32_t apic);
-    /// This core was started by the hub: `frame` and `bell` lead to it.
-    Result<> join(CapSlot frame, CapSlot bell);
+
+    /// RAM that this core has had from the start, of which no other has told anybody.
+    Result<> set_ram(const Range& ram) { return owners_.assign(ram, self_, edges_); }
+
+    /// This core was started by `parent`: `frame` and `bell` lead there. Errors: no_memory.
+    Result<> join(CoreId parent, CapSlot frame, CapSlot bell);
+    /// Where others knock. Errors: no_memory.
+    Result<> open_doorstep();
 
     // -- calls of local domains (monitor.if); capabilities passed in are the monitor's from then on
     // --
@@ -115,14 +123,27 @@ class Monitor {
     /// The core that has this joint starts, with the RAM and what core boot has put there.
     Result<> joint_start(uint32_t badge, CoreId to, uint32_t start_page, CapSlot ram);
     Result<> joint_failed(uint32_t badge, CoreId to);
+    /// Somebody waits in vain for a domain of that core.
+    Result<> suspect(uint32_t badge, CoreId core);
+    /// This core leaves the machine. Errors: cap_rights, bad_state (it is the only one).
+    Result<> leave_machine(uint32_t badge);
+    /// For tests of what the others do: this core executes nothing more.
+    Result<> hang(uint32_t badge);
 
     // -- peers --
 
     void receive(CoreId from, const Message& message);
     /// The next thing `peer` is to be told, which then counts as told.
     std::optional<Message> next_message(CoreId peer);
-    /// Nothing more will come from `core`: whoever waits for it goes on without.
-    void core_failed(CoreId core);
+    /// `from` has knocked.
+    void knocked(CoreId from, const Knock& knock);
+
+    /// Whether somebody is waited for, so that look_at_clock is to be called now and then.
+    bool expects_answers() const { return !expects_.empty(); }
+
+    /// Called every quarter of the patience while answers are expected: after two calls in which a
+    /// peer said nothing it is asked whether it is there, after four it is suspected.
+    void look_at_clock();
 
     /// A line of a peer that is no message at all.
     void count_bad_message() { ++counters_.bad_messages; }
@@ -153,6 +174,10 @@ class Monitor {
 
     const RelentTable& relents() const { return relents_; }
 
+    const OwnerTable& owners() const { return owners_; }
+
+    const CoreTable& cores() const { return cores_; }
+
     const Counters& counters() const { return counters_; }
 
     CoreId self() const { return self_; }
@@ -160,21 +185,22 @@ class Monitor {
   private:
     enum class Link : uint8_t {
         none,
-        introducing, // our Connect is on its way, or its Welcome
+        introducing, // we have knocked, and wait for Welcome
         joining,     // a core that has yet to say Hello
         open,
     };
 
     struct Peer {
         Link link{};
-        bool owes_hello{}, owes_welcome{}, owes_connect{};
-        LinkFrame frame{};     // of our Connect
-        uint32_t link_lend{};  // the Lent of the frame between us
-        uint32_t unanswered{}; // our messages that ask for an answer
-        uint64_t quiet_at{};   // nothing was left to say when this many changes had happened
+        bool owes_hello{}, owes_welcome{}, owes_names{}, owes_names_end{}, owes_ping{}, owes_pong{};
+        uint8_t silent_looks{}; // at the clock, since something was expected of it
+        uint32_t link_lend{};   // the Lent of the frame between us
+        uint32_t unanswered{};  // our messages that ask for an answer
+        uint64_t quiet_at{};    // nothing was left to say when this many changes had happened
         DebtList debts;
         std::array<RevokeOut, revokes_at_a_time> revokes; // by place of the mark
         std::array<RevokeJob, revokes_at_a_time> jobs;
+        RevokeJob burial; // of all that it had lent, when it has gone
     };
 
     struct Handed : Numbered, Debt { // on its way, or kept until somebody fetches it
@@ -182,6 +208,7 @@ class Monitor {
         Handed() : Debt{Kind::hand} {}
 
         bool arrived{};
+        bool in_doubt{}; // the receiver has gone, and who owns the RAM will turn out
         CoreId to{};
         Name label{};
         CapSlot slot{}; // what arrived, or the Loan that stands for RAM given away
@@ -192,13 +219,6 @@ class Monitor {
         bool used{};
         CapSlot loan{};
         Range range;
-    };
-
-    struct Relay { // the hub passes a Connect on, or gives it back as Refused
-        bool used{};
-        CoreId to{};
-        bool refused{};
-        Connect connect{};
     };
 
     // local.cpp
@@ -267,6 +287,7 @@ class Monitor {
     void answer_parcel(Parcel& parcel, Fault status);
     void drop_parcels(Binding& binding);
     void sent_was_taken(uint32_t sender_end);
+    void tell_not_lent(const Relent& relent);
 
     // revoke.cpp
     void begin_waiting();
@@ -276,6 +297,7 @@ class Monitor {
     bool step(Revocation& revocation);
     bool step(RevokeJob& job);
     void finish(Revocation& revocation, Fault status);
+    void drop_untaken(CoreId owner, const Range& range);
     const Binding* pinned_end(CoreId owner, const Range& range);
     void unpin(Binding& binding);
 
@@ -287,14 +309,38 @@ class Monitor {
     Result<> keep_here(const Name& label, CapSlot what);
     Result<> keep(CoreId from, const Hand& message);
     Result<CapSlot> take_over(const Described& what);
+    Result<Given*> cut_out(Given& given, const Range& range);
+    Result<Given*> split(Given& given, uint64_t offset);
     void comes_back(Handed& handed);
 
-    // machine.cpp: names and cores
-    CoreSet neighbours(std::optional<CoreId> except) const;
+    // machine.cpp: names
+    CoreSet edges_but(CoreId core) const;
     void name_appeared(const Name& name);
     void yield_name(NameTable::Entry& entry, CoreId winner);
     void withdraw_all(uint32_t owner);
-    void change_core(CoreId core, uint32_t apic, CoreState state, std::optional<CoreId> from);
+
+    // membership.cpp: cores, the tree, who owns what
+    void learn(CoreId core, const CoreRecord& record, std::optional<CoreId> from);
+    void change(CoreId core, CoreState state);
+    void tell_watchers(CoreId core);
+    void look_at_edges();
+    void sync(CoreId peer);
+    std::optional<Message> next_on_tree(CoreId core);
+    Result<> introduced(CoreId from, const Knock& knock);
+
+    // failure.cpp: suspecting, deciding, clearing up
+    void report(CoreId core);
+    void expect(CoreId core);
+    void heard(CoreId core);
+    std::optional<Message> next_about_failure(CoreId core);
+    bool decide_pending();
+    void decide(CoreId core, CoreState state);
+    void lost(CoreId core);
+    bool bury(RevokeJob& job);
+    void clear(CoreId core);
+    bool take_over_cleared();
+    void take_over(CoreId core);
+    void end_doubts(CoreId core);
 
     // peers.cpp
     uint32_t credit() const;
@@ -312,14 +358,11 @@ class Monitor {
     Message tell(Binding& binding);
     Message tell(Word& word);
     Message lend_message(const Lent& lent);
-    std::optional<Message> next_word(CoreId core);
-    std::optional<Message> next_on_tree(CoreId core);
     std::optional<Message> next_greeting(CoreId core);
     Message bind_message(const Binding& binding);
     void answered(Binding& binding, bool refused);
     void say(CoreId to, Word::What what, uint32_t number, Fault status);
     void refuse(CoreId to, uint32_t binding, Fault status);
-    void relay(CoreId to, bool refused, const Connect& connect);
 
     void on(CoreId from, const Hello& message);
     void on(CoreId from, const Welcome& message);
@@ -330,8 +373,12 @@ class Monitor {
     void on(CoreId from, const Unbind& message);
     void on(CoreId from, const Hand& message);
     void on(CoreId from, const HandAnswer& message);
-    void on(CoreId from, const Connect& message);
-    void on(CoreId from, const Refused& message);
+    void on(CoreId from, const OwnerChange& message);
+    void on(CoreId from, const Names& message);
+    void on(CoreId from, const Cleared& message);
+    void on(CoreId from, const Suspect& message);
+    void on(CoreId from, const Ping& message);
+    void on(CoreId from, const Pong& message);
     void on(CoreId from, const Lend& message);
     void on(CoreId from, const LendAnswer& message);
     void on(CoreId from, const Relend& message);
@@ -340,7 +387,6 @@ class Monitor {
     void on(CoreId from, const Revoke& message);
     void on(CoreId from, const Revoked& message);
     Result<> incoming(CoreId from, const Bind& message);
-    Result<> introduced(const Connect& message);
 
     Peer& peer(CoreId core) { return peers_[core.raw]; }
 
@@ -360,12 +406,20 @@ class Monitor {
     std::array<Revocation*, revokes_at_a_time> marks_{};
     JobList jobs_;
     std::array<Peer, max_cores> peers_{};
-    std::array<Core, max_cores> cores_{};
+    CoreTable cores_;
+    CoreSet edges_; // neighbours along the tree to whom there is a link
     std::array<CoreSet, max_cores> core_untold_{};
+    std::array<uint64_t, max_cores> messages_{}; // exchanged with each monitor
+    OwnerTable owners_;
+    PhysAddr doorstep_{};
+    CoreSet expects_;                          // peers of whom something is to be heard
+    CoreSet suspected_, suspects_untold_;      // by us; the decider has yet to hear of these
+    CoreSet stopping_;                         // who leave, of which we have to decide
+    bool leaves_{}, owes_leave_{};             // this core
+    std::array<CoreSet, max_cores> cleared_{}; // by whom, of a core that is leaving
+    CoreSet owes_cleared_;                     // of these cores
     Table<Handed, 64> handed_;
     std::array<Given, 128> given_{};
-    std::array<Relay, 256> relays_{};
-    size_t core_count_{};
     size_t pinned_{};     // ends
     size_t sweep_{};      // borrows below this place have yet to be looked at
     bool drained_{};      // Kernel::drained may have more

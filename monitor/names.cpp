@@ -10,7 +10,10 @@ NameTable::Entry* NameTable::find(const Name& name, CoreId home) {
 
 Result<NameTable::Entry*> NameTable::add(const Name& name, CoreId home, const CoreSet& untold) {
     Entry* entry = find(name, home);
-    if (entry != nullptr && entry->present) return entry;
+    if (entry != nullptr && entry->present) {
+        entry->stale.reset();
+        return entry;
+    }
     for (size_t i = 0; entry == nullptr && i < high_; ++i)
         if (!entries_[i].used) entry = &entries_[i];
     if (entry == nullptr) {
@@ -76,6 +79,11 @@ const NameTable::Entry* NameTable::next_untold(CoreId peer) {
 void NameTable::tell_all(CoreId peer) {
     for (Entry& entry : entries())
         if (entry.present && entry.home != peer) entry.untold.insert(peer);
+}
+
+void NameTable::remove_all(CoreId home) {
+    for (Entry& entry : entries())
+        if (entry.used && entry.home == home) entry = {};
 }
 
 void NameTable::forget(CoreId peer) {

@@ -22,6 +22,8 @@ class NameTable {
         bool present{};
         uint32_t owner{}; // client that offers it, where home is this core
         CoreSet untold{};
+        // Not yet said again by the peer by whose way it came (see Names).
+        std::optional<CoreId> stale{};
     };
 
     /// `untold`: who has to hear of it. Errors: no_space. Nothing changes when it is there already.
@@ -39,6 +41,8 @@ class NameTable {
     /// `peer` is to hear everything that is present (it has just joined).
     void tell_all(CoreId peer);
     void forget(CoreId peer);
+    /// Names of `home` are no more, and nobody has to be told.
+    void remove_all(CoreId home);
 
     std::span<Entry> entries() { return std::span{entries_}.first(high_); }
 

@@ -116,6 +116,22 @@ void Monitor::sent_was_taken(uint32_t sender_end) {
     if (sender != nullptr && sender->unanswered > 0) --sender->unanswered;
 }
 
+/// The owner of what was sent on is gone: who waits for it at the other end hears why.
+void Monitor::tell_not_lent(const Relent& relent) {
+    Binding* const sender = bindings_.find(relent.sender_end);
+    if (sender == nullptr || sender->peer == relent.owner) return;
+    if (peer(sender->peer).link == Link::none) return;
+    const auto taken = words_.take();
+    if (!taken) return break_off(*sender);
+    Word& word = **taken;
+    word.what = Word::What::lend_failed;
+    word.number = 0; // nobody is answered
+    word.status = Err::core_dead;
+    word.end = name_of(*sender);
+    word.token = relent.content.token;
+    owe(word, sender->peer);
+}
+
 void Monitor::on(CoreId from, const RelendAnswer& message) {
     Relent* const relent = relents_.find(message.number);
     if (relent == nullptr || relent->owner != from || relent->owed()) {
@@ -272,6 +288,7 @@ void Monitor::deliver_nothing(const EndName& name, uint32_t token, Fault status)
     Binding* const end = end_named(name);
     if (end == nullptr || status == Err::exists) return;
     const auto parcel = parcel_for(*end, token);
+    if (!parcel && parcel.error().top() == Err::exists) return; // it did come
     if (!parcel) return break_off(*end);
     (*parcel)->status = status;
     tell_arrived(*end);

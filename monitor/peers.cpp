@@ -7,12 +7,14 @@ namespace monitor {
 
 void Monitor::receive(CoreId from, const Message& message) {
     ++changes_;
-    ++cores_[from.raw].messages;
+    ++messages_[from.raw];
     ++counters_.received[message.index()];
     if (peer(from).link == Link::none) {
-        ++counters_.bad_messages;
+        // The last words of a core that is gone are nothing bad.
+        if (!is_gone(cores_[from].state)) ++counters_.bad_messages;
         return;
     }
+    heard(from);
     std::visit([&](const auto& content) { on(from, content); }, message);
 }
 
@@ -21,7 +23,7 @@ void Monitor::receive(CoreId from, const Message& message) {
 /// Messages to one peer that may wait for an answer: so many that a core has a place for the answer
 /// to each that all others together may ask for.
 uint32_t Monitor::credit() const {
-    const size_t share = WordTable::capacity / std::max<size_t>(core_count_, 1);
+    const size_t share = WordTable::capacity / std::max<size_t>(cores_.count(), 1);
     return static_cast<uint32_t>(std::min<size_t>(unanswered_max, share));
 }
 
@@ -76,120 +78,39 @@ Result<> Monitor::set_peer_bell(CoreId core, Bell bell) {
     return {};
 }
 
-/// A link to `core` exists, or is on its way: a pair without one is introduced by the hub.
-Result<> Monitor::need_link(CoreId core) {
-    Peer& there = peer(core);
-    if (there.link == Link::open || there.link == Link::introducing) return {};
-    if (core.raw >= core_count_) return fail(Err::no_such_core);
-    if (self_ == hub || core == hub || there.link == Link::joining) return fail(Err::core_dead);
-    const LinkFrame frame = TRY(links_.make_frame());
-    const Range range{frame.base.raw, frame.bytes};
-    const auto lent = lend(core, frame.slot, range, abi::read | abi::write);
-    if (!lent) {
-        kernel_.drop(frame.slot);
-        return fail(lent.error());
-    }
-    there.link_lend = lents_.number_of(**lent);
-    TRY_VOID(links_.open(core, frame.slot, true));
-    there.frame = frame;
-    there.link = Link::introducing;
-    there.owes_connect = true;
-    return {};
-}
-
-void Monitor::relay(CoreId to, bool refused, const Connect& connect) {
-    const auto place = std::ranges::find(relays_, false, &Relay::used);
-    if (place == relays_.end()) {
-        ++counters_.lost_words;
-        return;
-    }
-    *place = {.used = true, .to = to, .refused = refused, .connect = connect};
-}
-
-void Monitor::on(CoreId from, const Connect& message) {
-    if (self_ == hub && message.from == from && message.to != self_) {
-        const bool up = peer(message.to).link == Link::open;
-        relay(up ? message.to : from, !up, message);
-        return;
-    }
-    const bool mine =
-        from == hub && message.to == self_ && message.from != self_ && message.from != hub;
-    if (!mine || !introduced(message)) ++counters_.bad_messages;
-}
-
-/// Both may have begun at the same time: then the lower core's frame is taken, by both.
-Result<> Monitor::introduced(const Connect& message) {
-    Peer& there = peer(message.from);
-    const bool ours_counts = self_ < message.from;
-    if (there.link == Link::introducing && ours_counts) return {};
-    if (there.link == Link::open) return ours_counts ? Result<>{} : fail(Err::exists);
-    const CapSlot frame = TRY(kernel_.accept({
-        .kind = abi::Kind::frame,
-        .rights = abi::read | abi::write,
-        .base = message.base.raw,
-        .bytes = message.bytes,
-        .badge = message.from.raw,
-    }));
-    if (there.link == Link::introducing) {
-        // The other has begun as well, and passes over our frame.
-        end_lend(std::exchange(there.link_lend, 0), Err::none);
-        links_.close(message.from);
-    }
-    there.owes_connect = false;
-    TRY_VOID(links_.open(message.from, frame, false));
-    TRY_VOID(set_peer_bell(message.from, message.bell));
-    there.link = Link::open;
-    there.owes_welcome = true;
-    return {};
-}
-
-void Monitor::on(CoreId from, const Welcome& message) {
-    Peer& there = peer(from);
-    const bool expected = message.from == from && (there.link == Link::introducing || from == hub);
-    if (!expected) {
-        ++counters_.bad_messages;
-        return;
-    }
-    if (message.version != protocol_version) {
-        ++counters_.other_versions;
-        return link_lost(from);
-    }
-    cores_[from.raw].apic = message.bell.apic;
-    if (there.link == Link::introducing && set_peer_bell(from, message.bell))
-        there.link = Link::open;
-}
-
-void Monitor::on(CoreId from, const Refused& message) {
-    Peer& there = peer(message.to);
-    if (from != hub || there.link != Link::introducing) {
-        ++counters_.bad_messages;
-        return;
-    }
-    end_lend(std::exchange(there.link_lend, 0), Err::none);
-    links_.close(message.to);
-    link_lost(message.to);
-}
-
 /// Nothing will be told to `core` any more, nor heard of it: who waits for it goes on without.
 void Monitor::link_lost(CoreId core) {
     peer(core).link = Link::none;
-    peer(core).owes_connect = false;
     fail_debts(core);
     for (Binding& end : bindings_.all())
         if (end.state != Binding::State::unused && end.peer == core) peer_failed(end);
     lents_.each([&](Lent& lent) {
+        if (lent.relent && lent.relender == core) lent.relent = false; // nobody waits any more
         if (lent.core == core) end_lend(lent, Err::core_dead);
     });
     relents_.each([&](Relent& relent) {
         if (relent.owner == core) abandon(relent);
     });
+    words_.each([&](Word& word) {
+        if (word.what == Word::What::lend_failed && word.end.sender == core) word.number = 0;
+    });
     handed_.each([&](Handed& handed) {
-        if (handed.arrived || handed.to != core) return;
+        if (handed.arrived || handed.in_doubt || handed.to != core) return;
         answered(core);
-        handed_.release(handed); // it may have arrived: it is the failed core's
+        if (handed.what.kind == abi::Kind::ram)
+            handed.in_doubt = true;
+        else
+            handed_.release(handed); // it may have arrived: it is the lost core's
     });
     for (Revocation* const revocation : marks_)
         if (revocation != nullptr) gathered(*revocation, core);
+    parcels_.each([&](Parcel& parcel) {
+        const bool answers =
+            parcel.answer == Parcel::Answer::lend || parcel.answer == Parcel::Answer::relend;
+        if (answers && parcel.from == core) parcel.answer = Parcel::Answer::none;
+    });
+    drop_untaken(core, {0, ~uint64_t{0}});
+    INVARIANT(peer(core).unanswered == 0, "whoever waited for it does not any more");
 }
 
 void Monitor::peer_failed(Binding& end) {
@@ -231,11 +152,12 @@ void Monitor::abandon(Debt& debt) {
         auto& relent = static_cast<Relent&>(debt);
         answered(relent.owner);
         sent_was_taken(relent.sender_end);
+        tell_not_lent(relent);
         return relents_.release(relent);
     }
     case Debt::Kind::word: {
         auto& word = static_cast<Word&>(debt);
-        if (word.what == Word::What::lend_failed)
+        if (word.what == Word::What::lend_failed && word.number != 0)
             say(word.end.sender, Word::What::relend_answer, word.number, word.status);
         return words_.release(word);
     }
@@ -381,11 +303,12 @@ std::optional<Message> Monitor::next_message(CoreId core) {
     if (there.link == Link::open) {
         message = next_greeting(core);
         if (!message) message = next_on_tree(core);
+        if (!message) message = next_about_failure(core);
         if (!message) message = next_debt(there);
-        if (!message) message = next_word(core);
     }
     if (message) {
-        ++cores_[core.raw].messages;
+        if (!std::holds_alternative<Pong>(*message)) expect(core);
+        ++messages_[core.raw];
         ++counters_.sent[message->index()];
     } else {
         there.quiet_at = changes_;
@@ -396,21 +319,9 @@ std::optional<Message> Monitor::next_message(CoreId core) {
 std::optional<Message> Monitor::next_greeting(CoreId core) {
     Peer& there = peer(core);
     if (std::exchange(there.owes_hello, false))
-        return Hello{self_, links_.own_bell(), protocol_version};
+        return Hello{self_, links_.own_bell(), protocol_version, doorstep_};
     if (std::exchange(there.owes_welcome, false))
-        return Welcome{self_, links_.own_bell(), protocol_version};
-    return std::nullopt;
-}
-
-std::optional<Message> Monitor::next_on_tree(CoreId core) {
-    for (size_t i = 0; i < core_count_; ++i) {
-        if (!core_untold_[i].contains(core)) continue;
-        core_untold_[i].erase(core);
-        const CoreId which{{static_cast<uint8_t>(i)}};
-        return CoreChange{which, cores_[i].apic, cores_[i].state};
-    }
-    if (const NameTable::Entry* const entry = names_.next_untold(core))
-        return NameChange{entry->name, entry->home, entry->present};
+        return Welcome{self_, links_.own_bell(), protocol_version, cores_[core].version};
     return std::nullopt;
 }
 
@@ -457,6 +368,10 @@ Message Monitor::tell(Word& word) {
     if (what == Word::What::lend_failed) {
         const Message message =
             monitor::Lend{.end = word.end, .token = word.token, .status = status};
+        if (number == 0) {
+            words_.release(word);
+            return message;
+        }
         word.what = Word::What::relend_answer;
         owe(word, word.end.sender);
         return message;
@@ -489,7 +404,8 @@ std::optional<Message> Monitor::next_debt(Peer& there) {
         const auto& handed = static_cast<Handed&>(*debt);
         const Described& what = handed.what;
         const uint32_t number = handed_.number_of(handed);
-        return Hand{number, what.kind, what.base, what.bytes, what.rights, handed.label};
+        const uint32_t version = owners_.newest({what.base, what.bytes});
+        return Hand{number, what.kind, what.base, what.bytes, what.rights, handed.label, version};
     }
     case Debt::Kind::revoke: {
         const uint32_t operation = static_cast<RevokeOut&>(*debt).operation;
@@ -503,23 +419,6 @@ std::optional<Message> Monitor::next_debt(Peer& there) {
         return Revoked{job.operation};
     }
     }
-}
-
-std::optional<Message> Monitor::next_word(CoreId core) {
-    for (Relay& relay : relays_) {
-        if (!relay.used || relay.to != core) continue;
-        relay.used = false;
-        if (relay.refused) return Refused{relay.connect.to};
-        return relay.connect;
-    }
-    if (core != hub) return std::nullopt;
-    for (size_t i = 0; i < core_count_; ++i) {
-        Peer& other = peers_[i];
-        if (!std::exchange(other.owes_connect, false)) continue;
-        const CoreId to{{static_cast<uint8_t>(i)}};
-        return Connect{self_, to, other.frame.base, other.frame.bytes, links_.own_bell()};
-    }
-    return std::nullopt;
 }
 
 } // namespace monitor

@@ -168,10 +168,20 @@ void Monitor::on(CoreId from, const Revoke& message) {
     job->range = {message.base, message.bytes};
     jobs_.push_back(*job);
     busy_ = true;
-    // What nobody has taken yet never arrives.
+    drop_untaken(from, job->range);
+    // Peers hear before the memory goes.
+    for (Binding& end : bindings_.all()) {
+        const bool meant = end.state != Binding::State::unused && !end.is_client &&
+                           end.peer == from && job->range.contains(end.range);
+        if (meant) frame_going_there(end);
+    }
+}
+
+/// What nobody has taken yet never arrives.
+void Monitor::drop_untaken(CoreId owner, const Range& range) {
     borrows_.each([&](Borrow& borrow) {
-        const bool meant = borrow.owner == from && !borrow.taken &&
-                           borrow.keeper != abi::null_slot && job->range.contains(borrow.range);
+        const bool meant = borrow.owner == owner && !borrow.taken &&
+                           borrow.keeper != abi::null_slot && range.contains(borrow.range);
         if (!meant) return;
         if (Parcel* const parcel = parcels_.find(borrow.parcel)) {
             parcel->borrow = 0;
@@ -180,12 +190,6 @@ void Monitor::on(CoreId from, const Revoke& message) {
         }
         forget(borrow);
     });
-    // Peers hear before the memory goes.
-    for (Binding& end : bindings_.all()) {
-        const bool meant = end.state != Binding::State::unused && !end.is_client &&
-                           end.peer == from && job->range.contains(end.range);
-        if (meant) frame_going_there(end);
-    }
 }
 
 /// Whether it went on.
@@ -198,7 +202,9 @@ bool Monitor::step(RevokeJob& job) {
                            borrow->keeper != abi::null_slot && job.range.contains(borrow->range);
         if (meant) next = borrow;
     }
-    if (next == nullptr || planted(Mutant::early_acknowledgement)) {
+    const bool buries = &job == &peer(job.owner).burial;
+    if (next == nullptr && buries) return bury(job);
+    if (next == nullptr || (!buries && planted(Mutant::early_acknowledgement))) {
         jobs_.remove(job);
         if (peer(job.owner).link == Link::none)
             job.used = false;
@@ -266,7 +272,7 @@ Result<uint32_t> Monitor::holding(uint32_t badge) {
 bool Monitor::work() {
     if (!busy_) return false;
     ++changes_;
-    bool went_on = false;
+    bool went_on = decide_pending();
     if (drained_) went_on |= take_drained();
     if (sweep_ > 0) went_on |= sweep();
     RevokeJob* following = nullptr;
@@ -276,13 +282,9 @@ bool Monitor::work() {
     }
     for (Revocation* const revocation : marks_)
         if (revocation != nullptr) went_on |= step(*revocation);
+    went_on |= take_over_cleared();
     busy_ = went_on || drained_ || sweep_ > 0;
     return busy_;
-}
-
-void Monitor::core_failed(CoreId core) {
-    ++changes_;
-    link_lost(core);
 }
 
 } // namespace monitor

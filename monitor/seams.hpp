@@ -55,6 +55,8 @@ class Kernel {
     virtual Result<bool> start_core(uint32_t apic, CapSlot ram, uint32_t start_page) = 0;
     /// The Loan that `give` left is RAM of this core again, in the same slot.
     virtual Result<> regain(CapSlot loan) = 0;
+    /// Such a Loan ends at `offset`; one for what is behind it.
+    virtual Result<CapSlot> split(CapSlot loan, uint64_t offset) = 0;
     /// The next that drained. Monitor::look_for_drained says that there may be some.
     virtual Drained drained() = 0;
     virtual Result<Bell> vector_of(CapSlot doorbell) = 0;
@@ -64,6 +66,10 @@ class Kernel {
     /// Deletes every copy on this core and what was made from it, then drops it.
     virtual Result<> give_up(CapSlot slot) = 0;
     virtual void ring(CapSlot doorbell) = 0;
+    /// That core executes nothing more, whatever state it is in, until it is started again.
+    virtual Result<> stop_core(uint32_t apic) = 0;
+    /// This core executes nothing more, as if it had failed.
+    virtual void hang() = 0;
 
   protected:
     ~Kernel() = default;
@@ -88,6 +94,10 @@ class Links {
     virtual void close(CoreId peer) = 0;
     /// How the monitor itself is rung by its peers.
     virtual Bell own_bell() = 0;
+    /// A frame with a line for each core, in which that core alone writes. Errors: no_memory.
+    virtual Result<PhysAddr> doorstep() = 0;
+    /// Writes our line on the doorstep of `to`, and rings there.
+    virtual Result<> knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) = 0;
 
   protected:
     ~Links() = default;

@@ -19,7 +19,7 @@ class CoreFigures {
     ~CoreFigures() = default;
 };
 
-static_assert(uint32_t(face::CoreState::failed) == uint32_t(CoreState::failed));
+static_assert(uint32_t(face::CoreState::stopped) == uint32_t(CoreState::stopped));
 
 class Server {
   public:
@@ -137,6 +137,14 @@ class Server {
     Result<> joint_failed(uint64_t badge, const face::JointFailedArguments& a) {
         return monitor_.joint_failed(id(badge), a.to);
     }
+
+    Result<> suspect(uint64_t badge, const face::SuspectArguments& a) {
+        return monitor_.suspect(id(badge), a.which);
+    }
+
+    Result<> leave(uint64_t badge) { return monitor_.leave_machine(id(badge)); }
+
+    Result<> hang(uint64_t badge) { return monitor_.hang(id(badge)); }
 
     void discard(CapSlot slot) { kernel_.drop(slot); }
 

@@ -33,17 +33,49 @@ Encoded pack(Number number, const T& arguments) {
 }
 
 Encoded pack(const Hello& m) {
-    return pack(Number::hello, wire::HelloArguments{m.from, m.bell.apic, m.bell.vector, m.version});
+    const wire::HelloArguments arguments{m.from, m.bell.apic, m.bell.vector, m.version, m.doorstep};
+    return pack(Number::hello, arguments);
 }
 
 Encoded pack(const Welcome& m) {
-    return pack(
-        Number::welcome, wire::WelcomeArguments{m.from, m.bell.apic, m.bell.vector, m.version}
-    );
+    const wire::WelcomeArguments arguments{m.from, m.bell.apic, m.bell.vector, m.version, m.life};
+    return pack(Number::welcome, arguments);
 }
 
 Encoded pack(const CoreChange& m) {
-    return pack(Number::core_change, wire::CoreChangeArguments{m.core, m.apic, uint32_t(m.state)});
+    const wire::CoreChangeArguments arguments{
+        m.core, m.parent, uint32_t(m.state), m.version, m.apic, m.vector, m.doorstep
+    };
+    return pack(Number::core_change, arguments);
+}
+
+Encoded pack(const OwnerChange& m) {
+    return pack(
+        Number::owner_change, wire::OwnerChangeArguments{m.base, m.bytes, m.owner, m.version}
+    );
+}
+
+Encoded pack(const Names& m) {
+    return pack(Number::names, wire::NamesArguments{m.end});
+}
+
+Encoded pack(const Cleared& m) {
+    const auto& by = m.by.words();
+    return pack(
+        Number::cleared, wire::ClearedArguments{m.core, m.version, by[0], by[1], by[2], by[3]}
+    );
+}
+
+Encoded pack(const Suspect& m) {
+    return pack(Number::suspect, wire::SuspectArguments{m.core, m.leaves});
+}
+
+Encoded pack(const Ping&) {
+    return Encoded{.number = static_cast<uint16_t>(Number::ping)};
+}
+
+Encoded pack(const Pong&) {
+    return Encoded{.number = static_cast<uint16_t>(Number::pong)};
 }
 
 Encoded pack(const NameChange& m) {
@@ -77,20 +109,9 @@ Encoded pack(const Unbind& m) {
 
 Encoded pack(const Hand& m) {
     const wire::HandArguments arguments{
-        m.number, uint32_t(m.kind), m.base, m.bytes, m.rights.raw, label(m.label)
+        m.number, uint32_t(m.kind), m.base, m.bytes, m.rights.raw, label(m.label), m.version
     };
     return pack(Number::hand, arguments);
-}
-
-Encoded pack(const Connect& m) {
-    const wire::ConnectArguments arguments{
-        m.from, m.to, m.base, m.bytes, m.bell.apic, m.bell.vector
-    };
-    return pack(Number::connect, arguments);
-}
-
-Encoded pack(const Refused& m) {
-    return pack(Number::refused, wire::RefusedArguments{m.to});
 }
 
 Encoded pack(const HandAnswer& m) {
@@ -152,6 +173,13 @@ Result<abi::Kind> kind(uint32_t raw) {
     return abi::Kind(raw);
 }
 
+Result<Message> unpack_core_change(Bytes bytes) {
+    const auto m = TRY(wire::CoreChangeArguments::decode(bytes));
+    return CoreChange{
+        m.which, m.parent, CoreState(m.state), m.change, m.apic, m.vector, m.doorstep
+    };
+}
+
 Result<Message> unpack_bind(Bytes bytes) {
     const auto m = TRY(wire::BindArguments::decode(bytes));
     return Bind{
@@ -168,7 +196,13 @@ Result<Message> unpack_bind(Bytes bytes) {
 Result<Message> unpack_hand(Bytes bytes) {
     const auto m = TRY(wire::HandArguments::decode(bytes));
     return Hand{
-        m.number, TRY(kind(m.kind)), m.base, m.bytes, TRY(rights(m.rights)), name_of(m.label)
+        m.number,
+        TRY(kind(m.kind)),
+        m.base,
+        m.bytes,
+        TRY(rights(m.rights)),
+        name_of(m.label),
+        m.change,
     };
 }
 
@@ -211,16 +245,28 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
     switch (Number(number)) {
     case Number::hello: {
         const auto m = TRY(wire::HelloArguments::decode(bytes));
-        return Hello{m.from, {m.apic, m.vector}, m.speaks};
+        return Hello{m.from, {m.apic, m.vector}, m.speaks, m.doorstep};
     }
     case Number::welcome: {
         const auto m = TRY(wire::WelcomeArguments::decode(bytes));
-        return Welcome{m.from, {m.apic, m.vector}, m.speaks};
+        return Welcome{m.from, {m.apic, m.vector}, m.speaks, m.life};
     }
-    case Number::core_change: {
-        const auto m = TRY(wire::CoreChangeArguments::decode(bytes));
-        return CoreChange{m.which, m.apic, CoreState(m.state)};
+    case Number::core_change: return unpack_core_change(bytes);
+    case Number::owner_change: {
+        const auto m = TRY(wire::OwnerChangeArguments::decode(bytes));
+        return OwnerChange{m.base, m.bytes, m.owner, m.change};
     }
+    case Number::names: return Names{TRY(wire::NamesArguments::decode(bytes)).end};
+    case Number::cleared: {
+        const auto m = TRY(wire::ClearedArguments::decode(bytes));
+        return Cleared{m.which, m.change, CoreSet{{m.by0, m.by1, m.by2, m.by3}}};
+    }
+    case Number::suspect: {
+        const auto m = TRY(wire::SuspectArguments::decode(bytes));
+        return Suspect{m.which, m.leaves};
+    }
+    case Number::ping: return Ping{};
+    case Number::pong: return Pong{};
     case Number::name_change: {
         const auto m = TRY(wire::NameChangeArguments::decode(bytes));
         return NameChange{name_of(m.name), m.home, m.present};
@@ -235,11 +281,6 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
         return Unbind{m.binding, m.from_client};
     }
     case Number::hand: return unpack_hand(bytes);
-    case Number::connect: {
-        const auto m = TRY(wire::ConnectArguments::decode(bytes));
-        return Connect{m.from, m.to, m.base, m.bytes, {m.apic, m.vector}};
-    }
-    case Number::refused: return Refused{TRY(wire::RefusedArguments::decode(bytes)).to};
     case Number::hand_answer: {
         const auto m = TRY(wire::HandAnswerArguments::decode(bytes));
         return HandAnswer{m.number, m.status};

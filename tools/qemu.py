@@ -44,7 +44,7 @@ def guest_line(run, khz):
     poll = run.values["POLL"] or ("0" if run.cores > host_cpus() else "")
     pairs = [("ip", ip), ("gw", gw), ("ip6", run.values["IP6"]), ("test", run.values["TEST"])]
     pairs += [(k.lower(), run.values[k]) for k in ("PLACE", "COUNT", "SEED", "LOG", "MEMORY")]
-    pairs += [("tsc_khz", khz), ("poll", poll)]
+    pairs += [("tsc_khz", khz), ("poll", poll), ("suspect", run.values["SUSPECT"])]
     return " ".join(f"{key}={value}" for key, value in pairs if value)
 
 

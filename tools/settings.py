@@ -28,6 +28,7 @@ RUN = {
     "SEED": ("", "random seed of the guest, a number"),
     "LOG": ("", "log level: error, warn, info or trace"),
     "MEMORY": ("", "checked: free memory holds a pattern, whoever writes to it is found"),
+    "SUSPECT": ("", "ms until a core that does not answer is left out, 0 never; empty: 5000"),
     "POLL": ("", "polling budget; empty: 0 when there are more virtual CPUs than the host has"),
     "SERIAL": ("", "file that gets a copy of the serial line; with HEADLESS=1 all of it"),
     "HEADLESS": ("", "1: no terminal; serial to SERIAL or standard output; runs until signalled"),
@@ -171,7 +172,7 @@ def checked(values):
     net = choice(values, "NET", ("user", "tap", "none"))
     if tap and net != "tap":
         raise SettingError(f"NET={net} and TAP={tap} contradict each other")
-    for name in ("SEED", "POLL"):
+    for name in ("SEED", "POLL", "SUSPECT"):
         if values[name]:
             number(values, name, 0, 10**18 - 1)
     if values["MEMORY"]:

@@ -246,7 +246,11 @@ void start(PhysAddr info_at) {
     prepare_panic(info);
     load_descriptors();
     INVARIANT(info.magic == abi::boot_info_magic, "the hand-over page is of this version");
-    machine.make(phys(info.io_apic), static_cast<uint32_t>(info.io_apic_gsi_base));
+    machine.make(
+        phys(info.io_apic),
+        static_cast<uint32_t>(info.io_apic_gsi_base),
+        ApicId{{info.cores[0].apic_id}}
+    );
     const Features found = features();
     has_fsgsbase = found.fsgsbase;
     enable_page_attributes();

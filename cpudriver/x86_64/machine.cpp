@@ -15,6 +15,20 @@ Result<> X86Machine::start_core(ApicId core, uint8_t start_page) {
     return {};
 }
 
+/// INIT: it waits for a start-up interrupt. The bootstrap processor takes an NMI instead, and
+/// halts.
+void X86Machine::stop_core(ApicId core) {
+    apic.send(core, core == first_core_ ? hw::lapic::nmi_ipi() : hw::lapic::init_ipi());
+    wait(microseconds(50));
+}
+
+void X86Machine::hang() {
+    for (;;) {
+        interrupts_off();
+        halt();
+    }
+}
+
 void X86Machine::wait(Duration time) {
     const Instant end = clock.now() + time;
     while (clock.now() < end)

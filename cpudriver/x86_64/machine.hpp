@@ -17,8 +17,8 @@ class X86Machine final : public kernel::Machine {
     Clock clock;
     std::optional<IoApic> io_apic; // mapped and programmed from the first use on
 
-    X86Machine(PhysAddr io_apic_at, uint32_t gsi_base)
-        : io_apic_at_{io_apic_at}, gsi_base_{gsi_base} {}
+    X86Machine(PhysAddr io_apic_at, uint32_t gsi_base, ApicId first_core)
+        : io_apic_at_{io_apic_at}, gsi_base_{gsi_base}, first_core_{first_core} {}
 
     void flush_page(VirtAddr page) override { invalidate_page(page.raw); }
 
@@ -27,6 +27,9 @@ class X86Machine final : public kernel::Machine {
     void send_ipi(ApicId to, uint8_t vector) override { apic.send(to, hw::lapic::ipi(vector)); }
 
     Result<> start_core(ApicId core, uint8_t start_page) override;
+
+    void stop_core(ApicId core) override;
+    [[noreturn]] void hang() override;
 
     void disown(PhysAddr begin, PhysAddr end) override { paging.disown(begin, end); }
 
@@ -50,6 +53,7 @@ class X86Machine final : public kernel::Machine {
 
     PhysAddr io_apic_at_;
     uint32_t gsi_base_;
+    ApicId first_core_; // where INIT would begin with the firmware
 };
 
 } // namespace cpu

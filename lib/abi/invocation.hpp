@@ -75,6 +75,9 @@ enum class Op : uint16_t {
     core_mark,    // slot, 0 | 1: its range is being revoked, on other cores too
     core_watch,   // doorbell slot (0: none): rung when a borrowed frame has only keepers left
     core_drained, // -> Drained, base, bytes
+    core_split,   // Loan slot that core_give left, offset, CNode slot, index: that is for the rest
+    core_stop,    // APIC id of another core: it executes nothing more until it is started
+    core_hang,    // this core executes nothing more: for tests of what the others do then
 
     // on a mapping
     mapping_status, // -> accessed, dirty: of any of its entries, since they were made

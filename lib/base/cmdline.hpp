@@ -111,7 +111,8 @@ class Cmdline {
     std::optional<uint64_t> seed;
     std::optional<LogLevel> log_level;
     std::optional<uint32_t> tsc_khz;
-    std::optional<uint32_t> poll; // budget of the wait loop in turns, 0 for no polling
+    std::optional<uint32_t> poll;    // budget of the wait loop in turns, 0 for no polling
+    std::optional<uint32_t> suspect; // ms until a core that does not answer is left out, 0 never
     bool test{};
     bool memory_checked{}; // `memory=checked`: docs/domains.md, The memory server
 
@@ -195,6 +196,7 @@ class Cmdline {
         if (key == "seed") return keep(seed, parse_number(value));
         if (key == "log") return keep(log_level, parse_level(value));
         if (key == "tsc_khz") return keep(tsc_khz, parse_number(value, most));
+        if (key == "suspect") return keep(suspect, parse_number(value, most));
         if (key == "poll") return keep(poll, parse_number(value, most));
         return std::nullopt;
     }

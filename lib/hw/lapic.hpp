@@ -148,6 +148,10 @@ constexpr CommandLow::Value init_ipi() {
     );
 }
 
+constexpr CommandLow::Value nmi_ipi() {
+    return CommandLow::of(CommandLow::Mode{Delivery::nmi}, CommandLow::Assert{true});
+}
+
 constexpr CommandLow::Value startup_ipi(uint8_t page) {
     return CommandLow::of(
         CommandLow::Vector{page}, CommandLow::Mode{Delivery::sipi}, CommandLow::Assert{true}

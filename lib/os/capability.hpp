@@ -339,6 +339,17 @@ struct Core : Cap {
 
     Result<> watch(CapSlot doorbell) const { return command(Op::core_watch, slot, {doorbell.raw}); }
 
+    /// Such a Loan ends at `offset`, and one in `rest` stands for what is behind.
+    Result<> split(CapSlot loan, uint64_t offset, Place rest) const {
+        return command(Op::core_split, slot, {loan.raw, offset, rest.cnode.raw, rest.index});
+    }
+
+    /// Another core.
+    Result<> stop(uint32_t apic) const { return command(Op::core_stop, slot, {apic}); }
+
+    /// Does not come back.
+    Result<> hang() const { return command(Op::core_hang, slot, {}); }
+
     Result<Drained> drained() const {
         const Values v = TRY(invoke(Op::core_drained, slot));
         return Drained{abi::Drained(v[0]), v[1], v[2]};

@@ -314,6 +314,18 @@ TEST_F(Events, LendLeavesALoanThatKeepsTheMemory) {
     EXPECT_EQ(world.core->parked_loans(), 0u);
 }
 
+TEST_F(Events, AnotherCoreIsStoppedByItsNumber) {
+    EXPECT_EQ(world.call(Op::core_stop, core_cap, {3}), Err::none);
+    EXPECT_EQ(world.machine.stopped, (std::vector<uint32_t>{3}));
+    EXPECT_EQ(world.call(Op::core_stop, core_cap, {own_apic}), Err::bad_argument);
+    EXPECT_EQ(world.call(Op::core_stop, core_cap, {uint64_t{1} << 32}), Err::bad_argument);
+    EXPECT_EQ(world.call(Op::core_stop, other_cores, {3}), Err::foreign);
+    EXPECT_EQ(world.call(Op::core_hang, other_cores), Err::foreign);
+    EXPECT_EQ(world.machine.hangs, 0u);
+    EXPECT_EQ(world.call(Op::core_hang, core_cap), Err::none);
+    EXPECT_EQ(world.machine.hangs, 1u);
+}
+
 class CoreStart : public Events {
   protected:
     CoreStart() {

@@ -302,6 +302,29 @@ TEST_F(Lending, GivenRamIsALoanWhileLargerRamContainsIt) {
     EXPECT_EQ(retype(41, Kind::frame, 0x1000, 40), Err::none);
 }
 
+TEST_F(Lending, WhatWasGivenComesBackInPieces) {
+    world.align(block);
+    world.make(Kind::ram, slot(ram_cap), 2 * block);
+    const uint64_t base = slot(ram_cap).base, owned = world.core->statistics().bytes_owned;
+    const auto split = [&](uint64_t offset) {
+        return world.call(Op::core_split, core_cap, {ram_cap, offset, leaf_cap, 41});
+    };
+    EXPECT_EQ(split(block), Err::cap_type) << "it is here";
+    ASSERT_EQ(world.call(Op::core_give, core_cap, {ram_cap}), Err::none);
+    EXPECT_EQ(split(0), Err::range_bounds);
+    EXPECT_EQ(split(2 * block), Err::range_bounds);
+    EXPECT_EQ(split(block / 2), Err::misaligned);
+    ASSERT_EQ(split(block), Err::none);
+    EXPECT_EQ(slot(ram_cap).bytes, block);
+    EXPECT_EQ(slot(41).base, base + block);
+    EXPECT_EQ(world.core->parked_loans(), 2u);
+    EXPECT_EQ(regain(41), Err::none);
+    EXPECT_EQ(world.core->statistics().bytes_owned, owned - block);
+    EXPECT_EQ(regain(ram_cap), Err::none);
+    EXPECT_EQ(world.core->statistics().bytes_owned, owned);
+    EXPECT_EQ(world.core->parked_loans(), 0u);
+}
+
 TEST_F(Lending, AcceptedRamIsOnesOwnAndIsGivenOnWhole) {
     make_block();
     const uint64_t base = slot(ram_cap).base;

@@ -245,7 +245,7 @@ class CallStorm {
         if (op == ring) return bit(Kind::doorbell);
         if (op == interrupt_bind || op == interrupt_acknowledge) return bit(Kind::interrupt);
         if (op == port_in || op == port_out) return bit(Kind::io_port);
-        if (op >= core_start && op <= core_drained) return bit(Kind::core);
+        if (op >= core_start && op <= core_hang) return bit(Kind::core);
         return ~1u;
     }
 
@@ -334,6 +334,10 @@ class CallStorm {
             a = {slot_of(d, ~1u), random_() % 4 == 0 ? 1u : 0u, 0, 0, 0, 0, 0};
         } else if (op == core_watch) {
             a[0] = random_() % 4 == 0 ? 0 : kind_slot(Kind::doorbell);
+        } else if (op == core_split) {
+            a = {block_slot(d), random_() % 4 * large_page_bytes, cnode(), slot_of(d, 1), 0, 0, 0};
+        } else if (op == core_stop) {
+            a[0] = random_() % 4;
         } else if (op == core_vector) {
             a[0] = kind_slot(Kind::doorbell);
         }
@@ -346,7 +350,7 @@ class CallStorm {
         d.registers.rdi = slot_of(d, random_() % 8 == 0 ? ~1u : kinds_of(op));
         // own operations mostly on oneself, and stopping oneself seldom
         if (op >= Op::wait && op <= Op::resume) d.registers.rdi = abi::slot::dispatcher;
-        if (op >= Op::core_start && op <= Op::core_drained && random_() % 8 != 0) {
+        if (op >= Op::core_start && op <= Op::core_hang && random_() % 8 != 0) {
             d.registers.rdi = op == Op::core_start ? 43 : 42;
         }
         if (op == Op::dispatcher_configure && random_() % 2 == 0) {

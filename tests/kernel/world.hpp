@@ -37,6 +37,8 @@ struct FakeMachine final : kernel::Machine {
     std::vector<std::pair<uint32_t, uint8_t>> ipis;
     std::vector<std::pair<uint32_t, uint8_t>> started;
     std::vector<std::pair<uint64_t, uint64_t>> disowned, owned;
+    std::vector<uint32_t> stopped;
+    unsigned hangs{};
 
     struct Route {
         abi::InterruptMode mode;
@@ -62,6 +64,10 @@ struct FakeMachine final : kernel::Machine {
         started.emplace_back(core.raw, page);
         return {};
     }
+
+    void stop_core(ApicId core) override { stopped.push_back(core.raw); }
+
+    void hang() override { ++hangs; }
 
     void disown(PhysAddr begin, PhysAddr end) override {
         disowned.emplace_back(begin.raw, end.raw);

@@ -245,6 +245,7 @@ TEST(Versions, ThatDifferDoNotTalk) {
     ASSERT_TRUE(world.at(0).joint_make(badge_init, core_id(1), world.kernel(0).frame()));
     world.at(0).receive(core_id(1), Hello{core_id(1), {101, 77}, protocol_version + 1});
     EXPECT_EQ(world.at(0).counters().other_versions, 1u);
+    world.settle();
     EXPECT_EQ(world.at(0).core_at(1)->state, CoreState::failed);
     EXPECT_FALSE(world.at(0).next_message(core_id(1)));
 }

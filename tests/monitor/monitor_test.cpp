@@ -508,8 +508,9 @@ TEST(Hostile, MessagesThatMakeNoSenseAreCountedOnly) {
     const Message nonsense[] = {
         Hello{core_id(2), {}, protocol_version},
         Welcome{core_id(2), {}, protocol_version},
-        CoreChange{core_id(1), 1, CoreState::failed},
-        CoreChange{core_id(2), 1, CoreState(17)},
+        CoreChange{.core = core_id(2), .state = CoreState(17), .version = 9},
+        OwnerChange{.base = 0x20'0000, .bytes = 0},
+        Suspect{.core = core_id(1)},
         NameChange{*Name::from("x"), core_id(1), true},
         NameChange{Name{}, core_id(2), true},
         BindAnswer{12345, Err::none, {}},
@@ -518,16 +519,14 @@ TEST(Hostile, MessagesThatMakeNoSenseAreCountedOnly) {
         HandAnswer{12345, Err::none},
         Return{12345},
         Revoked{12345},
-        Refused{core_id(2)},
-        Connect{core_id(2), core_id(0), phys(0x10'0000), 4096, {}},
     };
     uint64_t bad = 0;
     for (const Message& message : nonsense) {
-        monitor.receive(hub, message);
+        monitor.receive(core_id(0), message);
         EXPECT_EQ(monitor.counters().bad_messages, ++bad) << "message " << message.index();
     }
-    monitor.receive(hub, Unbind{12345, true});
-    monitor.receive(hub, Unbind{12345, false});
+    monitor.receive(core_id(0), Unbind{12345, true});
+    monitor.receive(core_id(0), Unbind{12345, false});
     EXPECT_EQ(monitor.core_at(1)->state, CoreState::up);
     EXPECT_TRUE(names_of(monitor).empty());
 }

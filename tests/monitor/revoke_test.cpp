@@ -155,8 +155,7 @@ TEST(Revoke, ACoreThatFailedCountsAsAnswered) {
     ASSERT_TRUE(caller.revoke(t.frame));
     t.world.settle();
     EXPECT_EQ(caller.next().notice, Notice::nothing);
-    t.world.at(0).core_failed(core_id(2));
-    t.world.settle();
+    t.world.give_up(0, 2);
     EXPECT_EQ(caller.next().notice, Notice::revoked);
     EXPECT_EQ(t.world.kernel(1).uses(t.base), 0u);
 }

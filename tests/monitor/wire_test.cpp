@@ -14,16 +14,20 @@ std::vector<std::byte> bytes_of(const Message& message) {
 }
 
 const Message messages[] = {
-    Hello{{{3}}, {103, 77}, 2},
-    Welcome{{{255}}, {0xffff'ffff, 254}, 0xffff'ffff},
-    CoreChange{{{7}}, 107, CoreState::failed},
+    Hello{{{3}}, {103, 77}, 2, phys(0x12345'6000)},
+    Welcome{{{255}}, {0xffff'ffff, 254}, 0xffff'ffff, 6},
+    CoreChange{{{7}}, {{3}}, CoreState::stopped, 5, 107, 77, phys(0x1000)},
+    OwnerChange{0x20'0000, 0x40'0000, {{9}}, 3},
+    Names{true},
     NameChange{*Name::from("sixteen-letters!"), {{2}}, true},
+    Cleared{{{4}}, 7, CoreSet{{1, 2, 3, 4}}},
+    Suspect{{{5}}, true},
+    Ping{},
+    Pong{},
     Bind{17, 18, *Name::from("net"), phys(0x12'3456'7000), 1 << 20, abi::read | abi::write, {5, 6}},
     BindAnswer{0xffff'0001, Fault{Err::busy}.because(Err::no_memory), {1, 2}, true},
     Unbind{9, true},
-    Hand{5, abi::Kind::io_port, abi::io_port_space, 8, abi::all_rights, *Name::from("com1")},
-    Connect{{{1}}, {{2}}, phys(0x8000), 8192, {3, 4}},
-    Refused{{{9}}},
+    Hand{5, abi::Kind::io_port, abi::io_port_space, 8, abi::all_rights, *Name::from("com1"), 8},
     HandAnswer{5, Err::no_space},
     Lend{
         .lend = 7,
@@ -64,10 +68,10 @@ TEST(Wire, RefusesWhatIsCutShort) {
 TEST(Wire, RefusesNumbersOutOfRange) {
     EXPECT_EQ(decode(0, {}).error(), Err::bad_operation);
     EXPECT_EQ(decode(99, {}).error(), Err::bad_operation);
-    Encoded hand = encode(messages[7]);
+    Encoded hand = encode(messages[13]);
     hand.storage[4] = std::byte{0x55}; // the kind
     EXPECT_EQ(decode(hand.number, hand.bytes()).error(), Err::malformed);
-    Encoded bind = encode(messages[4]);
+    Encoded bind = encode(messages[10]);
     bind.storage[40] = std::byte{0x10}; // the rights
     EXPECT_EQ(decode(bind.number, bind.bytes()).error(), Err::malformed);
 }

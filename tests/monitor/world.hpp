@@ -51,7 +51,8 @@ struct Memory {
 /// one map: what a domain was given stays here until the test drops it.
 class FakeKernel : public Kernel {
   public:
-    FakeKernel(unsigned core, Memory& memory) : core_{core}, memory_{memory} {}
+    FakeKernel(unsigned core, Memory& memory, std::set<unsigned>& stopped)
+        : core_{core}, memory_{memory}, stopped_{stopped} {}
 
     struct Cap : Described {
         bool keeper{}, given{};
@@ -187,6 +188,15 @@ class FakeKernel : public Kernel {
         return {};
     }
 
+    Result<CapSlot> split(CapSlot loan, uint64_t offset) override {
+        Cap rest = slots.at(loan);
+        if (!rest.given || offset == 0 || offset >= rest.bytes) return fail(Err::range_bounds);
+        slots[loan].bytes = offset;
+        rest.base += offset;
+        rest.bytes -= offset;
+        return insert(rest);
+    }
+
     Drained drained() override {
         if (drained_.empty()) return {};
         const Drained next = drained_.front();
@@ -219,6 +229,11 @@ class FakeKernel : public Kernel {
         });
         return {};
     }
+
+    /// The world does it.
+    Result<> stop_core(uint32_t apic) override;
+
+    void hang() override { stopped_.insert(core_); }
 
     void ring(CapSlot doorbell) override {
         const auto what = describe(doorbell);
@@ -295,6 +310,7 @@ class FakeKernel : public Kernel {
 
     unsigned core_;
     Memory& memory_;
+    std::set<unsigned>& stopped_;
     uint32_t next_{1};
     std::set<CapSlot> emptied_; // by a revoke
     std::deque<Drained> drained_;
@@ -328,6 +344,10 @@ class FakeLinks : public Links {
 
     Bell own_bell() override { return {core_ + 100, 77}; }
 
+    Result<PhysAddr> doorstep() override { return phys(0x1000 * (core_ + 1)); }
+
+    Result<> knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) override;
+
     std::map<unsigned, End> ends; // by peer
 
   private:
@@ -336,14 +356,15 @@ class FakeLinks : public Links {
 };
 
 struct Island {
-    Island(World& world, Memory& memory, unsigned core)
-        : kernel{core, memory}, links{world, core},
+    Island(World& world, Memory& memory, unsigned core, std::set<unsigned>& stopped)
+        : kernel{core, memory, stopped}, links{world, core},
           monitor{std::make_unique<Monitor>(core_id(core), kernel, links)} {}
 
     FakeKernel kernel;
     FakeLinks links;
     std::unique_ptr<Monitor> monitor;
-    bool stalled{}; // neither reads nor writes: a slow peer
+    std::map<unsigned, Knock> knocks; // by who knocked, and not heard yet
+    bool stalled{};                   // neither reads nor writes: a slow peer
 };
 
 class World {
@@ -352,11 +373,19 @@ class World {
 
     World(unsigned cores, uint64_t seed) : random_{seed} {
         for (unsigned core = 0; core < cores; ++core)
-            islands.push_back(std::make_unique<Island>(*this, memory, core));
+            islands.push_back(std::make_unique<Island>(*this, memory, core, stopped));
         for (unsigned core = 0; core < cores; ++core)
-            at(core).set_core(core_id(core), core + 100);
-        for (unsigned core = 1; core < cores; ++core)
-            at(0).set_core(core_id(core), core + 100);
+            begin(core);
+    }
+
+    /// A tree by two.
+    static unsigned parent_of(unsigned core) { return (core - 1) / 2; }
+
+    /// What the hand-over page says.
+    void begin(unsigned core) {
+        for (unsigned other = 0; other < islands.size(); ++other)
+            at(core).set_core(core_id(other), other + 100);
+        ASSERT_TRUE(at(core).open_doorstep());
     }
 
     Monitor& at(unsigned core) { return *islands[core]->monitor; }
@@ -365,16 +394,17 @@ class World {
 
     /// What core boot and the init of the new core do.
     void start_core(unsigned core) {
-        const CapSlot frame = kernel(0).frame();
-        const uint64_t base = kernel(0).describe(frame)->base;
-        const auto bell = at(0).joint_make(badge_init, core_id(core), frame);
+        const unsigned parent = parent_of(core);
+        const CapSlot frame = kernel(parent).frame();
+        const uint64_t base = kernel(parent).describe(frame)->base;
+        const auto bell = at(parent).joint_make(badge_init, core_id(core), frame);
         ASSERT_TRUE(bell);
         const CapSlot there =
-            *kernel(core).accept({abi::Kind::frame, abi::read | abi::write, base, 8192, 0});
+            *kernel(core).accept({abi::Kind::frame, abi::read | abi::write, base, 8192, parent});
         const CapSlot back = kernel(core).put(
             {abi::Kind::doorbell, abi::write, abi::core_space + bell->apic, 1, bell->vector}
         );
-        ASSERT_TRUE(at(core).join(there, back));
+        ASSERT_TRUE(at(core).join(core_id(parent), there, back));
     }
 
     void start_all() {
@@ -391,7 +421,7 @@ class World {
             const unsigned which = (begin + i) % (count * count * 2);
             const unsigned core = which / 2 % count;
             const unsigned peer = which / 2 / count;
-            if (core == peer || islands[core]->stalled) continue;
+            if (core == peer || islands[core]->stalled || stopped.contains(core)) continue;
             if (which % 2 == 0 ? put_line(core, peer) : take_line(core, peer)) return true;
         }
         for (unsigned core = 0; core < count; ++core)
@@ -414,9 +444,20 @@ class World {
         }
     }
 
+    /// A knock that was not heard yet.
+    bool hear_one(unsigned core) {
+        auto& knocks = islands[core]->knocks;
+        if (knocks.empty() || islands[core]->stalled || stopped.contains(core)) return false;
+        const auto [from, knock] = *knocks.begin();
+        knocks.erase(knocks.begin());
+        at(core).knocked(core_id(from), knock);
+        return true;
+    }
+
     /// One bounded piece of what a monitor does by itself.
     bool work_one(unsigned core) {
-        if (islands[core]->stalled) return false;
+        if (islands[core]->stalled || stopped.contains(core)) return false;
+        if (hear_one(core)) return true;
         if (kernel(core).has_drained()) at(core).look_for_drained();
         if (!at(core).has_work()) return false;
         (void)at(core).work();
@@ -453,6 +494,16 @@ class World {
         return sum;
     }
 
+    /// So much silence that `by` gives `core` up, if it does not answer.
+    void give_up(unsigned by, unsigned core) {
+        ASSERT_TRUE(at(by).suspect(badge_init, core_id(core)));
+        for (unsigned looks = 0; looks < 5; ++looks) {
+            settle();
+            at(by).look_at_clock();
+        }
+        settle();
+    }
+
     void settle() {
         for (unsigned steps = 0; step(); ++steps)
             ASSERT_LT(steps, 1'000'000u) << "the monitors never come to rest";
@@ -473,6 +524,7 @@ class World {
     Memory memory;
     std::vector<std::unique_ptr<Island>> islands;
     std::map<uint64_t, Wire> wires; // by base of the frame
+    std::set<unsigned> stopped;
     uint64_t lines_moved{};
 
   private:
@@ -510,6 +562,19 @@ class World {
 
     std::mt19937_64 random_;
 };
+
+inline Result<> FakeKernel::stop_core(uint32_t apic) {
+    stopped_.insert(apic - 100);
+    return {};
+}
+
+inline Result<> FakeLinks::knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) {
+    EXPECT_EQ(doorstep, phys(0x1000 * (to.raw + 1u)));
+    EXPECT_EQ(bell, (Bell{to.raw + 100u, 77}));
+    EXPECT_FALSE(world_.stopped.contains(core_));
+    world_.islands[to.raw]->knocks[core_] = what;
+    return {};
+}
 
 inline Result<LinkFrame> FakeLinks::make_frame() {
     FakeKernel& kernel = world_.kernel(core_);

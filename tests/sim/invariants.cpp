@@ -43,6 +43,10 @@ Slot* first(Island& island) {
     return island.core.database().first();
 }
 
+Slot* alive_first(World& world, unsigned core) {
+    return world.island(core).dead ? nullptr : first(world.island(core));
+}
+
 /// Does a Loan stand for this block, that was given to another core?
 bool is_given(Island& island, unsigned block) {
     const uint64_t begin = ram_base + uint64_t{block} * large_page_bytes;
@@ -166,6 +170,7 @@ void check_nothing_over(
 ) {
     const uint64_t end = base + bytes;
     for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.island(core).dead) continue;
         // of what is another core's, a revoke here takes only what is here
         if (own != nullptr && own->has(kernel::flag::borrowed)) return;
         const auto& database = world.island(core).core.database();
@@ -198,6 +203,7 @@ void check_dead(World& world, Domain& dead) {
 
 void check_always(World& world) {
     for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.island(core).dead) continue;
         Island& island = world.island(core);
         check_database(world, island);
         check_overlaps(island);
@@ -216,8 +222,9 @@ namespace {
 void check_ownership(World& world) {
     for (unsigned i = 0; i < world.cores() * blocks_per_core; ++i)
         if (world.ownership().owner[i] == Ownership::nobody)
-            throw Broken{"a block of RAM that nobody owns"};
+            throw Broken{"a block of RAM that nobody owns: " + std::to_string(i)};
     for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.island(core).dead) continue;
         uint64_t blocks = 0;
         for (const uint8_t owner : world.ownership().owner)
             blocks += owner == core;
@@ -228,17 +235,43 @@ void check_ownership(World& world) {
     }
 }
 
+/// All monitors agree on whose each block is and how each core is, and it is so.
+void check_agreement(World& world) {
+    for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.island(core).dead) continue;
+        const monitor::Monitor& monitor = world.island(core).monitor;
+        for (unsigned i = 0; i < world.cores() * blocks_per_core; ++i) {
+            const auto owner = monitor.owners().owner_of(
+                {ram_base + uint64_t{i} * large_page_bytes, large_page_bytes}
+            );
+            if (!owner || owner->raw != world.ownership().owner[i])
+                throw Broken{
+                    "core " + std::to_string(core) + " is wrong about who owns block " +
+                    std::to_string(i)
+                };
+        }
+        for (unsigned other = 0; other < world.cores(); ++other) {
+            const auto state = monitor.cores()[core_id(other)].state;
+            const bool dead = world.island(other).dead;
+            if (dead ? !monitor::is_over(state) : state != monitor::CoreState::up)
+                throw Broken{
+                    "core " + std::to_string(core) + " is wrong about core " + std::to_string(other)
+                };
+        }
+    }
+}
+
 /// Nothing is being revoked, so nothing is marked.
 void check_marks(World& world) {
     for (unsigned core = 0; core < world.cores(); ++core)
-        for (Slot* s = first(world.island(core)); s != nullptr; s = kernel::Database::next(*s))
+        for (Slot* s = alive_first(world, core); s != nullptr; s = kernel::Database::next(*s))
             if (s->has(kernel::flag::marked))
                 broken(core, "still marked, though nothing is being revoked", *s);
 }
 
 /// The Lent of this number at its owner, if it is of that range and that borrower.
 bool is_on_record(World& world, unsigned borrower, uint64_t owner, const Slot& cap) {
-    if (owner >= world.cores()) return false;
+    if (owner >= world.cores() || world.island(static_cast<unsigned>(owner)).dead) return false;
     bool found = false;
     world.island(static_cast<unsigned>(owner)).monitor.lents().each([&](monitor::Lent& lent) {
         const bool of_it = lent.loan != nullptr && lent.core.raw == borrower &&
@@ -251,6 +284,7 @@ bool is_on_record(World& world, unsigned borrower, uint64_t owner, const Slot& c
 /// What a core has of others is on record with the owner, and the other way round.
 void check_loans(World& world) {
     for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.island(core).dead) continue;
         Island& island = world.island(core);
         for (Slot* s = first(island); s != nullptr; s = kernel::Database::next(*s)) {
             const bool lent = s->kind == Kind::frame && s->has(kernel::flag::borrowed);
@@ -268,6 +302,11 @@ void check_loans(World& world) {
         island.monitor.lents().each([&](monitor::Lent& lent) {
             // to itself: for a device of this core
             if (lent.loan == nullptr || lent.core.raw == core) return;
+            if (world.island(lent.core.raw).dead)
+                throw Broken{
+                    "core " + std::to_string(core) +
+                    " believes that something is lent to a dead one"
+                };
             const monitor::Range range = lent.loan->range;
             const auto& there = world.island(lent.core.raw).core.database();
             Slot* at = there.overlap(range.base, range.base + range.bytes);
@@ -303,7 +342,11 @@ void check_waiting(World& world) {
             throw Broken{"domain d" + std::to_string(domain.number) + " never comes to its end"};
     }
     for (unsigned core = 0; core < world.cores(); ++core) {
-        if (world.memory(core).expects_blocks()) throw Broken{"RAM that was handed never arrives"};
+        if (world.island(core).dead) continue;
+        // what a lost core was handed, or was to hand, is the one's who took it over
+        const bool whole = world.tally.lost + world.tally.suspected + world.tally.left == 0;
+        if (whole && world.memory(core).expects_blocks())
+            throw Broken{"RAM that was handed never arrives"};
         if (world.island(core).monitor.revocations().count() != 0)
             throw Broken{"a revocation never ends"};
     }
@@ -315,9 +358,11 @@ void check_at_rest(World& world) {
     check_always(world);
     check_waiting(world);
     check_ownership(world);
+    check_agreement(world);
     check_loans(world);
     check_marks(world);
     for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.island(core).dead) continue;
         const auto& counters = world.island(core).monitor.counters();
         if (counters.bad_messages != 0) throw Broken{"a monitor got a message it did not expect"};
         if (counters.lost_words != 0) throw Broken{"a monitor lost something it had to say"};
@@ -326,6 +371,7 @@ void check_at_rest(World& world) {
 
 void check_nothing_is_left(World& world) {
     for (unsigned core = 0; core < world.cores(); ++core) {
+        if (world.island(core).dead) continue;
         monitor::Monitor& monitor = world.island(core).monitor;
         if (world.memory(core).used_chunks() != 0) throw Broken{"memory of the dead is not free"};
         if (monitor.name_at(0)) throw Broken{"a name of the dead is left"};

@@ -80,9 +80,9 @@ void Island::must(const Result<>& done, const char* what) {
 }
 
 Island::Island(
-    unsigned core_index, unsigned cores, const Arena& arena, Ownership& owners, Wires& wires
+    unsigned core_index, unsigned blocks, const Arena& arena, Ownership& owners, Wires& wires
 )
-    : index{core_index}, machine{core_index, arena, owners},
+    : index{core_index}, machine{core_index, blocks, arena, owners},
       core{
           machine,
           kernel::Config{
@@ -111,11 +111,15 @@ Island::Island(
     const CapSlot core_slot{{Actor::first_free}};
     const kernel::Root own{Kind::core, abi::core_space + apic_of(index), 1, abi::all_rights};
     must(core.insert_root(monitor_actor.at(core_slot), own));
-    kernel.begin(monitor_actor, core_slot);
-    must(core.insert_root(memory.at({{Actor::first_free}}), ram(2, blocks_per_core)));
+    const CapSlot others{{Actor::first_free + 1}};
+    constexpr uint64_t apics = 256;
+    must(core.insert_root(
+        monitor_actor.at(others), {Kind::core, abi::other_cores, apics, abi::all_rights}
+    ));
+    kernel.begin(monitor_actor, core_slot, others);
+    must(core.insert_root(memory.at({{Actor::first_free}}), ram(2, blocks)));
     links.quota = abi::slot_at(0, abi::slot::quota);
     boot_object(Kind::ram, monitor_actor.at(links.quota), uint64_t{1} << 19);
-    (void)cores;
     sleep(monitor_actor);
     sleep(memory);
     const CapSlot bell = abi::slot_at(0, abi::slot::self_doorbell);

@@ -25,7 +25,7 @@ inline CoreId core_id(unsigned core) {
 /// The monitor's Kernel seam by system calls of the monitor's own dispatcher.
 class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
   public:
-    void begin(Actor& actor, CapSlot core);
+    void begin(Actor& actor, CapSlot core, CapSlot cores);
 
     Result<monitor::Described> describe(CapSlot slot) override;
     Result<CapSlot> copy(CapSlot slot) override;
@@ -38,12 +38,15 @@ class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
     Result<bool> give(CapSlot ram) override;
     Result<bool> start_core(uint32_t apic, CapSlot ram, uint32_t start_page) override;
     Result<> regain(CapSlot loan) override;
+    Result<CapSlot> split(CapSlot loan, uint64_t offset) override;
     monitor::Drained drained() override;
     Result<monitor::Bell> vector_of(CapSlot doorbell) override;
     Result<CapSlot> endpoint(uint64_t badge) override;
     void drop(CapSlot slot) override;
     Result<> give_up(CapSlot slot) override;
     void ring(CapSlot doorbell) override;
+    Result<> stop_core(uint32_t apic) override;
+    void hang() override;
     Result<std::array<uint64_t, 4>> core_info(uint32_t, uint32_t) override;
 
     Result<> watch(CapSlot slot, uint64_t bit);
@@ -61,7 +64,7 @@ class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
     Result<CapSlot> into_new_slot(Make&& make);
 
     Actor* actor_{};
-    CapSlot core_{};
+    CapSlot core_{}, cores_{};
     std::array<uint16_t, Actor::max_leafs * abi::cnode_slots> free_{};
     unsigned free_count_{}, total_{};
 };
@@ -76,6 +79,11 @@ class SimLinks final : public monitor::Links {
     void close(CoreId peer) override;
 
     monitor::Bell own_bell() override { return bell_; }
+
+    Result<PhysAddr> doorstep() override { return phys(page_bytes * (core_ + 1)); }
+
+    Result<>
+    knock(CoreId to, PhysAddr doorstep, monitor::Bell bell, const monitor::Knock& what) override;
 
     LinkEnd& end(unsigned peer) { return ends_[peer]; }
 
@@ -121,7 +129,8 @@ class LocalService {
 
 class Island final : public WakeUps {
   public:
-    Island(unsigned core, unsigned cores, const Arena& arena, Ownership& owners, Wires& wires);
+    /// `blocks` of RAM, three at least: it may have been stopped, and have less now.
+    Island(unsigned core, unsigned blocks, const Arena& arena, Ownership& owners, Wires& wires);
     Island(const Island&) = delete;
     Island& operator=(const Island&) = delete;
 
@@ -168,6 +177,8 @@ class Island final : public WakeUps {
     monitor::Server server;
     Actor monitor_actor, spawner, memory;
     LocalService* memory_service{};
+    bool dead{};              // it executes nothing
+    bool leaves{};            // it has said so
     uint32_t stalled_until{}; // a step: until then nothing happens on this core
     uint8_t monitor_vector{};
     bool something_drained{}; // the kernel has said so; the monitor has yet to

@@ -6,6 +6,7 @@
 #include <bitset>
 #include <stdexcept>
 #include <sys/mman.h>
+#include <vector>
 
 #include "kernel/machine.hpp"
 
@@ -65,10 +66,28 @@ constexpr unsigned block_of(uint64_t address) {
 struct Ownership {
     static constexpr uint8_t nobody = 0xff;
     std::array<uint8_t, max_blocks> owner;
+    std::array<uint8_t, max_blocks> late; // whose it was when that core was stopped
+    std::vector<unsigned> inherited;      // such blocks, taken over a moment ago
+
+    void clear() {
+        owner.fill(nobody);
+        late.fill(nobody);
+        inherited.clear();
+    }
 
     void take(unsigned core, unsigned block) {
         if (owner[block] != nobody) throw Broken{"two cores own the same block of RAM"};
         owner[block] = static_cast<uint8_t>(core);
+        if (late[block] != nobody) inherited.push_back(block);
+    }
+
+    /// That core executes nothing more.
+    void core_stops(unsigned core) {
+        for (size_t i = 0; i < owner.size(); ++i) {
+            if (owner[i] != core) continue;
+            owner[i] = nobody;
+            late[i] = static_cast<uint8_t>(core);
+        }
     }
 
     void leave(unsigned core, unsigned block) {
@@ -79,11 +98,11 @@ struct Ownership {
 
 class SimMachine final : public kernel::Machine {
   public:
-    SimMachine(unsigned core, const Arena& arena, Ownership& ownership)
+    SimMachine(unsigned core, unsigned blocks, const Arena& arena, Ownership& ownership)
         : core_{core}, memory_{arena.of(core)}, ownership_{ownership} {
         ASAN_POISON_MEMORY_REGION(memory_, arena.bytes());
         const uint64_t begin = ram_base + uint64_t{core} * blocks_per_core * large_page_bytes;
-        (void)own(phys(begin), phys(begin + blocks_per_core * large_page_bytes));
+        (void)own(phys(begin), phys(begin + blocks * large_page_bytes));
     }
 
     std::byte* window() const {
@@ -96,7 +115,11 @@ class SimMachine final : public kernel::Machine {
 
     void send_ipi(ApicId to, uint8_t vector) override { sent = {to.raw, vector}; }
 
-    Result<> start_core(ApicId, uint8_t) override { return fail(Err::core_dead); }
+    Result<> start_core(ApicId, uint8_t) override { return {}; }
+
+    void stop_core(ApicId core) override { stopped = core.raw; }
+
+    void hang() override {}
 
     void disown(PhysAddr begin, PhysAddr end) override {
         for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
@@ -106,7 +129,8 @@ class SimMachine final : public kernel::Machine {
 
     Result<> own(PhysAddr begin, PhysAddr end) override {
         const bool first_time = begin.raw >= ram_base && !once_[block_of(begin.raw)];
-        if (refuse_own && first_time) return fail(Err::no_space);
+        const bool late = ownership_.late[block_of(begin.raw)] != Ownership::nobody;
+        if (refuse_own && first_time && !late) return fail(Err::no_space);
         for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
             once_[block_of(at)] = true;
         for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
@@ -135,7 +159,8 @@ class SimMachine final : public kernel::Machine {
     };
 
     Instant time{1000};
-    Interrupt sent{}; // the last one, for the world to pass on
+    uint32_t stopped{}; // a core's APIC id, for the world to see; 0: none
+    Interrupt sent{};   // the last one, for the world to pass on
     uint64_t flushes{};
     bool refuse_own{}; // RAM that was never here before: no room for its tables
 

@@ -86,7 +86,9 @@ unsigned MemoryServer::used_chunks() const {
 }
 
 bool MemoryServer::give_block(unsigned to) {
-    if (to == island_->index || !has_room() || !world_->memory(to).has_room()) return false;
+    if (to == island_->index || world_->island(to).dead || !has_room() ||
+        !world_->memory(to).has_room())
+        return false;
     return island_->as_memory([&] { return hand_block(to); });
 }
 
@@ -160,6 +162,17 @@ bool MemoryServer::fetch_one() {
         return true;
     }
     return false;
+}
+
+/// What a core that is gone has left, of any size.
+void MemoryServer::inherits(CapSlot ram) {
+    const kernel::Slot& what = island_->memory.at(ram);
+    const uint64_t base = what.base, bytes = what.bytes;
+    for (uint64_t at = 0; at < bytes; at += large_page_bytes) {
+        const auto place = std::ranges::find(blocks_, false, &Block::here);
+        if (place == blocks_.end()) throw Broken{"no room in the books for a block"};
+        *place = {true, base + at, ram, at, 0};
+    }
 }
 
 void MemoryServer::received(CapSlot ram) {

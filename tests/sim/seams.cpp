@@ -4,11 +4,12 @@ namespace sim {
 
 // -- the monitor's CPU driver --
 
-void SimKernel::begin(Actor& actor, CapSlot core) {
+void SimKernel::begin(Actor& actor, CapSlot core, CapSlot cores) {
     actor_ = &actor;
     core_ = core;
+    cores_ = cores;
     for (uint32_t i = actor.leafs * abi::cnode_slots; i-- > Actor::first_free;)
-        if (i % abi::cnode_slots != 0 && i != core.raw) release({{i}});
+        if (i % abi::cnode_slots != 0 && i != core.raw && i != cores.raw) release({{i}});
     total_ = free_count_;
 }
 
@@ -96,12 +97,25 @@ Result<bool> SimKernel::give(CapSlot ram) {
 }
 
 /// The cores of a world are there from the start.
-Result<bool> SimKernel::start_core(uint32_t, CapSlot, uint32_t) {
-    return fail(Err::unsupported);
+Result<bool> SimKernel::start_core(uint32_t apic, CapSlot ram, uint32_t start_page) {
+    for (;;) {
+        const Answer a = actor_->invoke(Op::core_start, cores_.raw, {ram.raw, start_page, apic});
+        if (a.status == Err::again) continue;
+        if (!a.ok()) return fail(a.status);
+        if (a.value[0] == 0) release(ram);
+        return a.value[0] != 0;
+    }
 }
 
 Result<> SimKernel::regain(CapSlot loan) {
     return actor_->invoke(Op::core_regain, core_.raw, {loan.raw}).result();
+}
+
+Result<CapSlot> SimKernel::split(CapSlot loan, uint64_t offset) {
+    return into_new_slot([&](Place to, CapSlot) {
+        return actor_->invoke(Op::core_split, core_.raw, {loan.raw, offset, to.cnode, to.index})
+            .result();
+    });
 }
 
 monitor::Drained SimKernel::drained() {
@@ -152,6 +166,14 @@ Result<> SimKernel::watch(CapSlot slot, uint64_t bit) {
     return actor_->invoke(Op::core_watch, core_.raw, {slot.raw}).result();
 }
 
+Result<> SimKernel::stop_core(uint32_t apic) {
+    return actor_->invoke(Op::core_stop, core_.raw, {apic}).result();
+}
+
+void SimKernel::hang() {
+    (void)actor_->invoke(Op::core_hang, core_.raw);
+}
+
 Result<std::array<uint64_t, 4>> SimKernel::core_info(uint32_t, uint32_t) {
     return fail(Err::unsupported);
 }
@@ -198,6 +220,14 @@ void SimLinks::close(CoreId peer) {
     if (end.frame != abi::null_slot) kernel_->drop(end.frame);
     if (end.bell != abi::null_slot) kernel_->drop(end.bell);
     end = {};
+}
+
+Result<>
+SimLinks::knock(CoreId to, PhysAddr doorstep, monitor::Bell bell, const monitor::Knock& what) {
+    if (doorstep != phys(page_bytes * (to.raw + 1u)) || bell.apic != apic_of(to.raw))
+        throw Broken{"a monitor knocks at a door that is not there"};
+    wires_->door(to.raw, core_) = {true, what};
+    return {};
 }
 
 Line& SimLinks::out(unsigned peer) {

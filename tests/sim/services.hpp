@@ -26,6 +26,8 @@ class MemoryServer final : public LocalService {
     /// Fetches what has arrived for it.
     bool fetch_blocks();
 
+    void inherits(CapSlot ram);
+
     bool expects_blocks() const { return expected_count_ != 0; }
 
     bool has_room() const { return expected_count_ < expected_.size(); }

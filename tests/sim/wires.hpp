@@ -48,13 +48,24 @@ struct Wire {
     Line from_maker, to_maker;
 };
 
+/// What `peer` has left on a doorstep, until it is read.
+struct DoorLine {
+    bool knocked{};
+    monitor::Knock knock;
+};
+
 class Wires {
   public:
-    explicit Wires(unsigned cores) : cores_{cores}, wires_(size_t{cores} * cores) {}
+    explicit Wires(unsigned cores)
+        : cores_{cores}, wires_(size_t{cores} * cores), doors_(size_t{cores} * cores) {}
+
+    DoorLine& door(unsigned of, unsigned peer) { return doors_[size_t{of} * cores_ + peer]; }
 
     Wire& of(unsigned maker, unsigned peer) { return wires_[size_t{maker} * cores_ + peer]; }
 
     void clear() {
+        for (DoorLine& line : doors_)
+            line.knocked = false;
         for (Wire& wire : wires_) {
             for (Line* line : {&wire.from_maker, &wire.to_maker}) {
                 line->clear();
@@ -66,6 +77,7 @@ class Wires {
   private:
     unsigned cores_;
     std::vector<Wire> wires_;
+    std::vector<DoorLine> doors_;
 };
 
 /// A monitor's end of the channel to one peer.

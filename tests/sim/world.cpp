@@ -54,7 +54,7 @@ void World::run(uint64_t seed) {
 void World::boot() {
     for (auto& island : islands_)
         island.reset();
-    ownership_.owner.fill(Ownership::nobody);
+    ownership_.clear();
     wires_.clear();
     line_capacity_ = 4u << random.draw(4);
     next_badge_ = monitor::badges_of_init;
@@ -65,38 +65,58 @@ void World::boot() {
         channel = {};
     domain_count_ = 0;
     team_count_ = 0;
+    losses_left_ = settings.losses && cores() > 1 ? random.draw(2) * (1 + random.draw(3)) : 0;
     for (Domain& domain : domains_)
         domain.life = Domain::Life::unborn;
     for (unsigned i = 0; i < cores(); ++i) {
-        islands_[i].emplace(i, cores(), arena_, ownership_, wires_);
+        islands_[i].emplace(i, blocks_per_core, arena_, ownership_, wires_);
         island(i).attach_first_domains();
-        island(i).monitor.set_core(core_id(i), apic_of(i));
+        begin_monitor(i, true);
         memories_[i].begin(*this, island(i));
     }
-    for (unsigned i = 1; i < cores(); ++i) {
-        island(0).monitor.set_core(core_id(i), apic_of(i));
+    for (unsigned i = 1; i < cores(); ++i)
         join(i);
-    }
     for (unsigned i = 0; i < cores(); ++i)
         spawners_[i].begin(*this, island(i));
 }
 
-/// What core boot and the init of the new core do.
+/// What the hand-over page says to a core that starts, and what its RAM is if nobody else says.
+void World::begin_monitor(unsigned core, bool from_the_start) {
+    monitor::Monitor& monitor = island(core).monitor;
+    for (unsigned i = 0; i < cores(); ++i)
+        monitor.set_core(core_id(i), apic_of(i));
+    must(monitor.open_doorstep().has_value(), "no doorstep");
+    if (from_the_start) must(monitor.set_ram(ram_of(core)).has_value(), "the RAM of a core");
+}
+
+monitor::Range World::ram_of(unsigned core) const {
+    constexpr uint64_t bytes = blocks_per_core * large_page_bytes;
+    return {ram_base + core * bytes, bytes};
+}
+
+/// What core boot does for a core of the first hour. The tree is by two.
 void World::join(unsigned core) {
-    Island& hub = island(0);
-    Island& there = island(core);
+    const unsigned parent = (core - 1) / 2;
+    Island& above = island(parent);
     monitor::Described frame;
     monitor::Bell bell;
-    hub.as_monitor([&] {
-        const auto made = hub.links.make_frame();
+    above.as_monitor([&] {
+        const auto made = above.links.make_frame();
         must(made.has_value(), "no frame for a core that joins");
-        frame = *hub.kernel.describe(made->slot);
-        const auto rung = hub.monitor.joint_make(monitor::badge_init, core_id(core), made->slot);
+        frame = *above.kernel.describe(made->slot);
+        const auto rung = above.monitor.joint_make(monitor::badge_init, core_id(core), made->slot);
         must(rung.has_value(), "joint_make");
         bell = *rung;
     });
+    join(core, parent, frame, bell);
+}
+
+/// What the init of the new core does.
+void World::join(unsigned core, unsigned parent, monitor::Described frame, monitor::Bell bell) {
+    Island& there = island(core);
     there.as_monitor([&] {
         frame.rights = abi::read | abi::write;
+        frame.badge = parent;
         const auto lent = there.kernel.accept(frame);
         const auto back = there.kernel.accept({
             .kind = Kind::doorbell,
@@ -105,7 +125,7 @@ void World::join(unsigned core) {
             .bytes = 1,
             .badge = bell.vector,
         });
-        must(lent && back && there.monitor.join(*lent, *back), "join");
+        must(lent && back && there.monitor.join(core_id(parent), *lent, *back), "join");
     });
 }
 
@@ -113,7 +133,7 @@ void World::join(unsigned core) {
 
 bool World::put(unsigned core, unsigned peer) {
     Island& here = island(core);
-    if (!here.links.end(peer).open) return false;
+    if (here.dead || !here.links.end(peer).open) return false;
     Line& line = here.links.out(peer);
     if (line.full(line_capacity_)) {
         if (line.full_since == 0) line.full_since = now;
@@ -141,7 +161,7 @@ bool World::put(unsigned core, unsigned peer) {
 
 bool World::deliver(unsigned core, unsigned peer, bool calm) {
     Island& here = island(core);
-    if (!here.links.end(peer).open) return false;
+    if (here.dead || !here.links.end(peer).open) return false;
     Line& line = here.links.in(peer);
     if (line.empty() || (!calm && line.stalled_until > now)) return false;
     const monitor::Encoded encoded = line.pop();
@@ -164,9 +184,23 @@ bool World::deliver(unsigned core, unsigned peer, bool calm) {
     return true;
 }
 
+bool World::hear_knock(unsigned core) {
+    Island& here = island(core);
+    if (here.dead) return false;
+    for (unsigned peer = 0; peer < cores(); ++peer) {
+        DoorLine& line = wires_.door(core, peer);
+        if (!std::exchange(line.knocked, false)) continue;
+        here.as_monitor([&] { here.monitor.knocked(core_id(peer), line.knock); });
+        return true;
+    }
+    return false;
+}
+
 /// What a monitor does between messages: a bounded piece at a time.
 bool World::monitor_works(unsigned core) {
+    if (hear_knock(core)) return true;
     Island& here = island(core);
+    if (here.dead) return false;
     const bool drained = std::exchange(here.something_drained, false);
     if (!drained && !here.monitor.has_work()) return false;
     bool busy = drained;
@@ -174,6 +208,8 @@ bool World::monitor_works(unsigned core) {
         if (drained) here.monitor.look_for_drained();
         busy |= here.monitor.work();
     });
+    look_who_was_stopped(core);
+    check_inherited();
     return busy;
 }
 
@@ -203,7 +239,7 @@ bool World::domain_step(Domain& domain, bool calm) {
     // a bell of another core rings it at once: a vector is a hint and may come at any time
     if (const auto ipi = std::exchange(here.machine.sent, {}); ipi.vector != 0) {
         Island& there = island(ipi.apic - apic_of(0));
-        if (ipi.vector != there.monitor_vector) {
+        if (!there.dead && ipi.vector != there.monitor_vector) {
             there.core.on_device_or_ipi_vector(ipi.vector);
             there.core.schedule();
         }
@@ -214,7 +250,9 @@ bool World::domain_step(Domain& domain, bool calm) {
 bool World::step(bool calm) {
     ++now;
     const unsigned core = random.draw(cores());
+    if (island(core).dead) return restart_or_keep(core);
     if (!calm && island(core).stalled_until > now) return false;
+    if (!calm && random.one_in(200)) return look_at_clock(core);
     const unsigned peer = random.draw(cores());
     switch (random.draw(9)) {
     case 8: return monitor_works(core);
@@ -241,7 +279,9 @@ void World::chaos() {
         (void)step(false);
         if (settings.check_often && now % 16 == 0) check_always(*this);
         if (!random.one_in(40)) continue;
+        if (losses_left_ != 0 && random.one_in(150)) lose_something();
         const unsigned core = random.draw(cores());
+        if (island(core).dead) continue;
         if (spawners_[core].children() < settings.domains_per_core) {
             const auto born = spawners_[core].spawn();
             must(born || born.error() == Err::no_memory, "a domain cannot be made");
@@ -274,6 +314,10 @@ void World::settle() {
             continue;
         }
         for (unsigned core = 0; core < cores(); ++core) {
+            if (island(core).dead) {
+                busy |= restart_or_keep(core);
+                continue;
+            }
             busy |= monitor_works(core);
             busy |= spawners_[core].step();
             busy |= memories_[core].fetch_blocks();
@@ -282,6 +326,7 @@ void World::settle() {
         }
         for (Domain& domain : domains())
             busy |= domain_step(domain, true);
+        if (!busy) busy = find_out();
     }
 }
 
@@ -303,6 +348,7 @@ void World::kill_all() {
 World::RevokeFigure World::revoke_figure(unsigned borrowers) {
     settings.teams = false;
     settings.obliging = true;
+    settings.losses = false;
     random = Random{1};
     tally = {};
     boot();
@@ -340,7 +386,7 @@ Domain* World::unborn() {
 }
 
 void World::perhaps_join_team(Domain& newborn) {
-    if (!settings.teams) return;
+    if (!settings.teams || losses_left_ != 0) return;
     if (team_count_ == 0 || teams_[team_count_ - 1].is_over()) {
         if (!random.one_in(2)) return;
         // of those that are over only the last two are looked at

@@ -19,6 +19,7 @@ struct Settings {
     unsigned domains_per_core{3};
     uint32_t steps{40'000}; // in which something new may begin
     bool teams{true};       // domains that span cores, too
+    bool losses{};          // cores fail, leave, and are started again, in half of the runs
     bool obliging{};        // every bind is accepted
     bool check_often{};     // after every step, not only at rest
 };
@@ -29,10 +30,11 @@ struct Tally {
     uint64_t operations{}; // of domains that succeeded
     uint64_t refused{};    // those that did not
     uint64_t births{}, deaths{};
-    uint64_t full{};             // times that a channel was full for long
-    uint64_t lends{};            // capabilities that came with messages
-    uint64_t revokes{}, asked{}; // done; those that the monitors had to do
-    uint64_t moves{};            // of blocks of RAM
+    uint64_t full{};                                  // times that a channel was full for long
+    uint64_t lends{};                                 // capabilities that came with messages
+    uint64_t revokes{}, asked{};                      // done; those that the monitors had to do
+    uint64_t moves{};                                 // of blocks of RAM
+    uint64_t lost{}, suspected{}, left{}, restarts{}; // cores: that hung, that were only slow, ..
     uint64_t steps{}, most_slots{};
 
     void add(const Tally& t) {
@@ -47,6 +49,10 @@ struct Tally {
         revokes += t.revokes;
         asked += t.asked;
         moves += t.moves;
+        lost += t.lost;
+        suspected += t.suspected;
+        left += t.left;
+        restarts += t.restarts;
         steps += t.steps;
         most_slots = most_slots < t.most_slots ? t.most_slots : most_slots;
     }
@@ -113,7 +119,22 @@ class World {
 
   private:
     void boot();
+    void begin_monitor(unsigned core, bool from_the_start);
+    monitor::Range ram_of(unsigned core) const;
     void join(unsigned core);
+    void join(unsigned core, unsigned parent, monitor::Described frame, monitor::Bell bell);
+    bool hear_knock(unsigned core);
+    // cores that go and come (losses.cpp)
+    bool stays(unsigned core);
+    void lose(unsigned core, const char* how);
+    void look_who_was_stopped(unsigned core);
+    void check_inherited();
+    bool look_at_clock(unsigned core);
+    void lose_something();
+    bool find_out();
+    bool restart_or_keep(unsigned core);
+    bool restart(unsigned core, CapSlot ram, uint64_t bytes);
+    unsigned lowest();
     bool step(bool calm);
     bool deliver(unsigned core, unsigned peer, bool calm);
     bool put(unsigned core, unsigned peer);
@@ -135,6 +156,7 @@ class World {
     std::array<Channel, 512> channels_;
     std::array<Team, 2> teams_;
     unsigned team_count_{};
+    unsigned losses_left_{};
     uint64_t channels_opened_{}, messages_of_hub_{};
     unsigned line_capacity_{};
     uint32_t next_badge_{};

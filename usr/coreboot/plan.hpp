@@ -90,6 +90,7 @@ struct Joint {
     PhysAddr frame{};
     uint64_t bytes{};
     uint64_t bell{}; // APIC id | vector << 32
+    uint64_t core{}; // whose monitor waits
 };
 
 /// The hand-over page of `core`, whose RAM is [ram, ram + bytes).
@@ -111,6 +112,7 @@ inline void set_joint(abi::BootInfo& info, const Joint& joint) {
     info.joint_frame = joint.frame.raw;
     info.joint_bytes = joint.bytes;
     info.joint_vector = joint.bell;
+    info.joint_core = joint.core;
 }
 
 /// Tables that a core can load in real mode.

@@ -54,8 +54,8 @@ Result<> Starter::start(CoreId core) {
     const os::CoreState state = os::state_of(core);
     if (state == os::CoreState::up || state == os::CoreState::starting) return fail(Err::bad_state);
     if (apic_of(core) * sizeof(abi::StartEntry) >= page_bytes) return fail(Err::unsupported);
-    uint64_t share = TRY(choose_share(core));
-    const OwnedCap ram = TRY(take_ram(core, share));
+    uint64_t share = 0;
+    const OwnedCap ram = TRY(ram_for(core, share));
     const PhysAddr at = phys(TRY(os::describe(ram.slot())).base);
     const auto started = start_with(core, ram.slot(), at, share);
     if (started) return {};
@@ -84,6 +84,33 @@ async::Task<> Starter::comes_up(CoreId core, Instant deadline) {
     );
     (void)monitor_->joint_failed(core);
     co_return fail(Err::timed_out);
+}
+
+/// What it had, if it was there before; else a share of what there is.
+Result<OwnedCap> Starter::ram_for(CoreId core, uint64_t& bytes) {
+    std::array<char, abi::name_bytes> text;
+    const auto label = Text<abi::name_bytes>::cut(format_to(text, "core.{}", core));
+    OwnedCap best;
+    while (auto piece = monitor_->fetch(label)) {
+        OwnedCap ram{piece->what};
+        const auto is = os::describe(ram.slot());
+        if (!is) continue;
+        if (is->bytes > bytes) {
+            std::swap(best, ram);
+            bytes = is->bytes;
+        }
+        put_back(std::move(ram));
+    }
+    if (bytes >= smallest_share) return best;
+    put_back(std::move(best));
+    bytes = TRY(choose_share(core));
+    return take_ram(core, bytes);
+}
+
+/// What is too small to begin with, or is not needed, is this core's.
+void Starter::put_back(OwnedCap ram) {
+    if (ram.is_null() || memory_->release(ram.slot()) || memory_->add(ram.slot(), false)) return;
+    (void)ram.release(); // nobody would own it
 }
 
 Result<uint64_t> Starter::choose_share(CoreId core) {
@@ -152,7 +179,7 @@ Result<Joint> Starter::make_joint(CoreId core) {
     const OwnedCap frame = TRY(make_frame(ram.slot(), bytes));
     const PhysAddr base = phys(TRY(os::describe(frame.slot())).base);
     const auto made = TRY(monitor_->joint_make(core, frame.slot()));
-    return Joint{base, bytes, made.vector};
+    return Joint{base, bytes, made.vector, self_.core().raw};
 }
 
 abi::StartEntry& Starter::start_entry(CoreId core) {

@@ -42,6 +42,8 @@ class Starter {
     Result<> start_with(CoreId core, os::CapSlot ram, PhysAddr at, uint64_t bytes);
     Result<uint64_t> choose_share(CoreId core);
     std::optional<OwnedCap> take_in_node(uint64_t node, uint64_t bytes);
+    Result<OwnedCap> ram_for(CoreId core, uint64_t& bytes);
+    void put_back(OwnedCap ram);
     Result<OwnedCap> take_ram(CoreId core, uint64_t& bytes);
     Result<PhysAddr> make_low_tables(PhysAddr block);
     Result<> fill(os::CapSlot ram, PhysAddr at, const abi::BootInfo& info);

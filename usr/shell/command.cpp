@@ -7,11 +7,12 @@ namespace shell {
 
 namespace {
 
-constexpr std::array<Usage, 13> all_usages{{
+constexpr std::array<Usage, 14> all_usages{{
     {"help", "this list"},
     {"ps [CORE.ID]", "the domains of all cores, or one with what it was started with"},
     {"mem", "the memory of each core"},
     {"cores", "state, idle share and messages of each core"},
+    {"cores up|down|crash N", "starts a core, stops it, or makes it fail as a broken one would"},
     {"names", "the services of the machine"},
     {"ifconfig", "the addresses of the network interface"},
     {"ping ADDRESS [TIMES]", "echo requests; Ctrl-C ends it"},
@@ -139,6 +140,23 @@ Command parse_ps(std::string_view rest, unsigned core_count) {
     return problem("ps takes a domain as it lists it: type only ps, or ps CORE.ID");
 }
 
+/// "up N", "down N", "crash N"; or nothing.
+Command parse_cores(std::string_view rest, unsigned core_count) {
+    if (trimmed(rest).empty()) return Cores{};
+    const std::string_view verb = word(rest);
+    const std::string_view where = word(rest);
+    const bool known = verb == "up" || verb == "down" || verb == "crash";
+    const auto number = parse_number(where, 255);
+    if (!known || !number || !trimmed(rest).empty())
+        return problem("type cores, or cores up N, cores down N, cores crash N with a core");
+    if (*number >= core_count)
+        return problem("there is no core {}: this machine has 0 to {}", *number, core_count - 1);
+    const CoreId core{{static_cast<uint8_t>(*number)}};
+    if (verb == "up") return CoreUp{core};
+    if (verb == "down") return CoreDown{core};
+    return CoreCrash{core};
+}
+
 } // namespace
 
 std::span<const Usage> usages() {
@@ -152,7 +170,7 @@ Command parse(std::string_view line, unsigned core_count) {
     if (name == "help") return alone<Help>(name, rest);
     if (name == "ps") return parse_ps(rest, core_count);
     if (name == "mem") return alone<Mem>(name, rest);
-    if (name == "cores") return alone<Cores>(name, rest);
+    if (name == "cores") return parse_cores(rest, core_count);
     if (name == "names") return alone<Names>(name, rest);
     if (name == "ifconfig") return alone<Ifconfig>(name, rest);
     if (name == "netstat") return alone<Netstat>(name, rest);

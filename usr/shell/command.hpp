@@ -25,6 +25,18 @@ struct Mem {};
 
 struct Cores {};
 
+struct CoreUp {
+    CoreId core;
+};
+
+struct CoreDown {
+    CoreId core;
+};
+
+struct CoreCrash {
+    CoreId core;
+};
+
 struct Names {};
 
 struct Ifconfig {};
@@ -80,6 +92,9 @@ using Command = std::variant<
     PsOfOne,
     Mem,
     Cores,
+    CoreUp,
+    CoreDown,
+    CoreCrash,
     Names,
     Ifconfig,
     Netstat,

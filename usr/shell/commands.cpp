@@ -11,7 +11,9 @@ using interfaces::monitor::CoreState;
 using Column = std::pair<std::string_view, Align>;
 
 constexpr Duration look_again = milliseconds(10), patience = seconds(5);
-constexpr std::array<std::string_view, 4> core_states{"absent", "starting", "up", "failed"};
+constexpr std::array<std::string_view, 7> core_states{
+    "absent", "starting", "up", "failed", "failing", "stopping", "stopped"
+};
 constexpr std::array<std::string_view, 6> domain_states{
     "prepared", "running", "exited", "faulted", "killed", "ending"
 };
@@ -70,6 +72,9 @@ async::Task<> Commands::run(Command command) {
     if (std::holds_alternative<Ps>(command)) return ps();
     if (std::holds_alternative<Mem>(command)) return mem();
     if (std::holds_alternative<Cores>(command)) return cores();
+    if (const auto* c = std::get_if<CoreUp>(&command)) return core_up(c->core);
+    if (const auto* c = std::get_if<CoreDown>(&command)) return core_down(c->core);
+    if (const auto* c = std::get_if<CoreCrash>(&command)) return core_crash(c->core);
     if (std::holds_alternative<Names>(command)) return names();
     if (std::holds_alternative<Ifconfig>(command)) return ifconfig();
     if (std::holds_alternative<Netstat>(command)) return netstat();

@@ -18,7 +18,7 @@ class Commands {
   public:
     Commands(os::Domain& self, Terminal& terminal)
         : self_{self}, terminal_{terminal}, monitor_{abi::slot_at(0, abi::slot::monitor)},
-          netctl_{self} {}
+          netctl_{self}, core_boot_{self} {}
 
     /// Errors that end a command are the caller's to show.
     async::Task<> run(Command command);
@@ -33,6 +33,10 @@ class Commands {
     async::Task<> help();
     async::Task<> ps();
     async::Task<> cores();
+    async::Task<> core_up(CoreId core);
+    async::Task<> core_down(CoreId core);
+    async::Task<> core_crash(CoreId core);
+    async::Task<bool> becomes(CoreId core, interfaces::monitor::CoreState state);
     async::Task<> names();
     async::Task<> ifconfig();
     async::Task<> netstat();
@@ -65,6 +69,7 @@ class Commands {
     os::Binding netctl_;
     // Bindings stay: memory that was lent to another core does not come back.
     std::array<os::Binding*, 256> spawners_{};
+    os::Binding core_boot_;
     std::optional<TextTable> table_;
     std::array<char, 240> line_{};
 };

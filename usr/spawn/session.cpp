@@ -128,4 +128,21 @@ async::Task<api::FiguresResult> SpawnSession::figures() {
     };
 }
 
+async::Task<> SpawnSession::leave() {
+    spawner_.refuse_more();
+    for (uint32_t index = 0;; ++index) {
+        const auto child = spawner_.child_at(index);
+        if (!child) break;
+        const uint32_t id = (*child)->id;
+        if ((*child)->is_alive()) (void)spawner_.kill(id);
+        co_await spawner_.is_over(id);
+    }
+    co_await spawner_.monitor().leave();
+    co_return {};
+}
+
+void SpawnSession::crash() {
+    (void)spawner_.monitor().hang();
+}
+
 } // namespace spawn

@@ -30,6 +30,8 @@ class SpawnSession final : public DeviceKeeper {
     async::Task<api::StartedWithResult> started_with(api::StartedWithArguments a);
     async::Task<api::MemoryResult> memory();
     async::Task<api::FiguresResult> figures();
+    async::Task<> leave();
+    void crash();
 
     async::Task<api::DonateResult> donate(api::DonateArguments a);
     async::Task<> returned(api::ReturnedArguments a);

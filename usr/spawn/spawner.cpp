@@ -23,6 +23,7 @@ Result<> Spawner::begin() {
 
 /// An entry never used, or the one that ended longest ago.
 Result<Child*> Spawner::free_entry() {
+    if (leaves_) return fail(Err::bad_state);
     Child* best = nullptr;
     for (Child& child : children_) {
         if (child.id == 0) return &child;

@@ -61,6 +61,10 @@ class Spawner final : public os::LocalServer {
     async::Task<> is_over(uint32_t id);
     /// Ends it if need be, and starts it again: its new number.
     async::Task<uint32_t> restart(uint32_t id);
+
+    /// The core leaves the machine: nothing is made any more.
+    void refuse_more() { leaves_ = true; }
+
     /// Ends the drivers of this core that have their devices reach memory of peers that are gone.
     void end_holders();
     /// A keeper's answers. Errors: not_found (it is not this keeper's).
@@ -137,6 +141,7 @@ class Spawner final : public os::LocalServer {
     uint32_t fresh_id();
 
     uint32_t next_id_{first_id};
+    bool leaves_{};
     async::Signal changed_; // how some child stands
     Neighbours neighbours_;
 };

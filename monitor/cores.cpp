@@ -1,0 +1,85 @@
+#include "monitor/cores.hpp"
+
+#include <tuple>
+
+namespace monitor {
+
+namespace {
+
+/// Of two changes at the same time the one that ends more counts.
+unsigned weight(CoreState state) {
+    switch (state) {
+    case CoreState::absent: return 0;
+    case CoreState::starting: return 1;
+    case CoreState::up: return 2;
+    case CoreState::stopping: return 3;
+    case CoreState::failing: return 4;
+    case CoreState::stopped: return 5;
+    case CoreState::failed: return 6;
+    }
+    return 0;
+}
+
+} // namespace
+
+bool CoreTable::learn(CoreId core, const CoreRecord& record) {
+    CoreRecord& known = records_[core.raw];
+    const auto order = [](const CoreRecord& r) {
+        return std::tuple{r.version, weight(r.state), uint8_t(255u - r.parent.raw)};
+    };
+    if (order(record) <= order(known)) return false;
+    known = record;
+    if (is_gone(record.state)) last_end_[core.raw] = record.version;
+    count_ = std::max<size_t>(count_, core.raw + 1u);
+    return true;
+}
+
+CoreSet CoreTable::up() const {
+    CoreSet set;
+    for (size_t i = 0; i < count_; ++i)
+        if (records_[i].state == CoreState::up) set.insert({{static_cast<uint8_t>(i)}});
+    return set;
+}
+
+CoreId CoreTable::decider_but(const CoreSet& except) const {
+    for (size_t i = 0; i < count_; ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        if (is_up(core) && !except.contains(core)) return core;
+    }
+    return {};
+}
+
+CoreSet CoreTable::neighbours(CoreId core) const {
+    CoreSet set;
+    const CoreId parent = records_[core.raw].parent;
+    if (parent != core && is_up(parent)) set.insert(parent);
+    for (size_t i = 0; i < count_; ++i) {
+        const CoreId other{{static_cast<uint8_t>(i)}};
+        if (other != core && records_[i].parent == core && is_up(other)) set.insert(other);
+    }
+    return set;
+}
+
+CoreId CoreTable::next_hop(CoreId from, CoreId to) const {
+    CoreId at = to;
+    for (size_t steps = 0; steps < count_; ++steps) {
+        const CoreId above = records_[at.raw].parent;
+        if (above == from) return at;
+        if (above == at) break;
+        at = above;
+    }
+    return records_[from.raw].parent;
+}
+
+std::optional<CoreId> CoreTable::living_ancestor(CoreId core) const {
+    CoreId at = core;
+    for (size_t steps = 0; steps < count_; ++steps) {
+        const CoreId above = records_[at.raw].parent;
+        if (above == at || above == core) return std::nullopt;
+        if (is_up(above)) return above;
+        at = above;
+    }
+    return std::nullopt;
+}
+
+} // namespace monitor

@@ -1,0 +1,289 @@
+// Cores that leave, by their own will or not. Suspected is only who does not answer somebody that
+// waits; the lowest core that is up decides and stops it first. Then everybody clears away what it
+// had to do with it and says so, along the tree (Cleared); when all have, the decider takes over
+// what it owned, and it may be started again.
+#include <utility>
+
+#include "lib/base/format.hpp"
+#include "lib/base/mutant.hpp"
+#include "monitor/monitor.hpp"
+
+namespace monitor {
+
+// -- suspecting --
+
+/// Something is to be heard of `core`.
+void Monitor::expect(CoreId core) {
+    if (!expects_.contains(core)) peer(core).silent_looks = 0;
+    expects_.insert(core);
+}
+
+void Monitor::heard(CoreId core) {
+    expects_.erase(core);
+    suspected_.erase(core);
+    suspects_untold_.erase(core);
+}
+
+void Monitor::look_at_clock() {
+    constexpr uint8_t looks_before_ping = 2, looks_before_suspicion = 4;
+    ++changes_;
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        // Whoever is next to the decider waits for what becomes of those that leave.
+        if (is_leaving(cores_[core].state) && edges_.contains(cores_.decider()))
+            expect(cores_.decider());
+    }
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        if (!expects_.contains(core)) continue;
+        Peer& there = peer(core);
+        if (there.link == Link::none) {
+            expects_.erase(core);
+        } else if (++there.silent_looks >= looks_before_suspicion) {
+            expects_.erase(core);
+            report(core);
+        } else if (there.silent_looks == looks_before_ping) {
+            there.owes_ping = there.link == Link::open;
+        }
+    }
+}
+
+Result<> Monitor::suspect(uint32_t badge, CoreId core) {
+    TRY_VOID(client(badge));
+    if (core == self_ || !cores_.is_known(core)) return fail(Err::no_such_core);
+    if (!cores_.is_up(core)) return {};
+    TRY_VOID(need_link(core));
+    if (peer(core).link == Link::open) peer(core).owes_ping = true;
+    expect(core);
+    return {};
+}
+
+Result<> Monitor::leave_machine(uint32_t badge) {
+    TRY_VOID(privileged(badge));
+    if (cores_.up().size() < 2) return fail(Err::bad_state);
+    leaves_ = owes_leave_ = busy_ = true;
+    return {};
+}
+
+Result<> Monitor::hang(uint32_t badge) {
+    TRY_VOID(privileged(badge));
+    kernel_.hang();
+    return {};
+}
+
+/// The decider is to hear that `core` does not answer.
+void Monitor::report(CoreId core) {
+    const CoreState state = cores_[core].state;
+    if (state != CoreState::up && state != CoreState::starting) return;
+    suspected_.insert(core);
+    suspects_untold_.insert(core);
+    busy_ = true;
+}
+
+void Monitor::on(CoreId from, const Ping&) {
+    peer(from).owes_pong = true;
+}
+
+void Monitor::on(CoreId, const Pong&) {}
+
+void Monitor::on(CoreId from, const Suspect& message) {
+    if (message.core == self_ || (message.leaves && message.core != from)) {
+        ++counters_.bad_messages;
+        return;
+    }
+    if (message.leaves) {
+        stopping_.insert(message.core);
+        busy_ = true;
+    } else {
+        report(message.core);
+    }
+}
+
+void Monitor::on(CoreId, const Cleared& message) {
+    const CoreRecord& record = cores_[message.core];
+    if (!is_leaving(record.state) || record.version != message.version) return;
+    CoreSet& by = cleared_[message.core.raw];
+    if (by.contains_all(message.by)) return;
+    by.insert_all(message.by);
+    owes_cleared_.insert(message.core);
+    busy_ = true;
+}
+
+std::optional<Message> Monitor::next_about_failure(CoreId core) {
+    Peer& there = peer(core);
+    for (size_t i = 0; i < cores_.count() && !owes_cleared_.empty(); ++i) {
+        const CoreId which{{static_cast<uint8_t>(i)}};
+        if (!owes_cleared_.contains(which) || cores_.decider() == self_) continue;
+        if (cores_.next_hop(self_, cores_.decider()) != core) continue;
+        owes_cleared_.erase(which);
+        if (is_leaving(cores_[which].state) && !cleared_[i].empty())
+            return Cleared{which, cores_[which].version, cleared_[i]};
+    }
+    CoreSet no_deciders = suspected_;
+    if (leaves_) no_deciders.insert(self_);
+    if (core == cores_.decider_but(no_deciders)) {
+        if (std::exchange(owes_leave_, false)) return Suspect{self_, true};
+        for (size_t i = 0; i < cores_.count() && !suspects_untold_.empty(); ++i) {
+            const CoreId which{{static_cast<uint8_t>(i)}};
+            if (!suspects_untold_.contains(which)) continue;
+            suspects_untold_.erase(which);
+            return Suspect{which, false};
+        }
+    }
+    if (std::exchange(there.owes_ping, false)) return Ping{};
+    if (std::exchange(there.owes_pong, false)) return Pong{};
+    return std::nullopt;
+}
+
+// -- deciding --
+
+/// What was reported: here, if this core is the one that decides, or there must be a way to it.
+bool Monitor::decide_pending() {
+    CoreSet no_deciders = suspected_;
+    no_deciders.insert_all(stopping_);
+    if (leaves_) no_deciders.insert(self_);
+    const CoreId decider = cores_.decider_but(no_deciders);
+    if (decider != self_) {
+        const bool tells = owes_leave_ || !suspects_untold_.empty();
+        if (tells && !need_link(decider)) ++counters_.lost_words;
+        // Who leaves took us for the decider.
+        for (size_t i = 0; i < cores_.count(); ++i)
+            if (const CoreId core{{static_cast<uint8_t>(i)}}; stopping_.contains(core))
+                report(core);
+        stopping_ = {};
+        return false;
+    }
+    bool any = false;
+    suspects_untold_ = {};
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        const bool fails = suspected_.contains(core);
+        if (!fails && !stopping_.contains(core)) continue;
+        suspected_.erase(core);
+        const bool leaves = stopping_.contains(core);
+        stopping_.erase(core);
+        decide(core, leaves ? CoreState::stopping : CoreState::failing);
+        any = true;
+    }
+    return any;
+}
+
+void Monitor::decide(CoreId core, CoreState state) {
+    const CoreState before = cores_[core].state;
+    if (before != CoreState::up && before != CoreState::starting) return;
+    // Before anything that it could reach is used by anybody else.
+    if (!planted(Mutant::not_stopped) && !kernel_.stop_core(cores_[core].apic))
+        ++counters_.lost_words;
+    change(core, state);
+    if (before == CoreState::up) {
+        cores_.repair(core, [&](const CoreTable::Move& move) {
+            CoreRecord record = cores_[move.core];
+            record.parent = move.parent;
+            ++record.version;
+            learn(move.core, record, std::nullopt);
+        });
+    }
+    // Whom it was starting has nobody to say Hello to.
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId child{{static_cast<uint8_t>(i)}};
+        if (cores_[child].state == CoreState::starting && cores_[child].parent == core)
+            decide(child, CoreState::failing);
+    }
+}
+
+// -- clearing up --
+
+/// `core` has gone: nothing is told to it or heard of it any more, whoever waits for it goes on
+/// without, and what it had lent goes in bounded steps (bury).
+void Monitor::lost(CoreId core) {
+    edges_.erase(core);
+    expects_.erase(core);
+    suspected_.erase(core);
+    suspects_untold_.erase(core);
+    stopping_.erase(core);
+    names_.remove_all(core);
+    names_.forget(core);
+    owners_.forget(core);
+    for (CoreSet& untold : core_untold_)
+        untold.erase(core);
+    link_lost(core);
+    Peer& there = peer(core);
+    there.owes_hello = there.owes_welcome = there.owes_names = there.owes_names_end = false;
+    there.owes_ping = there.owes_pong = false;
+    there.burial.used = true;
+    there.burial.owner = core;
+    there.burial.range = {0, ~uint64_t{0}};
+    jobs_.push_back(there.burial);
+    busy_ = true;
+}
+
+/// All that `core` had lent has gone from here: whether it went on.
+bool Monitor::bury(RevokeJob& job) {
+    for (const RevokeJob& other : peer(job.owner).jobs)
+        if (other.used) return false;
+    jobs_.remove(job);
+    job.used = false;
+    links_.close(job.owner);
+    if (is_leaving(cores_[job.owner].state)) clear(job.owner);
+    look_at_edges();
+    return true;
+}
+
+void Monitor::clear(CoreId core) {
+    cleared_[core.raw].insert(self_);
+    owes_cleared_.insert(core);
+    busy_ = true;
+}
+
+bool Monitor::take_over_cleared() {
+    if (cores_.decider() != self_) return false;
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        if (!is_leaving(cores_[core].state)) continue;
+        const bool all = cleared_[i].contains_all(cores_.up());
+        if (!all && !(planted(Mutant::taken_uncleared) && cleared_[i].contains(self_))) continue;
+        take_over(core);
+        return true;
+    }
+    return false;
+}
+
+/// Its RAM is this core's from now on, kept under the label core.N.
+void Monitor::take_over(CoreId core) {
+    end_doubts(core);
+    std::array<char, abi::name_bytes> text;
+    const Name label = *Name::from(format_to(text, "core.{}", core.raw));
+    std::array<Range, 64> mine;
+    size_t count = 0;
+    owners_.each([&](const OwnerTable::Piece& piece) {
+        if (piece.owner == core && count < mine.size()) mine[count++] = piece.range;
+    });
+    for (const Range& range : std::span{mine}.first(count)) {
+        const auto ram = take_over({
+            .kind = abi::Kind::ram,
+            .rights = abi::all_rights,
+            .base = range.base,
+            .bytes = range.bytes,
+        });
+        const bool kept = ram && keep_here(label, *ram);
+        // What cannot be kept stays the lost core's: nobody uses it.
+        if (!kept || !owners_.assign(range, self_, edges_)) ++counters_.lost_words;
+    }
+    const bool stops = cores_[core].state == CoreState::stopping;
+    change(core, stops ? CoreState::stopped : CoreState::failed);
+}
+
+/// RAM that was on its way to `core`: it never arrived if the decider did not find it there.
+void Monitor::end_doubts(CoreId core) {
+    handed_.each([&](Handed& handed) {
+        if (!handed.in_doubt || handed.to != core) return;
+        handed.in_doubt = false;
+        const Range range{handed.what.base, handed.what.bytes};
+        if (owners_.owner_of(range) == self_)
+            comes_back(handed);
+        else
+            handed_.release(handed);
+    });
+}
+
+} // namespace monitor

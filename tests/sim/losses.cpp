@@ -1,0 +1,171 @@
+// Cores that go and come: they hang, are taken for dead because they are slow, or leave; the others
+// find out, and some are started again.
+#include <algorithm>
+
+#include "lib/base/format.hpp"
+#include "tests/sim/world.hpp"
+
+namespace sim {
+
+namespace {
+
+void must(bool ok, const char* what) {
+    if (!ok) throw Broken{what};
+}
+
+} // namespace
+
+unsigned World::lowest() {
+    for (unsigned core = 0; core < cores(); ++core)
+        if (!island(core).dead) return core;
+    throw Broken{"no core is left"};
+}
+
+/// Somebody has to be there in the end, and the others have to know of it.
+bool World::stays(unsigned core) {
+    unsigned up = 0;
+    for (unsigned i = 0; i < cores(); ++i)
+        up += !island(i).dead && island(i).monitor.cores().is_up(core_id(i));
+    return up < 3 || island(core).dead;
+}
+
+/// From here on it executes nothing, in whatever state it is.
+void World::lose(unsigned core, const char* how) {
+    Island& gone = island(core);
+    gone.dead = true;
+    note({.step = now, .from = static_cast<int8_t>(core), .what = how});
+    for (Domain& domain : domains()) {
+        if (domain.life == Domain::Life::unborn || domain.life == Domain::Life::dead) continue;
+        if (&domain.island() != &gone) continue;
+        if (domain.life != Domain::Life::dying) domain.leave();
+        domain.life = Domain::Life::dead;
+    }
+}
+
+void World::look_who_was_stopped(unsigned core) {
+    const uint32_t apic = std::exchange(island(core).machine.stopped, 0);
+    if (apic == 0) return;
+    const unsigned gone = apic - apic_of(0);
+    if (!island(gone).dead) {
+        ++(island(gone).leaves ? tally.left : tally.suspected);
+        lose(gone, "core is stopped");
+    }
+    ownership_.core_stops(gone);
+    ASAN_POISON_MEMORY_REGION(arena_.of(gone), arena_.bytes());
+}
+
+/// What a core that is gone had lent is nobody's any more when its memory is taken over.
+void World::check_inherited() {
+    for (const unsigned block : std::exchange(ownership_.inherited, {})) {
+        const uint64_t begin = ram_base + uint64_t{block} * large_page_bytes;
+        const uint8_t was = std::exchange(ownership_.late[block], Ownership::nobody);
+        for (unsigned core = 0; core < cores(); ++core) {
+            if (island(core).dead) continue;
+            const auto& database = island(core).core.database();
+            kernel::Slot* at = database.overlap(begin, begin + large_page_bytes);
+            for (; at != nullptr; at = database.overlap_after(*at, begin, begin + large_page_bytes))
+                must(
+                    at->kind != Kind::frame || !at->has(kernel::flag::borrowed) || at->tag() != was,
+                    "memory of a lost core is taken over while another still uses it"
+                );
+        }
+    }
+}
+
+bool World::look_at_clock(unsigned core) {
+    Island& here = island(core);
+    if (here.dead || !here.monitor.expects_answers()) return false;
+    here.as_monitor([&] { here.monitor.look_at_clock(); });
+    return true;
+}
+
+void World::lose_something() {
+    const unsigned core = random.draw(cores());
+    if (stays(core)) return;
+    --losses_left_;
+    if (random.one_in(3)) {
+        island(core).leaves = true;
+        for (Domain& domain : domains())
+            if (domain.life == Domain::Life::alive && &domain.island() == &island(core))
+                spawners_[core].kill(domain);
+        island(core).as_monitor([&] {
+            (void)island(core).monitor.leave_machine(monitor::badge_spawn);
+        });
+        return;
+    }
+    ++tally.lost;
+    lose(core, "core hangs");
+}
+
+/// When nothing else happens: time goes on for those who wait, and whoever is dead is asked for.
+bool World::find_out() {
+    bool any = false;
+    for (unsigned core = 0; core < cores(); ++core)
+        any |= look_at_clock(core);
+    if (any) return true;
+    for (unsigned core = 0; core < cores(); ++core) {
+        if (!island(core).dead) continue;
+        monitor::Monitor& asked = island(lowest()).monitor;
+        if (!asked.cores().is_up(core_id(core))) continue;
+        island(lowest()).as_monitor([&] { (void)asked.suspect(monitor::badge_init, core_id(core)); }
+        );
+        any = true;
+    }
+    return any;
+}
+
+/// What the lowest core has of one that is gone: it is started again, or others use its memory.
+bool World::restart_or_keep(unsigned core) {
+    Island& here = island(lowest());
+    if (!monitor::is_over(here.monitor.cores()[core_id(core)].state)) return false;
+    Port port{here, here.memory, {{abi::slot::monitor}}};
+    std::array<char, abi::name_bytes> text;
+    const auto label = Text<abi::name_bytes>::cut(format_to(text, "core.{}", core));
+    const bool again = random.one_in(2);
+    bool any = false;
+    for (;;) {
+        const auto got = here.as_memory([&] { return monitor::face::Client{port}.fetch(label); });
+        if (!got) return any;
+        any = true;
+        const kernel::Slot& ram = here.memory.at(got->what);
+        const uint64_t bytes = ram.bytes;
+        const bool enough = bytes >= 3 * large_page_bytes && ram.base == ram_of(core).base;
+        if (again && enough && restart(core, got->what, bytes)) return true;
+        memories_[here.index].inherits(got->what);
+    }
+}
+
+bool World::restart(unsigned core, CapSlot ram, uint64_t bytes) {
+    Island& here = island(lowest());
+    monitor::Described frame;
+    std::optional<monitor::Bell> bell;
+    here.as_monitor([&] {
+        const auto made = here.links.make_frame();
+        if (!made) return;
+        frame = *here.kernel.describe(made->slot);
+        const auto rung = here.monitor.joint_make(monitor::badge_init, core_id(core), made->slot);
+        if (rung) bell = *rung;
+    });
+    if (!bell) return false;
+    Port port{here, here.memory, {{abi::slot::monitor}}};
+    const auto started = here.as_memory([&] {
+        return monitor::face::Client{port}.joint_start(core_id(core), 8, ram);
+    });
+    must(started.has_value(), "the restart of a core");
+    for (unsigned peer = 0; peer < cores(); ++peer)
+        wires_.door(core, peer).knocked = false;
+    islands_[core].reset();
+    islands_[core].emplace(
+        core, static_cast<unsigned>(bytes / large_page_bytes), arena_, ownership_, wires_
+    );
+    ++tally.restarts;
+    note({.step = now, .from = static_cast<int8_t>(core), .what = "core is started again"});
+    island(core).attach_first_domains();
+    begin_monitor(core, false);
+    memories_[core].begin(*this, island(core));
+    join(core, here.index, frame, *bell);
+    spawners_[core].begin(*this, island(core));
+    return true;
+}
+
+} // namespace sim
