@@ -26,8 +26,6 @@ class ByteRing {
 
     bool empty() const { return size_ == 0; }
 
-    std::byte* memory() const { return memory_; }
-
     /// Appends what fits; returns how much that was.
     size_t write(Bytes data) {
         const size_t count = std::min(data.size(), room());
@@ -40,7 +38,8 @@ class ByteRing {
     void place(size_t ahead, Bytes data) {
         INVARIANT(ahead + data.size() <= room(), "the caller looked at room()");
         const size_t at = (start_ + size_ + ahead) & (capacity_ - 1);
-        const size_t first = std::min(data.size(), capacity_ - at);
+        const size_t first = capacity_ - at;
+        if (data.size() <= first) return copy(memory_ + at, data);
         copy(memory_ + at, data.first(first));
         copy(memory_, data.subspan(first));
     }
@@ -68,6 +67,24 @@ class ByteRing {
     }
 
     void clear() { start_ = size_ = 0; }
+
+    /// Goes on in other memory, a power of two not smaller than what is in use; what was laid down
+    /// ahead comes along as far as it fits.
+    void move_to(MutableBytes memory) {
+        INVARIANT(size_ <= memory.size(), "content is not lost");
+        for (size_t done = 0; done < std::min(capacity_, memory.size());) {
+            const size_t at = (start_ + done) & (capacity_ - 1);
+            const size_t left = std::min(capacity_, memory.size()) - done;
+            const size_t count = std::min(capacity_ - at, left);
+            copy(memory.data() + done, {memory_ + at, count});
+            done += count;
+        }
+        memory_ = memory.data();
+        capacity_ = memory.size();
+        start_ = 0;
+    }
+
+    MutableBytes whole() const { return {memory_, capacity_}; }
 
     void consume(size_t count) {
         INVARIANT(count <= size_, "the caller looked at size()");

@@ -7,6 +7,7 @@
 
 #include "lib/base/bytes.hpp"
 #include "net/address.hpp"
+#include "net/wire/ipv4.hpp"
 
 namespace net {
 
@@ -21,6 +22,10 @@ class Checksum {
         sum_ += uint64_t{destination.bits() >> 16} + (destination.bits() & 0xffff);
         sum_ += uint64_t{protocol} + length;
     }
+
+    /// Over data that contain a checksum: is it right? That is so when the sum is zero, and the
+    /// zero of one's complement that is not all bits clear is all bits set (RFC 1071 1).
+    bool holds() const { return sum_ % 0xffff == 0 && sum_ != 0; }
 
     /// For the header field, host order. Zero over data that contain a right checksum.
     uint16_t finish() const {
@@ -38,7 +43,28 @@ class Checksum {
 inline bool checksum_holds(Bytes bytes) {
     Checksum sum;
     sum.add(bytes);
-    return sum.finish() == 0;
+    return sum.holds();
+}
+
+/// Of an IPv4 header without options, in memory order: five loads.
+constexpr uint64_t sum_of(const wire::Ipv4& header) {
+    const auto words = std::bit_cast<std::array<uint32_t, 5>>(header);
+    uint64_t sum = 0;
+    for (const uint32_t word : words)
+        sum += word;
+    return sum;
+}
+
+constexpr bool checksum_holds(const wire::Ipv4& header) {
+    return sum_of(header) % 0xffff == 0; // never zero, as the version is not
+}
+
+/// For its field, which is zero so far.
+constexpr uint16_t checksum_of(const wire::Ipv4& header) {
+    const uint64_t sum = sum_of(header);
+    uint32_t folded = uint32_t(sum & 0xffff'ffff) % 0xffff + uint32_t(sum >> 32);
+    folded = (folded & 0xffff) + (folded >> 16);
+    return std::byteswap(uint16_t(~folded));
 }
 
 } // namespace net

@@ -115,7 +115,7 @@ std::optional<Trouble> Icmp::read_quote(Bytes quote) {
     };
 }
 
-void Icmp::send_unreachable(uint8_t code, const Ipv4Packet& about, Instant now) {
+void Icmp::send_error(uint8_t type, uint8_t code, const Ipv4Packet& about, Instant now) {
     if (about.broadcast || !about.source.is_plain_unicast()) {
         if (!about.source.is_loopback()) return;
     }
@@ -124,10 +124,7 @@ void Icmp::send_unreachable(uint8_t code, const Ipv4Packet& about, Instant now) 
     constexpr size_t most = 576 - sizeof(wire::Ipv4) - sizeof(wire::Icmp);
     OutPacket error;
     error.append(about.whole.first(std::min(most, about.whole.size())));
-    seal(
-        error,
-        {.type = wire::Icmp::unreachable, .code = code, .checksum = {}, .first = {}, .second = {}}
-    );
+    seal(error, {.type = type, .code = code, .checksum = {}, .first = {}, .second = {}});
     ++counters_.icmp_out;
     const auto sent = ip_.output(error, about.destination, about.source, wire::Protocol::icmp, now);
     if (!sent && sent.error() == Err::no_space) drops_.count(Drop::link_full);

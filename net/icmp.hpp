@@ -42,7 +42,13 @@ class Icmp {
 
     /// Tells the sender of `about` that it did not arrive. Never about errors, broadcasts, or
     /// what came from nowhere (RFC 1122 3.2.2).
-    void send_unreachable(uint8_t code, const Ipv4Packet& about, Instant now);
+    void send_unreachable(uint8_t code, const Ipv4Packet& about, Instant now) {
+        send_error(wire::Icmp::unreachable, code, about, now);
+    }
+
+    void send_time_exceeded(uint8_t code, const Ipv4Packet& about, Instant now) {
+        send_error(wire::Icmp::time_exceeded, code, about, now);
+    }
 
     /// errors   as Ip::output
     Result<> send_echo(
@@ -61,6 +67,7 @@ class Icmp {
     void answer_echo(const Ipv4Packet& packet, const wire::Icmp& icmp, Bytes payload, Instant now);
     std::optional<Trouble>
     read_error(const Ipv4Packet& packet, const wire::Icmp& icmp, Bytes quote);
+    void send_error(uint8_t type, uint8_t code, const Ipv4Packet& about, Instant now);
     static void seal(OutPacket& packet, wire::Icmp icmp);
 
     Ip& ip_;

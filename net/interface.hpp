@@ -21,14 +21,19 @@ class Interface {
 
     Ipv4Prefix address() const { return address_; }
 
-    void set_address(Ipv4Prefix address) { address_ = address; }
+    void set_address(Ipv4Prefix address) {
+        address_ = address;
+        const Ipv4Address last{address.address.bits() | ~address.mask()};
+        const bool has = !address.address.is_any() && address.is_broadcast(last);
+        directed_broadcast_ = has ? last : ipv4_broadcast;
+    }
 
     bool has_address() const { return !address_.address.is_any(); }
 
     bool is_ours(Ipv4Address other) const { return has_address() && other == address_.address; }
 
     bool is_broadcast(Ipv4Address other) const {
-        return other.is_limited_broadcast() || (has_address() && address_.is_broadcast(other));
+        return other.is_limited_broadcast() || other == directed_broadcast_;
     }
 
     /// Puts the Ethernet header in front and hands the frame over.   errors   no_space
@@ -46,6 +51,7 @@ class Interface {
     MacAddress mac_;
     uint16_t mtu_bytes_;
     Ipv4Prefix address_;
+    Ipv4Address directed_broadcast_ = ipv4_broadcast; // the limited one where there is none
 };
 
 } // namespace net

@@ -22,6 +22,10 @@ Ip::Ip(
 std::optional<Drop> Ip::refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const {
     const Ipv4Address source{ip.source}, destination{ip.destination};
     if (arrival == Arrival::loopback) return std::nullopt;
+    const bool from_a_host = source.is_plain_unicast() && !is_ours(source) && !is_broadcast(source);
+    if (from_a_host && arrival == Arrival::unicast && interface_.is_ours(destination)) {
+        return std::nullopt; // nearly always
+    }
     if (!source.is_plain_unicast() && !source.is_any()) return Drop::ip_martian_source;
     if (is_ours(source) || is_broadcast(source)) return Drop::ip_martian_source;
     if (destination.is_loopback() || destination.is_any()) return Drop::ip_martian_destination;
@@ -70,9 +74,12 @@ std::optional<Ipv4Packet> Ip::input(Bytes packet, Arrival arrival, Instant now) 
     if (total > packet.size()) return drop(Drop::ip_truncated);
     packet = packet.first(total); // the rest is the link's padding
     const Bytes header = packet.first(header_bytes);
-    if (!checksum_holds(header)) return drop(Drop::ip_bad_checksum);
+    const bool usual = header_bytes == sizeof(wire::Ipv4);
+    if (!(usual ? checksum_holds(ip) : checksum_holds(header))) {
+        return drop(Drop::ip_bad_checksum);
+    }
     if (const auto reason = refuse_addresses(ip, arrival)) return drop(*reason);
-    if (header_bytes > sizeof(wire::Ipv4)) {
+    if (!usual) {
         if (const auto reason = refuse_options(header.subspan(sizeof(wire::Ipv4)))) {
             return drop(*reason);
         }
@@ -164,9 +171,7 @@ Ip::output_one(OutPacket& packet, const Addresses& addresses, uint16_t fragment,
         .source = addresses.source.bits(),
         .destination = addresses.destination.bits(),
     };
-    Checksum sum;
-    sum.add(std::as_bytes(std::span<const wire::Ipv4, 1>{&ip, 1}));
-    ip.checksum = sum.finish();
+    ip.checksum = checksum_of(ip);
     packet.prepend(ip);
     ++counters_.ip_out;
     const Ipv4Address destination = addresses.destination;

@@ -149,7 +149,20 @@ std::optional<Instant> Parts::next_deadline() const {
 
 void Parts::advance(Instant now) {
     tcp.advance(now);
-    ip.reassembly().advance(now);
+    ip.reassembly().advance(now, [&](Bytes beginning) {
+        Bytes rest = beginning;
+        const auto header = peel<wire::Ipv4>(rest);
+        // Of ICMP it could be an error, and of those there are none (RFC 1122 3.2.2).
+        if (!header || header->protocol == uint8_t(wire::Protocol::icmp)) return;
+        const Ipv4Packet about{
+            .source = Ipv4Address{header->source},
+            .destination = Ipv4Address{header->destination},
+            .protocol = header->protocol,
+            .broadcast = ip.is_broadcast(Ipv4Address{header->destination}),
+            .whole = beginning,
+        };
+        icmp.send_time_exceeded(wire::Icmp::reassembly_exceeded, about, now);
+    });
     arp.advance(now, [&](Bytes packet) {
         auto trouble = Icmp::read_quote(packet);
         if (!trouble) return;

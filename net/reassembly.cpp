@@ -132,12 +132,15 @@ std::optional<Instant> Reassembly::next_deadline() const {
     return first;
 }
 
-void Reassembly::advance(Instant now) {
-    for (Partial& partial : partials_) {
-        if (partial.used && partial.started + time_out <= now) {
-            give_up(partial, Drop::fragment_timeout);
-        }
+Bytes Reassembly::beginning_of(const Partial& partial) {
+    size_t blocks_there = 0;
+    while (blocks_there < blocks && (partial.filled[blocks_there / 64] >> blocks_there % 64 & 1)) {
+        ++blocks_there;
     }
+    return Bytes{partial.memory}.subspan(
+        most_header_bytes - partial.header_bytes,
+        partial.header_bytes + std::min(blocks_there * 8, partial.end)
+    );
 }
 
 } // namespace net

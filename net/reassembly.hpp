@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <optional>
 #include <span>
 
@@ -28,7 +29,17 @@ class Reassembly {
     std::optional<Whole> add(const wire::Ipv4& ip, Bytes header, Bytes payload, Instant now);
 
     std::optional<Instant> next_deadline() const;
-    void advance(Instant now);
+
+    /// Gives up what is late. Calls late(bytes) with the first fragment's header and the payload
+    /// that follows it without a gap, if that fragment has come (RFC 1122 3.3.2).
+    template <std::invocable<Bytes> F>
+    void advance(Instant now, F&& late) {
+        for (Partial& partial : partials_) {
+            if (!partial.used || partial.started + time_out > now) continue;
+            give_up(partial, Drop::fragment_timeout);
+            if (partial.header_bytes != 0) late(beginning_of(partial));
+        }
+    }
 
   private:
     static constexpr size_t most_header_bytes = 60;
@@ -57,6 +68,7 @@ class Reassembly {
     static void fill(Partial& partial, size_t from, size_t to);
     void place(Partial& partial, size_t offset, Bytes header, Bytes payload);
     void give_up(Partial& partial, Drop reason);
+    static Bytes beginning_of(const Partial& partial);
 
     std::span<Partial> partials_;
     Drops& drops_;

@@ -90,7 +90,7 @@ class Stack {
     Result<size_t> tcp_send_urgent(SocketId socket, Bytes data, Instant now);
     /// Copies out; at least 1 byte.   errors   would_block, end_of_file, connection_reset, …
     Result<size_t> tcp_receive(SocketId socket, MutableBytes room, Instant now);
-    /// The first contiguous bytes of the receive buffer, in place; gone at tcp_consume() or close.
+    /// The first contiguous bytes of the receive buffer, in place, until any other call.
     Result<Bytes> tcp_peek(SocketId socket) const;
     Result<> tcp_consume(SocketId socket, size_t bytes, Instant now);
     /// Sends FIN after all that was sent; receiving goes on.

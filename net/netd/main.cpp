@@ -108,15 +108,16 @@ net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint
     constexpr uint64_t aside = packet_memory_bytes + 4 * (session_task_bytes + 256 * 1024);
     const uint64_t left = free_bytes > aside ? free_bytes - aside : 0;
     if (left < 12 * 1024 * 1024) {
-        config.stream_buffer_bytes = 16384;
         config.datagram_sockets = 6;
         config.reassemblies = 4;
     }
     const uint64_t others = uint64_t{config.datagram_sockets} * config.datagram_buffer_bytes +
                             uint64_t{config.reassemblies} * 65536 + 1024 * 1024;
-    const uint64_t streams = left > others ? left - others : 0;
+    const uint64_t streams = std::max<uint64_t>(left > others ? left - others : 0, 512 * 1024);
+    if (streams >= 8 * 1024 * 1024) config.stream_buffer_bytes = 256 * 1024;
+    config.stream_memory_bytes = streams;
     config.stream_buffers =
-        static_cast<uint16_t>(std::clamp<uint64_t>(streams / config.stream_buffer_bytes, 16, 512));
+        static_cast<uint16_t>(std::min<uint64_t>(streams / (8192), 2 * config.connections));
     return config;
 }
 
@@ -132,9 +133,9 @@ Result<> make_stack(const net::MacAddress mac) {
         TRY(net::Stack::create(memory, config, card_link, all.host, all.host.now()));
     all.host.set_stack(*stack);
     log::info(
-        "stack {} connections, {} buffers of {} KiB, {} KiB in all",
-        config.connections,
-        config.stream_buffers,
+        "stack {} connections, {} KiB of buffers, each up to {} KiB, {} KiB in all",
+        config.stream_buffers / 2,
+        config.stream_memory_bytes / 1024,
         config.stream_buffer_bytes / 1024,
         bytes / 1024
     );

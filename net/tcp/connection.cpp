@@ -1,5 +1,7 @@
 #include "net/tcp/connection.hpp"
 
+#include <bit>
+
 #include "net/tcp/engine.hpp"
 
 namespace net::tcp {
@@ -7,6 +9,9 @@ namespace net::tcp {
 namespace {
 
 constexpr uint16_t header_bytes = sizeof(wire::Ipv4) + sizeof(wire::Tcp);
+
+/// What a buffer may grow to before anything is known of the path.
+constexpr uint32_t first_limit_bytes = 65536;
 
 } // namespace
 
@@ -41,7 +46,11 @@ void Connection::reset(Endpoint own, Endpoint peer, const Birth& birth) {
     offers_window_scale_ = offers_timestamps_ = offers_blocks_ = true;
     retransmitted_ = timeouts_ = duplicate_acks_total_ = out_of_order_ = 0;
     sent_bytes_ = received_bytes_ = 0;
-    receive_scale_ = scale_for(receiving().capacity());
+    receive_scale_ = scale_for(birth.most_buffer_bytes);
+    const uint32_t limit = std::min(first_limit_bytes, birth.most_buffer_bytes);
+    receive_order_ = uint8_t(std::countr_zero(limit));
+    tuned_at_ = Instant{};
+    tuned_from_ = SeqNumber{};
 }
 
 uint8_t Connection::scale_for(size_t buffer_bytes) {
@@ -158,6 +167,7 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instan
         writer_waits_ = true;
         return fail(Err::would_block);
     }
+    engine.grow(*send_memory, sending().size() + data.size(), send_limit(engine));
     const size_t taken = sending().write(data);
     if (taken < data.size()) writer_waits_ = true;
     if (taken == 0 && !data.empty()) return fail(Err::would_block);
@@ -189,7 +199,31 @@ Result<Bytes> Connection::readable() {
 
 void Connection::consume(Engine& engine, size_t bytes, Instant now) {
     receiving().consume(bytes);
+    tune_receive_limit(engine, now);
+    if (receiving().empty()) engine.shrink(*receive_memory);
     offer_more(engine, now);
+}
+
+/// Dynamic right-sizing (Fisk and Feng 2001): when the application has read more than half of what
+/// may be on the way within a round trip, the buffer is what limits the path.
+void Connection::tune_receive_limit(Engine& engine, Instant now) {
+    const Duration round_trip = std::max(rtt_.smoothed(), milliseconds(1));
+    if (now - tuned_at_ < round_trip) return;
+    const SeqNumber read_so_far = receive_next_ - uint32_t(receiving().size());
+    const bool measured = tuned_at_ != Instant{} && now - tuned_at_ < round_trip * 2;
+    if (measured && read_so_far - tuned_from_ > receive_limit() / 2 &&
+        receive_limit() < engine.config().stream_buffer_bytes) {
+        ++receive_order_;
+    }
+    tuned_at_ = now;
+    tuned_from_ = read_so_far;
+}
+
+/// Twice what may be in flight, so that what is sent next is there when it is acknowledged.
+uint32_t Connection::send_limit(const Engine& engine) const {
+    const uint32_t most = engine.config().stream_buffer_bytes;
+    const uint32_t wanted = std::min(2 * congestion_.window_bytes, most);
+    return std::clamp(std::bit_ceil(wanted), std::min(first_limit_bytes, most), most);
 }
 
 Result<size_t> Connection::read(Engine& engine, MutableBytes room, Instant now) {
@@ -260,7 +294,8 @@ EventSet Connection::ready() const {
     if (has_unread() || at_end) set.add(Event::readable);
     if (at_end) set.add(Event::peer_closed);
     if (!opening) set.add(Event::connected);
-    if (!opening && !fin_wanted_ && sending().room() != 0) set.add(Event::writable);
+    const bool has_room = sending().room() != 0 || sending().capacity() < first_limit_bytes;
+    if (!opening && !fin_wanted_ && has_room && !writer_waits_) set.add(Event::writable);
     if (state_ == State::closed) set.add(Event::closed);
     if (error != Err::none) set.add(Event::error);
     return set;

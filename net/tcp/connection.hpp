@@ -67,6 +67,7 @@ class Connection : public SocketBase {
         uint32_t timestamp_offset{}; // RFC 7323 5.4: our clock as this peer sees it
         uint16_t path_mss_bytes{};
         bool may_fragment{};
+        uint32_t most_buffer_bytes{};
         Duration minimum_rto{};
     };
 
@@ -83,6 +84,9 @@ class Connection : public SocketBase {
 
     // --- What comes in. Afterwards state() may be closed: then the owner of the table clears up.
     void process(Engine& engine, const Segment& segment, Instant now);
+    /// Header prediction (Jacobson 1990): does in short what process() would, for the segment that
+    /// an established connection gets nearly always. False: it is another one, and nothing is done.
+    bool process_expected(Engine& engine, const Segment& segment, Instant now);
     void dispatch(Engine& engine, Instant now);
     void expired(Engine& engine, Timer& timer, Instant now);
     void trouble(Engine& engine, const Trouble& trouble, SeqNumber quoted, Instant now);
@@ -214,6 +218,17 @@ class Connection : public SocketBase {
 
     // connection.cpp
     void end(Engine& engine, Err reason);
+    void tune_receive_limit(Engine& engine, Instant now);
+    uint32_t send_limit(const Engine& engine) const;
+
+    /// How much may be in the receive buffer; the memory for it comes with the data.
+    uint32_t receive_limit() const { return uint32_t{1} << receive_order_; }
+
+    uint32_t receive_room() const {
+        const uint32_t used = uint32_t(receiving().size());
+        return std::max(receive_limit(), used) - used;
+    }
+
     bool can_receive() const;
     void shrink_path(Engine& engine, const Trouble& trouble, Instant now);
 
@@ -245,19 +260,20 @@ class Connection : public SocketBase {
     // Receive
     SeqNumber initial_receive_, receive_next_, advertised_edge_, peer_fin_;
     SeqNumber receive_urgent_, last_ack_sent_;
+    SeqNumber tuned_from_; // the receive limit was last thought about when this was next to be read
 
     Congestion congestion_;
     RttEstimator rtt_;
     ConnectionTimer retransmit_timer_, delayed_ack_timer_;
     Instant timed_since_, last_sent_, last_heard_, failing_since_, challenges_since_;
-    Instant recent_since_;
+    Instant recent_since_, tuned_at_;
     uint32_t recent_timestamp_{}, timestamp_offset_{}; // TS.Recent, and of our own clock
     uint32_t keep_alive_seconds_{}, user_timeout_seconds_{};
 
     uint16_t send_mss_{}, path_mss_{}, retries_{};
     State state_{State::closed};
     Waiting waiting_{Waiting::nothing};
-    uint8_t send_scale_{}, receive_scale_{};
+    uint8_t send_scale_{}, receive_scale_{}, receive_order_{};
     uint8_t duplicate_acks_{}, unanswered_segments_{}, challenges_{};
     Err soft_error_{Err::none};
     bool active_ : 1 {}, offers_window_scale_ : 1 {}, no_delay_ : 1 {}, may_fragment_ : 1 {};

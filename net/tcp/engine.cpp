@@ -29,6 +29,14 @@ namespace {
 
 constexpr uint16_t header_bytes = sizeof(wire::Ipv4) + sizeof(wire::Tcp);
 
+/// Whole blocks of the largest size, one at least.
+size_t memory_of(const Config& config) {
+    const size_t all = size_t{config.stream_buffers} * config.stream_buffer_bytes;
+    const size_t wanted = config.stream_memory_bytes != 0 ? config.stream_memory_bytes : all;
+    const size_t blocks = wanted / config.stream_buffer_bytes;
+    return std::max<size_t>(blocks, 1) * config.stream_buffer_bytes;
+}
+
 } // namespace
 
 Engine::Engine(
@@ -43,22 +51,15 @@ Engine::Engine(
 )
     : config_{config}, ip_{ip}, news_{news}, random_{random}, drops_{drops}, counters_{counters},
       wheel_{now}, connections_{arena, config.connections}, listeners_{arena, config.listeners},
-      ports_{arena, config.listeners},
+      ports_{arena, config.listeners}, pool_{arena, memory_of(config), config.stream_buffer_bytes},
       buckets_{arena.make<Connection*>(std::bit_ceil(size_t{config.connections} + 1))},
       congestion_control_{
           config.congestion_control != nullptr ? config.congestion_control : &cubic()
       },
       sequence_key_{random.next(), random.next()}, cookies_{{random.next(), random.next()}},
       hash_add_{random.next()}, hash_multiply_{random.next() | 1} {
-    const size_t each = config.stream_buffer_bytes;
-    const auto buffers = arena.make<StreamBuffer>(config.stream_buffers);
-    MutableBytes memory = arena.bytes(config.stream_buffers * each);
-    if (memory.empty()) return;
-    for (StreamBuffer& buffer : buffers) {
-        buffer.ring = ByteRing{memory.first(each)};
-        memory = memory.subspan(each);
+    for (StreamBuffer& buffer : arena.make<StreamBuffer>(config.stream_buffers))
         buffers_.put(buffer);
-    }
 }
 
 // --- Tables
@@ -96,23 +97,61 @@ void Engine::delist(Connection& connection) {
     *at = connection.next_in_bucket;
 }
 
-bool Engine::take_buffers(Connection& connection) {
-    for (StreamBuffer** buffer : {&connection.receive_memory, &connection.send_memory}) {
-        *buffer = buffers_.take();
-        if (*buffer == nullptr) *buffer = &no_buffer_;
-        (*buffer)->ring.clear();
-        (*buffer)->ranges.clear();
+/// The smallest block each is promised to every connection, so that it can always go on.
+StreamBuffer* Engine::take_buffer() {
+    StreamBuffer* buffer = buffers_.take();
+    if (buffer == nullptr) return &no_buffer_;
+    const MutableBytes memory = pool_.take(BufferPool::least_bytes);
+    if (memory.empty()) {
+        buffers_.put(*buffer);
+        return &no_buffer_;
     }
-    if (connection.send_memory != &no_buffer_) return true;
+    buffer->ring = ByteRing{memory};
+    buffer->ranges.clear();
+    return buffer;
+}
+
+bool Engine::take_buffers(Connection& connection) {
+    connection.receive_memory = take_buffer();
+    connection.send_memory = take_buffer();
+    if (connection.receive_memory != &no_buffer_ && connection.send_memory != &no_buffer_) {
+        return true;
+    }
     release_buffers(connection);
     return false;
 }
 
 void Engine::release_buffers(Connection& connection) {
     for (StreamBuffer** buffer : {&connection.receive_memory, &connection.send_memory}) {
-        if (*buffer != &no_buffer_) buffers_.put(**buffer);
+        if (*buffer != &no_buffer_) {
+            pool_.give((*buffer)->ring.whole());
+            buffers_.put(**buffer);
+        }
         *buffer = &no_buffer_;
     }
+}
+
+void Engine::grow(StreamBuffer& buffer, size_t wanted, size_t limit) {
+    const size_t capacity = buffer.ring.capacity();
+    if (wanted <= capacity || capacity >= limit || &buffer == &no_buffer_) return;
+    // Less than wanted is better than nothing.
+    for (size_t bytes = std::min(std::bit_ceil(wanted), limit); bytes > capacity; bytes /= 2) {
+        const MutableBytes memory = pool_.take(bytes);
+        if (memory.empty()) continue;
+        const MutableBytes old = buffer.ring.whole();
+        buffer.ring.move_to(memory);
+        return pool_.give(old);
+    }
+}
+
+void Engine::shrink(StreamBuffer& buffer) {
+    const bool scarce = pool_.free_bytes() < pool_.bytes() / 2;
+    if (!scarce || &buffer == &no_buffer_ || !buffer.ring.empty() || !buffer.ranges.empty()) return;
+    if (buffer.ring.capacity() == BufferPool::least_bytes) return;
+    const MutableBytes memory = pool_.take(BufferPool::least_bytes);
+    if (memory.empty()) return;
+    pool_.give(buffer.ring.whole());
+    buffer.ring = ByteRing{memory};
 }
 
 /// Gives up the connection in TIME-WAIT that is nearest to its end.
@@ -189,12 +228,12 @@ void Engine::retry_held(Instant now) {
 void Engine::input(const Ipv4Packet& packet, Instant now) {
     ++counters_.tcp_in;
     if (packet.broadcast || packet.source.is_any()) return count(Drop::tcp_not_unicast);
-    const auto parsed = parse(packet);
-    if (!parsed) return count(parsed.error());
-    const Segment& segment = *parsed;
+    Segment segment;
+    if (const auto refused = segment.read(packet)) return count(*refused);
     Connection* connection = find(segment.to, segment.from);
-    if (connection != nullptr && connection->may_be_replaced_by(segment) &&
-        !connection->is_owned()) {
+    if (connection != nullptr && connection->process_expected(*this, segment, now)) return;
+    if (connection != nullptr && !connection->is_owned() &&
+        connection->may_be_replaced_by(segment)) {
         connection->cancel_timers(wheel_);
         unhold(*connection);
         delist(*connection);
@@ -256,6 +295,7 @@ Connection::Birth Engine::birth(Endpoint local, Endpoint remote, Instant now) co
         .path_mss_bytes =
             uint16_t(std::min(own_mss_bytes(), uint16_t(limit.mtu_bytes - header_bytes))),
         .may_fragment = limit.may_fragment,
+        .most_buffer_bytes = config_.stream_buffer_bytes,
         .minimum_rto = config_.minimum_rto,
     };
 }

@@ -8,6 +8,7 @@
 #include "net/icmp.hpp"
 #include "net/ip.hpp"
 #include "net/socket_table.hpp"
+#include "net/tcp/buffer_pool.hpp"
 #include "net/tcp/connection.hpp"
 #include "net/tcp/cookies.hpp"
 
@@ -96,6 +97,11 @@ class Engine {
 
     void raise(SocketBase& socket, EventSet what) { news_.raise(socket, what); }
 
+    /// Makes room for `wanted` bytes in all, or what memory there is, but no more than `limit`.
+    void grow(StreamBuffer& buffer, size_t wanted, size_t limit);
+    /// An empty buffer gives back what others may need more.
+    void shrink(StreamBuffer& buffer);
+
     /// A connection of a listener has finished its handshake.
     void established(Connection& connection);
     /// False: the link has no room.
@@ -128,6 +134,7 @@ class Engine {
     /// A control block with buffers, in no table yet; TIME-WAIT yields when there is none.
     Connection* take_connection();
     bool recycle_time_wait();
+    StreamBuffer* take_buffer();
     bool take_buffers(Connection& connection);
     void release_buffers(Connection& connection);
     /// After anything that may have ended a connection or freed it of its owner.
@@ -148,6 +155,7 @@ class Engine {
     Connections connections_;
     Listeners listeners_;
     PortMap<Listener> ports_;
+    BufferPool pool_;
     std::span<Connection*> buckets_;
     FreeList<StreamBuffer> buffers_;
     StreamBuffer no_buffer_; // of connections that have given theirs back

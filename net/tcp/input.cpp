@@ -1,5 +1,7 @@
 // What a segment does to a connection: RFC 9293 3.10.7.3 and 3.10.7.4, in that order, with the
 // checks of RFC 5961.
+#include <bit>
+
 #include "net/tcp/connection.hpp"
 #include "net/tcp/engine.hpp"
 
@@ -34,6 +36,42 @@ void Connection::process(Engine& engine, const Segment& segment, Instant now) {
     if (flags.urg()) process_urgent(engine, segment);
     process_text(engine, segment, now);
     if (state_ != State::closed) dispatch(engine, now);
+}
+
+bool Connection::process_expected(Engine& engine, const Segment& segment, Instant now) {
+    using wire::Tcp;
+    constexpr uint8_t unusual = Tcp::fin | Tcp::syn | Tcp::rst | Tcp::urg;
+    const Options& options = segment.options;
+    const SeqNumber ack = segment.acknowledgement;
+    const bool plain = state_ == State::established && is_owned() && !in_recovery_ &&
+                       (segment.flags.bits() & (unusual | Tcp::ack)) == Tcp::ack &&
+                       segment.sequence == receive_next_ && options.sack.empty() &&
+                       options.has_timestamps == offers_timestamps_ &&
+                       int32_t(options.timestamp_value - recent_timestamp_) >= 0;
+    if (!plain || !within(send_unacknowledged_, ack, send_max_)) return false;
+    const uint32_t bytes = uint32_t(segment.data.size());
+    const bool is_new = after(ack, send_unacknowledged_);
+    const bool quiet = waiting_ != Waiting::window && waiting_ != Waiting::keep_alive;
+    if (bytes == 0 ? !is_new : !beyond().empty() || peer_fin_known_) return false;
+    if (bytes > std::min<size_t>(receiving().room(), receive_room()) || !quiet ||
+        !held_by_peer().empty())
+        return false;
+    last_heard_ = now;
+    if (offers_timestamps_ && !after(segment.sequence, last_ack_sent_)) {
+        recent_timestamp_ = options.timestamp_value;
+        recent_since_ = now;
+    }
+    // The number is the one expected, so the window is the latest.
+    const uint32_t window = uint32_t{segment.window} << send_scale_;
+    const bool may_send = is_new || window > send_window_;
+    send_window_ = window;
+    greatest_window_ = std::max(greatest_window_, window);
+    window_from_sequence_ = segment.sequence;
+    window_from_ack_ = ack;
+    if (is_new) process_new_ack(engine, segment, now);
+    if (bytes != 0) take_in_order(engine, segment.data, now);
+    if (may_send || ack_now_) dispatch(engine, now);
+    return true;
 }
 
 void Connection::process_syn_sent(Engine& engine, const Segment& segment, Instant now) {
@@ -93,7 +131,7 @@ bool Connection::timely(Engine& engine, const Segment& segment, Instant now) {
 /// RFC 9293 3.4, but the right edge counts as inside, so that with a closed window the
 /// acknowledgements and resets of a peer that probes are still heard (3.10.7.4).
 bool Connection::acceptable(const Segment& segment) const {
-    const SeqNumber edge = receive_next_ + uint32_t(receiving().room());
+    const SeqNumber edge = receive_next_ + receive_room();
     if (segment.length() == 0) return within(receive_next_, segment.sequence, edge);
     return !after(segment.sequence, edge) && after(segment.end(), receive_next_);
 }
@@ -262,7 +300,8 @@ void Connection::process_new_ack(Engine& engine, const Segment& segment, Instant
         wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout()); // RFC 6298 (5.3)
     }
     if (urgent_out_ && !after(urgent_until_, ack)) urgent_out_ = false;
-    if (writer_waits_ && sending().room() >= sending().capacity() / 4) {
+    const uint32_t limit = writer_waits_ ? send_limit(engine) : 0;
+    if (writer_waits_ && sending().size() <= limit - limit / 4) {
         writer_waits_ = false;
         engine.raise(*this, Event::writable);
     }
@@ -335,10 +374,14 @@ void Connection::process_text(Engine& engine, const Segment& segment, Instant no
         return end(engine, Err::none);
     }
     const uint32_t ahead = begin - receive_next_;
-    uint32_t room = uint32_t(receiving().room());
+    engine.grow(*receive_memory, receiving().size() + ahead + data.size(), receive_limit());
+    uint32_t room = std::min(receive_room(), uint32_t(receiving().room()));
     if (peer_fin_known_) room = std::min(room, peer_fin_ - receive_next_);
     if (ahead + data.size() > room) {
-        engine.count(Drop::tcp_beyond_window);
+        // Without memory the window closes to what there is, and nothing is acknowledged.
+        const bool starved = ahead + data.size() <= receive_room() && !peer_fin_known_;
+        engine.count(starved ? Drop::tcp_no_buffer : Drop::tcp_beyond_window);
+        if (starved) receive_order_ = uint8_t(std::countr_zero(receiving().capacity()));
         ack_now_ = true;
         fin = false;
         data = data.first(ahead < room ? room - ahead : 0);

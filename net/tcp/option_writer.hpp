@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "lib/base/bytes.hpp"
+#include "lib/base/invariant.hpp"
 #include "net/wire/tcp.hpp"
 
 namespace net::tcp {
@@ -22,9 +23,16 @@ class OptionWriter {
 
     size_t size() const { return size_; }
 
+    /// In front, and as laid out in RFC 7323 appendix A.
     void timestamps(const Timestamps& timestamps) {
-        padding();
-        body(timestamps);
+        struct Usual {
+            Be<uint32_t> head, value, echo;
+        };
+
+        const Usual usual{0x0101080a, timestamps.value, timestamps.echo};
+        INVARIANT(size_ + sizeof usual <= into_.size(), "there is room for all options");
+        __builtin_memcpy(into_.data() + size_, &usual, sizeof usual);
+        size_ += sizeof usual;
     }
 
     /// What a SYN offers, or agrees to.

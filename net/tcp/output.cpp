@@ -298,16 +298,17 @@ size_t Connection::write_blocks(MutableBytes into) const {
 /// The window field, and the promise in it. The edge moves in steps worth a segment, so that the
 /// sender is not lured into small ones (RFC 9293 3.8.6.2.2), and never back.
 uint16_t Connection::advertise(bool is_syn) {
-    const uint32_t room = uint32_t(receiving().room());
+    const uint32_t room = receive_room();
     if (is_syn) {
         const uint16_t field = uint16_t(std::min(room, 0xffffu));
         advertised_edge_ = receive_next_ + field;
         return field;
     }
-    const uint32_t step = std::min<uint32_t>(send_mss_, uint32_t(receiving().capacity() / 2));
+    const uint32_t step = std::min<uint32_t>(send_mss_, receive_limit() / 2);
     const SeqNumber edge = receive_next_ + room;
     const bool behind = before(advertised_edge_, receive_next_);
-    const SeqNumber offered = behind || edge - advertised_edge_ >= step ? edge : advertised_edge_;
+    const bool further = after(edge, advertised_edge_) && edge - advertised_edge_ >= step;
+    const SeqNumber offered = behind || further ? edge : advertised_edge_;
     const uint32_t field = std::min((offered - receive_next_) >> receive_scale_, 0xffffu);
     advertised_edge_ = receive_next_ + (field << receive_scale_);
     return uint16_t(field);
@@ -316,11 +317,10 @@ uint16_t Connection::advertise(bool is_syn) {
 /// The application has read: tell the peer when that is worth a segment of its own.
 void Connection::offer_more(Engine& engine, Instant now) {
     if (!can_receive()) return;
-    const uint32_t capacity = uint32_t(receiving().capacity());
+    const uint32_t capacity = receive_limit();
     const uint32_t offered =
         before(advertised_edge_, receive_next_) ? 0 : advertised_edge_ - receive_next_;
-    const uint32_t gain =
-        uint32_t(receiving().room()) - std::min(offered, uint32_t(receiving().room()));
+    const uint32_t gain = receive_room() - std::min(offered, receive_room());
     const bool worth = gain >= capacity / 2 || (offered < capacity / 4 && gain >= 2u * send_mss_) ||
                        (offered < send_mss_ && gain >= std::min<uint32_t>(send_mss_, capacity / 2));
     if (!worth) return;

@@ -33,28 +33,26 @@ void read_option(Options& options, wire::TcpOption kind, Bytes value) {
     }
 }
 
-/// Nearly every segment has this and nothing else (RFC 7323 appendix A).
-std::optional<Options> read_timestamps_alone(Bytes bytes) {
+/// Nearly every segment has timestamps and nothing else (RFC 7323 appendix A). False: not so.
+bool read_timestamps_alone(Options& options, Bytes bytes) {
     struct Usual {
         Be<uint32_t> head, value, echo;
     };
 
     constexpr uint32_t usual_head = 0x0101080a; // two NOPs, kind, length
-    if (bytes.size() != sizeof(Usual)) return std::nullopt;
+    if (bytes.size() != sizeof(Usual)) return false;
     const auto usual = *peel<Usual>(bytes);
-    if (usual.head != usual_head) return std::nullopt;
-    Options options;
+    if (usual.head != usual_head) return false;
     options.has_timestamps = true;
     options.timestamp_value = usual.value;
     options.timestamp_echo = usual.echo;
-    return options;
+    return true;
 }
 
 } // namespace
 
 Result<Options> parse_options(Bytes bytes) {
     Options options;
-    if (const auto usual = read_timestamps_alone(bytes)) return *usual;
     while (!bytes.empty()) {
         const auto kind = wire::TcpOption(bytes[0]);
         if (kind == wire::TcpOption::end) break;
@@ -70,44 +68,38 @@ Result<Options> parse_options(Bytes bytes) {
     return options;
 }
 
-std::expected<Segment, Drop> parse(const Ipv4Packet& packet) {
+std::optional<Drop> Segment::read(const Ipv4Packet& packet) {
     Bytes rest = packet.payload;
+    const size_t bytes = rest.size();
     const auto tcp = peel<wire::Tcp>(rest);
-    if (!tcp) return std::unexpected{Drop::tcp_truncated};
+    if (!tcp) return Drop::tcp_truncated;
     const size_t header_bytes = tcp->header_bytes();
-    if (header_bytes < sizeof(wire::Tcp) || header_bytes > packet.payload.size()) {
-        return std::unexpected{Drop::tcp_bad_offset};
-    }
+    if (header_bytes < sizeof(wire::Tcp) || header_bytes > bytes) return Drop::tcp_bad_offset;
     Checksum sum;
-    sum.add_pseudo(packet.source, packet.destination, packet.protocol, packet.payload.size());
+    sum.add_pseudo(packet.source, packet.destination, packet.protocol, bytes);
     sum.add(packet.payload);
-    if (sum.finish() != 0) return std::unexpected{Drop::tcp_bad_checksum};
-    Segment segment{
-        .from = {packet.source, Port{tcp->source}},
-        .to = {packet.destination, Port{tcp->destination}},
-        .sequence = SeqNumber{tcp->sequence},
-        .acknowledgement = SeqNumber{tcp->acknowledgement},
-        .flags = Flags{tcp->flags},
-        .window = tcp->window,
-        .urgent = tcp->urgent,
-        .options = {},
-        .data = packet.payload.subspan(header_bytes),
-    };
-    const Flags flags = segment.flags;
+    if (!sum.holds()) return Drop::tcp_bad_checksum;
+    from = {packet.source, Port{tcp->source}};
+    to = {packet.destination, Port{tcp->destination}};
+    if (from.port.is_any() || to.port.is_any()) return Drop::tcp_bad_flags;
+    flags = Flags{tcp->flags};
     // SYN with FIN or RST is nobody's segment; without any of the four it can mean nothing.
-    if ((flags.syn() && (flags.fin() || flags.rst())) ||
-        !(flags.syn() || flags.rst() || flags.ack() || flags.fin())) {
-        return std::unexpected{Drop::tcp_bad_flags};
+    const bool usual = (flags.bits() & (wire::Tcp::syn | wire::Tcp::ack)) == wire::Tcp::ack;
+    if (!usual && ((flags.syn() && (flags.fin() || flags.rst())) ||
+                   !(flags.syn() || flags.rst() || flags.ack() || flags.fin()))) {
+        return Drop::tcp_bad_flags;
     }
-    if (segment.from.port.is_any() || segment.to.port.is_any()) {
-        return std::unexpected{Drop::tcp_bad_flags};
-    }
-    if (header_bytes > sizeof(wire::Tcp)) {
-        const auto options = parse_options(rest.first(header_bytes - sizeof(wire::Tcp)));
-        if (!options) return std::unexpected{Drop::tcp_bad_option};
-        segment.options = *options;
-    }
-    return segment;
+    sequence = SeqNumber{tcp->sequence};
+    acknowledgement = SeqNumber{tcp->acknowledgement};
+    window = tcp->window;
+    urgent = tcp->urgent;
+    data = rest.subspan(header_bytes - sizeof(wire::Tcp));
+    const Bytes option_bytes = rest.first(header_bytes - sizeof(wire::Tcp));
+    if (option_bytes.empty() || read_timestamps_alone(options, option_bytes)) return std::nullopt;
+    const auto parsed = parse_options(option_bytes);
+    if (!parsed) return Drop::tcp_bad_option;
+    options = *parsed;
+    return std::nullopt;
 }
 
 } // namespace net::tcp

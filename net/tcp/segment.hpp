@@ -60,6 +60,10 @@ struct Segment {
     Options options{};
     Bytes data{};
 
+    /// Fills this from a packet after checking lengths, checksum, flags and options. A reason:
+    /// it is no segment.
+    std::optional<Drop> read(const Ipv4Packet& packet);
+
     /// In sequence space (RFC 9293 3.4).
     uint32_t length() const {
         return uint32_t(data.size()) + (flags.syn() ? 1 : 0) + (flags.fin() ? 1 : 0);
@@ -67,9 +71,6 @@ struct Segment {
 
     SeqNumber end() const { return sequence + length(); }
 };
-
-/// Checks lengths, checksum, flags and options.
-std::expected<Segment, Drop> parse(const Ipv4Packet& packet);
 
 /// errors   malformed: a length that leaves the options
 Result<Options> parse_options(Bytes options);

@@ -204,6 +204,25 @@ TEST_F(IpTest, IncompleteDatagramsAreGivenUpAfterThirtySeconds) {
     );
 }
 
+TEST_F(IpTest, WhoSentAnIncompleteDatagramIsToldIfItsBeginningCame) {
+    const auto pieces = fragments(pattern_octets(0, 1000), 400, 1);
+    host.receive(pieces[0]);
+    host.pass(seconds(31));
+    host.receive(arp({}));
+    host.pass(seconds(1));
+    Octets told;
+    for (Octets frame = host.next_frame(); !frame.empty(); frame = host.next_frame()) {
+        if (get16(frame, 12) == 0x0800) told = frame;
+    }
+    ASSERT_FALSE(told.empty());
+    EXPECT_EQ(part(told, 34, 36), (Octets{11, 1})) << "time exceeded, in reassembly";
+    EXPECT_EQ(part(told, 42, 42 + 20 + 8), part(pieces[0], 14, 14 + 20 + 8));
+    host.receive(pieces[1]); // without the first nothing can be said
+    host.pass(seconds(31));
+    EXPECT_TRUE(host.wire.sent.empty());
+    EXPECT_EQ(host.drops(Drop::fragment_timeout), 2u);
+}
+
 TEST_F(IpTest, AFloodOfPiecesDoesNotStopService) {
     for (uint32_t id = 100; id < 200; ++id) {
         host.receive(ip({.source = far_ip + id % 7, .id = id, .fragment = 0x2000}, Octets(64)));

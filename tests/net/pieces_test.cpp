@@ -4,6 +4,7 @@
 #include "net/byte_ring.hpp"
 #include "net/checksum.hpp"
 #include "net/siphash.hpp"
+#include "net/tcp/buffer_pool.hpp"
 #include "net/tcp/ranges.hpp"
 #include "net/tcp/rtt.hpp"
 #include "net/token_bucket.hpp"
@@ -78,6 +79,71 @@ TEST(ByteRingTest, BytesLaidAheadAppearWhenTheGapIsFilled) {
     ring.peek(0, out);
     EXPECT_EQ(octets_of(out), pattern_octets(0, 8));
     EXPECT_THROW(ring.place(8, view(pattern_octets(0, 1))), std::logic_error);
+}
+
+TEST(ByteRingTest, MovesToLargerMemoryWithWhatWasLaidAhead) {
+    std::vector<std::byte> small(16), large(32);
+    ByteRing ring{small};
+    ring.write(view(pattern_octets(0, 12)));
+    ring.consume(10);
+    ring.write(view(pattern_octets(12, 6))); // wraps
+    ring.place(2, view(pattern_octets(20, 4)));
+    ring.move_to(large);
+    EXPECT_EQ(ring.size(), 8u);
+    ring.write(view(pattern_octets(18, 2)));
+    ring.grow(4);
+    std::vector<std::byte> out(14);
+    ring.peek(0, out);
+    EXPECT_EQ(octets_of(out), pattern_octets(10, 14));
+}
+
+namespace {
+
+struct Pool {
+    std::vector<std::byte> memory = std::vector<std::byte>(300'000);
+    Arena arena{memory};
+    tcp::BufferPool pool{arena, 4 * 65536, 65536};
+};
+
+} // namespace
+
+TEST(BufferPoolTest, SplitsAndJoins) {
+    Pool p;
+    EXPECT_TRUE(p.arena.fits());
+    std::vector<MutableBytes> blocks;
+    for (MutableBytes block = p.pool.take(4096); !block.empty(); block = p.pool.take(4096))
+        blocks.push_back(block);
+    EXPECT_EQ(blocks.size(), 64u);
+    EXPECT_EQ(p.pool.free_bytes(), 0u);
+    EXPECT_TRUE(p.pool.take(65536).empty());
+    for (const MutableBytes block : blocks)
+        p.pool.give(block);
+    for (int i = 0; i < 4; ++i)
+        EXPECT_EQ(p.pool.take(65536).size(), 65536u) << "all small ones became large ones again";
+    EXPECT_TRUE(p.pool.take(4096).empty());
+}
+
+TEST(BufferPoolTest, NoTwoBlocksOverlapOnRandomUse) {
+    std::mt19937 random{7};
+    Pool p;
+    std::vector<std::pair<MutableBytes, uint8_t>> held;
+    for (int i = 0; i < 5000; ++i) {
+        const MutableBytes block = p.pool.take(size_t{4096} << random() % 5);
+        if (!block.empty()) {
+            std::ranges::fill(block, std::byte(i));
+            held.push_back({block, uint8_t(i)});
+        }
+        if (held.empty() || (random() % 2 == 0 && !block.empty())) continue;
+        const size_t chosen = random() % held.size();
+        const auto [bytes, mark] = held[chosen];
+        ASSERT_TRUE(std::ranges::all_of(bytes, [&](std::byte b) { return b == std::byte{mark}; }));
+        p.pool.give(bytes);
+        held.erase(held.begin() + long(chosen));
+    }
+    for (const auto& [bytes, mark] : held)
+        p.pool.give(bytes);
+    EXPECT_EQ(p.pool.free_bytes(), 4u * 65536);
+    EXPECT_EQ(p.pool.take(65536).size(), 65536u);
 }
 
 TEST(RangesTest, MergesWhatTouches) {

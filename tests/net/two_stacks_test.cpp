@@ -318,3 +318,18 @@ TEST(Garbage, RandomFramesDoNoHarm) {
     host.receive(udp(5000, 7, {1, 2, 3}));
     EXPECT_EQ(host.stack->udp_receive_from(echo, room)->bytes, 3u) << "and it still works";
 }
+
+TEST(TwoStacks, ManyLossesAreRepairedByBlocksWithoutTimeouts) {
+    const uint32_t first = seed_of(400);
+    uint64_t timeouts = 0, repeated = 0;
+    for (uint32_t seed = first; seed < first + 8; ++seed) {
+        SCOPED_TRACE(testing::Message() << "SEED=" << seed);
+        Network network{{.loss = 0.02, .delay_us = 10'000}, seed, 262'144};
+        network.transfer(600'000, 1000, seconds(300));
+        timeouts += network.sides[0].stack->counters().tcp_timeouts;
+        repeated += network.sides[0].stack->counters().tcp_retransmitted;
+    }
+    // Only what was lost twice, or at an end with nothing after it, waits for the timer.
+    EXPECT_GT(repeated, 40u);
+    EXPECT_LT(timeouts, repeated / 5);
+}
