@@ -241,6 +241,8 @@ void Monitor::on(CoreId from, const Welcome& message) {
     CoreRecord own = cores_[self_];
     own.version = std::max(own.version, message.life);
     cores_.set(self_, own);
+    // Whoever has joined us meanwhile was not told of us: there was no version yet.
+    if (joins) core_untold_[self_.raw] = edges_but(from);
     if (there.link == Link::introducing && set_peer_bell(from, message.bell))
         there.link = Link::open;
     look_at_edges();

@@ -197,7 +197,11 @@ TEST(Failure, IsNotSuspectedOfWhoAnswers) {
     }
     EXPECT_EQ(world.at(0).core_at(2)->state, CoreState::up);
     EXPECT_TRUE(world.stopped.empty());
-    world.settle();
+    for (unsigned looks = 0; looks < 3; ++looks) {
+        for (unsigned core = 0; core < 3; ++core)
+            world.at(core).look_at_clock();
+        world.settle();
+    }
     for (unsigned core = 0; core < 3; ++core)
         EXPECT_FALSE(world.at(core).expects_answers()) << "an idle machine has no clock";
 }

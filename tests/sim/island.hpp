@@ -15,7 +15,7 @@
 namespace sim {
 
 constexpr uint32_t apic_of(unsigned core) {
-    return core + 100;
+    return core + first_apic;
 }
 
 inline CoreId core_id(unsigned core) {

@@ -50,7 +50,6 @@ void World::look_who_was_stopped(unsigned core) {
         ++(island(gone).leaves ? tally.left : tally.suspected);
         lose(gone, "core is stopped");
     }
-    ownership_.core_stops(gone);
     ASAN_POISON_MEMORY_REGION(arena_.of(gone), arena_.bytes());
 }
 

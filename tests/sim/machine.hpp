@@ -23,6 +23,7 @@ constexpr unsigned max_cores = 64;
 constexpr unsigned blocks_per_core = 5; // the kernel's, the first domains', and what moves
 constexpr unsigned max_blocks = max_cores * blocks_per_core;
 constexpr uint64_t ram_base = uint64_t{1} << 30;
+constexpr uint32_t first_apic = 100;
 
 /// Broken rules of the run end it: what was broken, for the chart.
 struct Broken : std::runtime_error {
@@ -117,7 +118,10 @@ class SimMachine final : public kernel::Machine {
 
     Result<> start_core(ApicId, uint8_t) override { return {}; }
 
-    void stop_core(ApicId core) override { stopped = core.raw; }
+    void stop_core(ApicId core) override {
+        stopped = core.raw;
+        ownership_.core_stops(core.raw - first_apic);
+    }
 
     void hang() override {}
 

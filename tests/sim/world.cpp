@@ -252,7 +252,7 @@ bool World::step(bool calm) {
     const unsigned core = random.draw(cores());
     if (island(core).dead) return restart_or_keep(core);
     if (!calm && island(core).stalled_until > now) return false;
-    if (!calm && random.one_in(200)) return look_at_clock(core);
+    if (!calm && settings.losses && random.one_in(200)) return look_at_clock(core);
     const unsigned peer = random.draw(cores());
     switch (random.draw(9)) {
     case 8: return monitor_works(core);
@@ -326,7 +326,7 @@ void World::settle() {
         }
         for (Domain& domain : domains())
             busy |= domain_step(domain, true);
-        if (!busy) busy = find_out();
+        if (!busy && settings.losses) busy = find_out();
     }
 }
 
