@@ -27,6 +27,8 @@ struct Client {
     bool watches_cores{};
     CoreSet changed; // cores whose state it has yet to hear
     uint32_t client_ends{}, server_ends{};
+    bool awaits_handed{};   // a fetch found nothing
+    bool handed{};          // and since then something came
     uint32_t revocations{}; // asked for, and not yet heard of
     NewsList news;
     DoneList done;

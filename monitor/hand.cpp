@@ -128,6 +128,7 @@ Result<> Monitor::keep_here(const Name& label, CapSlot what) {
     handed.label = label;
     handed.slot = what;
     handed.what = *is;
+    tell_handed();
     return {};
 }
 
@@ -156,6 +157,7 @@ Result<> Monitor::keep(CoreId, const Hand& message) {
     place.label = label;
     place.slot = *slot;
     place.what = what;
+    tell_handed();
     // Who has taken it says so: RAM on its way is the giver's.
     if (what.kind == abi::Kind::ram)
         TRY_VOID(owners_.assign({what.base, what.bytes}, self_, edges_, message.version));
@@ -187,6 +189,16 @@ void Monitor::comes_back(Handed& handed) {
     handed.slot = *slot;
     handed.arrived = true;
     handed.to = self_;
+    tell_handed();
+}
+
+/// Whoever waits looks for his label again; few wait, and not often.
+void Monitor::tell_handed() {
+    for (Client& client : clients_.all()) {
+        if (!client.used || !std::exchange(client.awaits_handed, false)) continue;
+        client.handed = true;
+        wake(client);
+    }
 }
 
 Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
@@ -199,7 +211,10 @@ Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
     handed_.each([&](Handed& handed) {
         if (handed.arrived && !handed.in_doubt && handed.label == label) found = &handed;
     });
-    if (found == nullptr) return fail(Err::not_found);
+    if (found == nullptr) {
+        clients_.find(badge)->awaits_handed = true;
+        return fail(Err::not_found);
+    }
     const CapSlot slot = found->slot;
     handed_.release(*found);
     return slot;

@@ -42,6 +42,14 @@ Result<Lent*> Monitor::lend(CoreId to, CapSlot frame, const Range& range, abi::R
     return enter(*loan, to, rights);
 }
 
+/// Its place among the answers is taken (`ask`), and the message goes when there is room.
+void Monitor::begin_lend(Lent& lent, const EndName& end, uint32_t token) {
+    lent.in_flight = true;
+    lent.end = end;
+    lent.token = token;
+    owe(lent, lent.core);
+}
+
 /// The borrower has answered, or never will.
 void Monitor::settle_lend(Lent& lent, Fault status) {
     if (!std::exchange(lent.in_flight, false)) return;

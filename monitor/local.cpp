@@ -84,7 +84,7 @@ Result<uint32_t> Monitor::attach(uint32_t badge, CapSlot bell) {
     }
     TRY_VOID(take_bell_slot((*found)->bell, bell));
     Client& known = **found;
-    if (!known.news.empty() || !known.done.empty() || known.lost) wake(known);
+    if (!known.news.empty() || !known.done.empty() || known.lost || known.handed) wake(known);
     return badge;
 }
 
@@ -115,6 +115,7 @@ Result<News> Monitor::next(uint32_t badge) {
         caller.changed.erase(core);
         return News{.notice = Notice::core_changed, .detail = core.raw};
     }
+    if (std::exchange(caller.handed, false)) return News{.notice = Notice::handed};
     if (Revocation* const done = caller.done.pop_front()) {
         --caller.revocations;
         if (!kernel_.describe(done->what)) drop(done->what); // somebody's larger revoke took it

@@ -28,6 +28,7 @@ enum class Notice : uint32_t {
     capability,
     revoked,
     core_changed,
+    handed,
 };
 
 struct News {
@@ -259,6 +260,7 @@ class Monitor {
     Loan* find_loan(const Range& range);
     Result<Lent*> lend(CoreId to, CapSlot frame, const Range& range, abi::Rights rights);
     Result<Lent*> enter(Loan& loan, CoreId to, abi::Rights rights);
+    void begin_lend(Lent& lent, const EndName& end, uint32_t token);
     void settle_lend(Lent& lent, Fault status);
     void end_lend(Lent& lent, Fault status);
     void end_lend(uint32_t number, Fault status);
@@ -312,6 +314,7 @@ class Monitor {
     Result<Given*> cut_out(Given& given, const Range& range);
     Result<Given*> split(Given& given, uint64_t offset);
     void comes_back(Handed& handed);
+    void tell_handed();
 
     // machine.cpp: names
     CoreSet edges_but(CoreId core) const;

@@ -55,12 +55,9 @@ Monitor::send_frame(Binding& binding, uint32_t token, CapSlot what, const Descri
     TRY_VOID(may_send(binding, binding.peer));
     Lent& lent = *TRY(lend(binding.peer, what, Range{frame.base, frame.bytes}, frame.rights));
     TRY_VOID(ask(binding.peer));
-    lent.in_flight = true;
-    lent.end = name_of(binding);
-    lent.token = token;
     lent.sender_end = bindings_.number_of(binding);
     ++binding.unanswered;
-    owe(lent, binding.peer);
+    begin_lend(lent, name_of(binding), token);
     return {};
 }
 
@@ -77,12 +74,9 @@ Result<> Monitor::send_bell(Binding& binding, uint32_t token, CapSlot what, cons
     lent.core = binding.peer;
     lent.rights = bell.rights;
     lent.bell = way;
-    lent.in_flight = true;
-    lent.end = name_of(binding);
-    lent.token = token;
     lent.sender_end = bindings_.number_of(binding);
     ++binding.unanswered;
-    owe(lent, binding.peer);
+    begin_lend(lent, name_of(binding), token);
     return {};
 }
 
@@ -183,13 +177,10 @@ Result<> Monitor::lend_on(CoreId from, const Relend& message) {
     if (peer(message.to).unanswered >= credit()) return fail(Err::busy);
     Lent& lent = *TRY(enter(*loan, message.to, message.rights));
     TRY_VOID(ask(message.to));
-    lent.in_flight = true;
-    lent.end = {from, message.binding, message.from_client};
-    lent.token = message.token;
     lent.relent = true;
     lent.relender = from;
     lent.relend = message.number;
-    owe(lent, message.to);
+    begin_lend(lent, {from, message.binding, message.from_client}, message.token);
     return {};
 }
 

@@ -8,7 +8,7 @@ namespace monitor {
 
 namespace face = interfaces::monitor;
 
-static_assert(uint32_t(face::Notice::core_changed) == uint32_t(Notice::core_changed));
+static_assert(uint32_t(face::Notice::handed) == uint32_t(Notice::handed));
 
 /// What the CPU driver counts: four figures of one page, from `first` on.
 class CoreFigures {

@@ -23,7 +23,7 @@ class Line {
   public:
     Line(os::Domain& self, os::CapSlot ports)
         : self_{self}, ports_{ports}, uart_{ports_, serial::com1_port}, work_{self.loop()},
-          drained_{self.loop()} {}
+          drained_{self.loop()}, keyboard_free_{self.loop()} {}
 
     Result<> start() {
         TRY_VOID(uart_.start(serial::baud_max));
@@ -42,6 +42,8 @@ class Line {
     bool drained() const { return uart_.idle() && nothing_queued_; }
 
     async::Signal& drained_signal() { return drained_; }
+
+    async::Signal& keyboard_free() { return keyboard_free_; }
 
     Writer* keyboard{};
 
@@ -110,7 +112,7 @@ class Line {
     serial::Uart<os::Ports> uart_;
     Console console_;
     async::Event work_;
-    async::Signal drained_;
+    async::Signal drained_, keyboard_free_;
     bool routed_{};
     bool nothing_queued_{true};
 };
@@ -122,7 +124,10 @@ class Writer {
 
     ~Writer() {
         line_.console().end(text_, has_keyboard());
-        if (has_keyboard()) line_.keyboard = nullptr;
+        if (has_keyboard()) {
+            line_.keyboard = nullptr;
+            line_.keyboard_free().notify();
+        }
         line_.kick();
     }
 
@@ -136,8 +141,8 @@ class Writer {
     }
 
     async::Task<> grab() {
-        if (line_.keyboard != nullptr && !has_keyboard())
-            line_.console().end(line_.keyboard->text_, true);
+        while (line_.keyboard != nullptr && !has_keyboard())
+            co_await line_.keyboard_free().wait();
         line_.keyboard = this;
         co_return {};
     }

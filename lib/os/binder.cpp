@@ -7,6 +7,7 @@ namespace os {
 namespace {
 
 constexpr unsigned monitor_event = 2; // docs/system.md, Event bits
+constexpr Duration look_again = milliseconds(100);
 constexpr Rights shared_rights = abi::read | abi::write;
 
 constinit Immortal<Binder> the_binder;
@@ -86,6 +87,17 @@ void Binder::revoked(const Notices& news, OwnedCap back) {
     }
 }
 
+async::Task<OwnedCap> Binder::fetch(Text<16> label, Instant until) {
+    co_await begin();
+    for (;;) {
+        const auto fetched = monitor_->fetch(label);
+        if (fetched) co_return OwnedCap{fetched->what};
+        const bool late = domain_.loop().now() >= until;
+        if (late || fetched.error().top() != Err::not_found) co_await ::fail(fetched.error());
+        (void)co_await async::result_of(handed_.wait_until(until));
+    }
+}
+
 void Binder::remove(ChannelEnd& end) {
     if (end.hook.linked()) ends_.remove(end);
     if (std::exchange(end.known_, false)) (void)monitor_->unbind(end.binding_);
@@ -95,6 +107,11 @@ async::Task<> Binder::read_notices() {
     for (;;) {
         co_await notice_.wait();
         for (;;) {
+            // A notice may bring a capability, and without a slot for it would be lost.
+            while (!slots().has_room()) {
+                log::warn("no slots: the monitor's notices wait");
+                co_await domain_.loop().sleep_for(look_again);
+            }
             const auto news = monitor_->next();
             if (!news) {
                 log::warn("monitor does not answer: {}", news.error());
@@ -113,6 +130,7 @@ void Binder::take(const Notices& news) {
     if (news.notice == incoming) return this->incoming(news, std::move(more));
     if (news.notice == interfaces::monitor::Notice::revoked)
         return this->revoked(news, std::move(more));
+    if (news.notice == handed) return handed_.notify();
     if (news.notice == stop) return domain_.stop(0);
     if (news.notice == core_changed) return cores_.notify();
     if (news.notice == withdrawn) {

@@ -9,7 +9,7 @@ namespace os {
 class Binder {
   public:
     explicit Binder(Domain& domain)
-        : domain_{domain}, notice_{domain.loop()}, cores_{domain.loop()} {}
+        : domain_{domain}, notice_{domain.loop()}, handed_{domain.loop()}, cores_{domain.loop()} {}
 
     /// Tells the monitor how this domain is rung. The second time it does nothing.
     Result<> begin();
@@ -46,6 +46,10 @@ class Binder {
     Result<> ask(Revocation& revocation, CapSlot what);
     void forget(Revocation& revocation);
 
+    /// What is handed to this core under `label`, as soon as it is here. For those who may fetch.
+    /// Errors: not_found (not until then), those of monitor.fetch.
+    async::Task<OwnedCap> fetch(Text<16> label, Instant until);
+
     Result<> pin(uint32_t binding, CapSlot frame) { return monitor_->pin(binding, frame); }
 
     /// Capabilities beside the messages of a channel, as in monitor.if.
@@ -79,6 +83,7 @@ class Binder {
     Domain& domain_;
     LocalClient<interfaces::monitor::Client> monitor_{abi::slot_at(0, abi::slot::monitor)};
     async::Event notice_;
+    async::Signal handed_;
     OwnedCap notice_bell_;
     bool begun_{};
     async::Signal cores_;

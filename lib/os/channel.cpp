@@ -57,7 +57,7 @@ async::Task<> Binding::open(Request asked) {
     Binder::Pending pending{domain_.loop()};
     const Forget forget{pending};
     co_await binder().ask(pending, name, asked.wait, frame_.slot());
-    co_await pending.done.wait();
+    co_await async::Event::Wait{pending.done, asked.until};
     if (pending.status.top() != Err::none) co_await ::fail(pending.status);
     bell_ = std::move(pending.bell);
     binding_ = pending.binding;

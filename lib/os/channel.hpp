@@ -89,12 +89,13 @@ class Binding final : public ChannelEnd {
         std::string_view name;
         rpc::Contract contract;
         size_t bulk_bytes{};
-        bool wait{true};        // for the name to be offered
-        rpc::Handler* events{}; // null: the server's one-way messages are dropped
-        MutableBytes frames{};  // for tasks of the peer's calls: clients have none
+        bool wait{true};                // for the name to be offered
+        std::optional<Instant> until{}; // at most
+        rpc::Handler* events{};         // null: the server's one-way messages are dropped
+        MutableBytes frames{};          // for tasks of the peer's calls: clients have none
     };
 
-    /// Errors: not_found, quota, no_slots, channel_closed, and the server's.
+    /// Errors: not_found, timed_out, quota, no_slots, channel_closed, and the server's.
     async::Task<> open(Request request);
 
     /// An orderly end: what was sent is read by the server before it hears of the end.

@@ -1,20 +1,12 @@
 #include "lib/os/entropy.hpp"
 
 #include "lib/base/log.hpp"
+#include "lib/base/random.hpp"
 #include "lib/os/instructions.hpp"
 
 namespace os {
 
 namespace {
-
-/// SplitMix64: spreads any input over all bits; not a source of secrets by itself.
-uint64_t spread(uint64_t& state) {
-    state += 0x9e3779b97f4a7c15u;
-    uint64_t z = state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 bool has_rdrand() {
     return (cpuid(1).ecx >> 30 & 1) != 0; // SDM vol. 2, CPUID leaf 1
@@ -35,7 +27,7 @@ uint64_t from_jitter() {
         for (int j = 0; j < 7; ++j)
             pool = (pool << 1 | pool >> 63) ^ (pool % 1021);
         pool ^= (read_tsc() - before) << (i % 57);
-        pool = spread(pool);
+        pool = split_mix(pool);
     }
     return pool;
 }
@@ -50,7 +42,7 @@ uint64_t word(std::optional<uint64_t> seed) {
             seeded_state = *seed;
         }
         told = true;
-        return spread(seeded_state);
+        return split_mix(seeded_state);
     }
     if (has_rdrand())
         if (const auto value = from_processor()) return *value;

@@ -27,6 +27,8 @@ class BufferSink final : public LogSink {
 constinit LogRing ring;
 constinit BufferSink sink;
 constinit void (*on_attached)() = nullptr;
+constinit async::Signal* written = nullptr; // the console has answered
+constinit bool writing = false;
 
 } // namespace
 
@@ -47,6 +49,8 @@ async::Task<> forward_log(Domain& self) {
     using interfaces::console::Client;
     async::Event bell{self.loop()};
     sink.bell = &bell;
+    async::Signal answered{self.loop()};
+    written = &answered;
     Binding link{self};
     for (;;) {
         const Binding::Request console{
@@ -58,10 +62,20 @@ async::Task<> forward_log(Domain& self) {
             if (ring.empty()) co_await bell.wait();
             std::array<char, decltype(interfaces::console::WriteArguments::text)::capacity> text;
             const auto part = co_await Blob<text.size()>::from(std::as_bytes(ring.take(text)));
-            if (!co_await async::result_of(client.write(part))) break;
+            writing = true;
+            const auto taken = co_await async::result_of(client.write(part));
+            writing = false;
+            answered.notify();
+            if (!taken) break;
         }
         co_await self.loop().sleep_for(seconds(1));
     }
+}
+
+async::Task<> log_written(Domain& self, Instant until) {
+    while ((writing || !ring.empty()) && written != nullptr && self.loop().now() < until)
+        (void)co_await async::result_of(written->wait_until(until));
+    co_return {};
 }
 
 void tell_parent_of_log() {

@@ -19,6 +19,9 @@ void begin_logging(const Domain& self);
 async::Task<> forward_log(Domain& self);
 void when_console_is_there(void (*attached)());
 
+/// Goes on when the console has all lines, at the latest at `until`: before a domain ends itself.
+async::Task<> log_written(Domain& self, Instant until);
+
 /// The lines nobody took, to whoever started this domain: when it ends in trouble.
 void tell_parent_of_log();
 

@@ -134,6 +134,11 @@ uint32_t Slots::free_count() const {
     return sum;
 }
 
+bool Slots::has_room() {
+    const Busy busy;
+    return free_count() > 0 || grow().has_value();
+}
+
 /// A further leaf: its CNode is made in the growth slot, hung into the root, and moved into itself.
 Result<> Slots::grow() {
     if (growing_ || free_leafs_ == 0) return fail(Err::no_slots);

@@ -66,6 +66,9 @@ class Slots {
 
     uint32_t free_count() const;
 
+    /// take() would succeed now.
+    bool has_room();
+
   private:
     Result<> grow();
 

@@ -86,11 +86,13 @@ class Home {
         return std::nullopt;
     }
 
-    /// The worker is no more, and with it its page tables: it counts as having answered. Then ask
-    /// finished() until it has nothing.
+    /// The worker is no more, and with it its page tables: it counts as having answered, and as
+    /// having written, as nobody knows any more. Then ask finished() until it has nothing.
     void gone(uint32_t worker) {
-        for (Operation& o : operations_)
+        for (Operation& o : operations_) {
+            o.dirty |= o.waiting.has(worker);
             o.waiting.remove(worker);
+        }
     }
 
     Version version() const { return version_; }

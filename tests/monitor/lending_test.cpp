@@ -240,6 +240,22 @@ TEST(Ram, ThatCannotArriveIsTheGiversAgain) {
     EXPECT_TRUE(world.memory.is_of(0, base));
 }
 
+TEST(Ram, ThatWasLookedForTooEarlyIsToldOfWhenItComes) {
+    World world{2, 1};
+    world.start_all();
+    world.settle();
+    Domain giver{world, 0, 20};
+    const auto notice = [&] { return world.at(1).next(badge_spawn)->notice; };
+    EXPECT_EQ(world.at(1).fetch(badge_spawn, "ram").error(), Err::not_found);
+    EXPECT_EQ(notice(), Notice::nothing);
+    ASSERT_TRUE(world.at(0).hand(20, core_id(1), "ram", world.kernel(0).ram()));
+    ASSERT_TRUE(world.at(0).hand(20, core_id(1), "more", world.kernel(0).ram()));
+    world.settle();
+    EXPECT_EQ(notice(), Notice::handed);
+    EXPECT_EQ(notice(), Notice::nothing) << "once, until it looks in vain again";
+    EXPECT_TRUE(world.at(1).fetch(badge_spawn, "ram"));
+}
+
 TEST(Versions, ThatDifferDoNotTalk) {
     World world{2, 1};
     ASSERT_TRUE(world.at(0).joint_make(badge_init, core_id(1), world.kernel(0).frame()));

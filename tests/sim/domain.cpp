@@ -98,8 +98,11 @@ void Domain::close(End& end, bool tell) {
         Port port{*island_, actor, {{abi::slot::monitor}}};
         counted("unbind", Monitor{port}.unbind(end.number), end.number);
     }
-    for (const CapSlot slot : {end.frame, end.bell})
-        if (slot != abi::null_slot && !actor.at(slot).empty()) (void)actor.remove(slot);
+    // Whoever revoked one of them emptied its slot, and something else may be there by now.
+    const bool has_frame = actor.at(end.frame).base == world_->channels()[end.channel].base;
+    if (end.frame != abi::null_slot && has_frame) (void)actor.remove(end.frame);
+    const bool has_bell = actor.at(end.bell).kind == Kind::doorbell;
+    if (end.bell != abi::null_slot && has_bell) (void)actor.remove(end.bell);
     if (team != nullptr) team->lost(*this, end.channel);
     --world_->channels()[end.channel].ends;
     end = {};

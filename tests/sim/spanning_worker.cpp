@@ -134,6 +134,9 @@ bool Team::take_piece_away(Worker& worker, CapSlot mapping) {
 void Team::cut(End& end, Worker& worker, const Letter& letter) {
     const auto operation = std::ranges::find(operations_, letter.cut.operation, &Operation::number);
     for (uint32_t i = page_of(letter.cut.range.begin); i < page_of(letter.cut.range.end); ++i) {
+        // What a fill from after the cut brought stays, and what was written there with it.
+        const auto* const piece = worker.replica.find(address_of(i));
+        if (piece != nullptr && piece->fill.version >= letter.cut.version) continue;
         if (worker.written[i] && operation != operations_.end()) operation->written = true;
         worker.written[i] = false;
     }

@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "lib/base/random.hpp"
 #include "tests/sim/domain.hpp"
-#include "tests/sim/random.hpp"
 #include "tests/sim/services.hpp"
 #include "tests/sim/spanning.hpp"
 

@@ -149,6 +149,30 @@ def test_a_driver_is_started_again_and_the_network_with_it(boot):
     assert running(guest, "netd")["restarts"] == "1"
 
 
+def test_without_the_pci_service_memory_that_a_device_reaches_is_given_up(boot):
+    """Nobody can silence the card any more: neither its driver's end nor that of the stack whose
+    buffers it has is waited for, and their memory is not used again."""
+    guest = wait_until_ready(boot(CORES=4))
+    free = {core: int(memory(guest)[core]["free KiB"]) for core in (1, 2)}
+    assert "is killed" in guest.command("kill pci")
+    for victim, core in (("e1000", 1), ("netd", 2)):
+        number, start = running(guest, victim)["id"], len(guest.text)
+        assert f"{number} is killed" in guest.command(f"kill {victim}")
+        guest._search(rf"nobody can silence the device that reaches memory of {victim}", start, 60)
+        assert domain(guest, number)["state"] == "killed"
+        assert int(memory(guest)[core]["free KiB"]) <= free[core] + 2048  # of pci alone
+    number = spawn(guest, f"faulty on {CORE} wait")
+    assert f"{number} is killed" in guest.command(f"kill {number}")
+
+
+def test_out_of_memory_names_the_quota(guest):
+    start = len(guest.text)
+    text = guest.command(f"spawn faulty on {CORE} with quota=1073741824")
+    assert "cannot be spawned: out of memory" in text
+    guest.position = start
+    guest.expect(r"spawn\] faulty cannot have its quota of 1073741824 KiB: \d+ KiB are free")
+
+
 class Flood:
     """Uploads to port 9 from several connections, for as long as it takes them."""
 

@@ -4,7 +4,7 @@ import time
 import pytest
 from clients import cores, domains
 
-SUMS = ("sum", "product", "primes", "waves")
+SUMS = ("sum", "product", "primes", "waves", "rights", "registers")
 
 
 def start(boot, count, arguments):
@@ -41,6 +41,23 @@ def test_a_kill_takes_all_parts_away(boot):
     while parts(guest) and time.monotonic() < deadline:
         pass  # each look is a command of the guest
     assert not parts(guest)
+
+
+def test_the_death_of_a_worker_ends_the_domain(boot):
+    """Threads wait for each other: it does not live on with a part of it gone."""
+    guest = start(boot, 2, "2 stay")
+    guest.wait_for(r"parallel done: right", 120)
+    worker = next(d["id"] for d in parts(guest) if d["id"].startswith("1."))
+    start_of_end = len(guest.text)
+    guest.command(f"kill {worker}")
+    guest.position = start_of_end  # it may be said before the prompt comes back
+    guest.expect(r"worker 1 on core 1 is gone")
+    guest.wait_for(r"domain parallel ended with code -1", 60)
+    ends = ("running", "ending")
+    deadline = time.monotonic() + 30
+    while any(parts(guest, state) for state in ends) and time.monotonic() < deadline:
+        pass  # each look is a command of the guest
+    assert not any(parts(guest, state) for state in ends)
 
 
 def halts(guest):

@@ -42,7 +42,7 @@ Result<Text<16>> Channels::choose_name() {
     while (monitor->name_at(count))
         ++count;
     if (count == 0) return fail(Err::not_found);
-    return TRY(monitor->name_at(static_cast<uint32_t>(random_.below(count)))).name;
+    return TRY(monitor->name_at(random_.draw(count))).name;
 }
 
 async::Task<> Channels::visit() {
@@ -52,7 +52,7 @@ async::Task<> Channels::visit() {
     const auto opened = co_await async::result_of(binding.open({
         .name = name.view(),
         .contract = contract,
-        .bulk_bytes = random_.below(8) * page_bytes,
+        .bulk_bytes = random_.draw(8) * page_bytes,
         .wait = false,
     }));
     ++visits_;
@@ -62,8 +62,8 @@ async::Task<> Channels::visit() {
         os::last_words(format_to(text, "chaos: {} let me in", name.view()));
         co_return {};
     }
-    for (uint64_t i = random_.below(6); i > 0 && binding.is_open(); --i) {
-        if (random_.once_in(3))
+    for (uint64_t i = random_.draw(6); i > 0 && binding.is_open(); --i) {
+        if (random_.one_in(3))
             scribble(binding);
         else
             babble(binding, contract);
@@ -82,14 +82,14 @@ void Channels::babble(os::Binding& binding, const rpc::Contract& contract) {
     // The channel has sent its greeting already: once more, in the same place.
     const ump::Body hello{contract.interface, contract.version};
     (void)line.try_send(rpc::make_tag(rpc::Kind::control, rpc::greeting), 0, hello);
-    for (uint64_t i = random_.below(os::channel_lines); i > 0; --i) {
+    for (uint64_t i = random_.draw(os::channel_lines); i > 0; --i) {
         ump::Body body;
         for (uint64_t& word : body)
-            word = random_.once_in(2) ? random_.next() : random_.below(20);
-        const auto kind = rpc::Kind(random_.below(4));
-        auto tag = rpc::make_tag(kind, static_cast<uint16_t>(random_.below(64)));
-        if (random_.once_in(4)) tag = static_cast<uint16_t>(tag | rpc::more_follows);
-        if (random_.once_in(16)) tag = static_cast<uint16_t>(random_.next());
+            word = random_.one_in(2) ? random_.next() : random_.draw(20);
+        const auto kind = rpc::Kind(random_.draw(4));
+        auto tag = rpc::make_tag(kind, static_cast<uint16_t>(random_.draw(64)));
+        if (random_.one_in(4)) tag = static_cast<uint16_t>(tag | rpc::more_follows);
+        if (random_.one_in(16)) tag = static_cast<uint16_t>(random_.next());
         if (!line.try_send(tag, static_cast<uint16_t>(random_.next()), body)) break;
         ++lines_;
     }
@@ -101,8 +101,8 @@ void Channels::babble(os::Binding& binding, const rpc::Contract& contract) {
 void Channels::scribble(os::Binding& binding) {
     std::byte* const begin = binding.bulk().data() - os::bulk_offset;
     const size_t bytes = os::bulk_offset + binding.bulk().size();
-    for (uint64_t i = random_.below(400); i > 0; --i) {
-        begin[random_.below(bytes)] = static_cast<std::byte>(random_.next());
+    for (uint64_t i = random_.draw(400); i > 0; --i) {
+        begin[random_.draw(static_cast<uint32_t>(bytes))] = static_cast<std::byte>(random_.next());
         ++lines_;
     }
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "lib/async/loop.hpp"
+#include "lib/base/random.hpp"
 #include "lib/os/channel.hpp"
-#include "usr/chaos/random.hpp"
 
 namespace chaos {
 

@@ -20,7 +20,7 @@ struct Chaos {
         while (storm.calls() < count) {
             for (uint64_t i = 0; i < calls_a_turn; ++i)
                 storm.step();
-            if (random.once_in(4)) (void)co_await async::result_of(channels.visit());
+            if (random.one_in(4)) (void)co_await async::result_of(channels.visit());
             co_await self.loop().sleep_for(microseconds(100));
         }
         std::array<char, 120> text;
@@ -37,7 +37,7 @@ struct Chaos {
     }
 
     os::Domain& self;
-    chaos::Random random;
+    Random random;
     uint64_t count;
     chaos::Storm storm;
     chaos::Channels channels;

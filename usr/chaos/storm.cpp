@@ -22,14 +22,14 @@ Result<> Storm::begin() {
 }
 
 CapSlot Storm::slot() {
-    switch (random_.below(10)) {
+    switch (random_.draw(10)) {
     case 8:
     case 9: return playground_;
     case 0: return {{static_cast<uint32_t>(random_.next())}};
-    case 1: return abi::slot_at(static_cast<uint32_t>(random_.below(64)), 0);
-    case 2: return abi::slot_at(playground_leaf, static_cast<uint32_t>(random_.below(64)));
-    case 3: return abi::slot_at(1, static_cast<uint32_t>(random_.below(64)));
-    default: return abi::slot_at(0, static_cast<uint32_t>(random_.below(64)));
+    case 1: return abi::slot_at(random_.draw(64), 0);
+    case 2: return abi::slot_at(playground_leaf, random_.draw(64));
+    case 3: return abi::slot_at(1, random_.draw(64));
+    default: return abi::slot_at(0, random_.draw(64));
     }
 }
 
@@ -48,12 +48,12 @@ uint64_t Storm::argument() {
         ~uint64_t{0},
         uint64_t{1} << 63,
     };
-    switch (random_.below(6)) {
+    switch (random_.draw(6)) {
     case 0: return random_.next();
     case 1: return random_.one_of<uint64_t>(edges);
-    case 2: return random_.below(16) * page_bytes;
+    case 2: return random_.draw(16) * page_bytes;
     case 3: return slot().raw;
-    default: return random_.below(64);
+    default: return random_.draw(64);
     }
 }
 
@@ -78,18 +78,18 @@ bool Storm::is_suicide(Op op, CapSlot slot, const os::Values& values) const {
 }
 
 void Storm::step() {
-    if (random_.once_in(8)) return local_call();
+    if (random_.one_in(8)) return local_call();
     // A few operations that do not exist, too.
-    const auto op = Op(random_.below(static_cast<uint64_t>(Op::count_) + 3));
+    const auto op = Op(random_.draw(uint32_t{std::to_underlying(Op::count_)} + 3));
     const CapSlot target = slot();
     os::Values values;
     for (uint64_t& v : values)
         v = argument();
     if (op == Op::wait) { // it comes back, and what comes is put where lib/os expects it
         values[0] = static_cast<uint64_t>((os::now() + microseconds(200)).ns);
-        if (!random_.once_in(1000)) values[2] = 0;
+        if (!random_.one_in(1000)) values[2] = 0;
     }
-    if (is_suicide(op, target, values) && !random_.once_in(5000)) return;
+    if (is_suicide(op, target, values) && !random_.one_in(5000)) return;
     const abi::Answer answer = os::system_call(op, target, values);
     ++calls_;
     if (answer.status == 0) ++successes_;
@@ -103,8 +103,8 @@ void Storm::local_call() {
         abi::slot::monitor, abi::slot::memory, abi::slot::monitor, abi::slot::given
     };
     os::Values values{};
-    if (random_.once_in(3)) values[0] = slot().raw; // copied: what we stand on stays with us
-    values[1] = random_.once_in(10) ? random_.next() : random_.below(48);
+    if (random_.one_in(3)) values[0] = slot().raw; // copied: what we stand on stays with us
+    values[1] = random_.one_in(10) ? random_.next() : random_.draw(48);
     for (size_t i = 2; i < values.size(); ++i)
         values[i] = argument();
     const abi::CapSlot to = abi::slot_at(0, random_.one_of<uint32_t>(servers));

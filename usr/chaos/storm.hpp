@@ -2,8 +2,8 @@
 // tests little; few are aimed at what the domain itself stands on, or it would not live long.
 #pragma once
 
+#include "lib/base/random.hpp"
 #include "lib/os/domain.hpp"
-#include "usr/chaos/random.hpp"
 
 namespace chaos {
 

@@ -47,6 +47,8 @@ int program() {
     right &= check("product", product);
     right &= check("primes", primes);
     right &= check("waves", waves);
+    right &= check("rights", rights);
+    right &= check("registers", registers);
     if (const auto done = measure_unmap(); !done)
         log::error("unmap could not be measured: {}", done.error());
     log::info("parallel done: {}", right ? "right" : "wrong");

@@ -9,4 +9,8 @@ bool product();
 bool primes();
 bool waves();
 
+/// Whether lib/os keeps its promises: rights that change everywhere, registers across a page fault.
+bool rights();
+bool registers();
+
 } // namespace parallel

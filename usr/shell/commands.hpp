@@ -6,8 +6,8 @@
 
 #include "interfaces/monitor.hpp"
 #include "interfaces/netctl.hpp"
-#include "interfaces/spawn.hpp"
 #include "lib/os/local.hpp"
+#include "lib/os/spawners.hpp"
 #include "usr/shell/command.hpp"
 #include "usr/shell/table.hpp"
 #include "usr/shell/terminal.hpp"
@@ -18,7 +18,7 @@ class Commands {
   public:
     Commands(os::Domain& self, Terminal& terminal)
         : self_{self}, terminal_{terminal}, monitor_{abi::slot_at(0, abi::slot::monitor)},
-          netctl_{self}, core_boot_{self} {}
+          netctl_{self}, spawners_{self}, core_boot_{self} {}
 
     /// Errors that end a command are the caller's to show.
     async::Task<> run(Command command);
@@ -58,17 +58,18 @@ class Commands {
 
     async::Task<> print_table();
     async::Task<> add_domains(uint32_t core, interfaces::spawn::Client& spawner);
-    async::Task<interfaces::spawn::Client> spawner_of(uint32_t core);
-    async::Task<> reach(os::Binding& link, std::string_view name);
     async::Task<interfaces::netctl::Client> net();
     bool is_up(uint32_t core);
+
+    async::Task<interfaces::spawn::Client> spawner_of(uint32_t core) {
+        return spawners_.of({{static_cast<uint8_t>(core)}});
+    }
 
     os::Domain& self_;
     Terminal& terminal_;
     os::LocalClient<interfaces::monitor::Client> monitor_;
     os::Binding netctl_;
-    // Bindings stay: memory that was lent to another core does not come back.
-    std::array<os::Binding*, 256> spawners_{};
+    os::Spawners spawners_;
     os::Binding core_boot_;
     std::optional<TextTable> table_;
     std::array<char, 240> line_{};

@@ -67,6 +67,7 @@ struct Child {
     bool by_hand{};      // its end is asked for: no policy starts it again
     bool attended{};     // a task brings its end about
     bool device_quiet{}; // of a bus master
+    bool lost{};         // a device may reach its memory for good: neither is used again
     RestartHistory history;
     os::LineJoiner words; // its last ones
     Plan plan;

@@ -61,27 +61,47 @@ void Spawner::attend_the_rest() {
 }
 
 async::Task<> Spawner::bring_about(Child& child) {
-    if (child.plan.bus_master && child.was_started) co_await silence_device(child);
+    const uint32_t id = child.id;
+    if (child.plan.bus_master && child.was_started && !co_await silence_device(child)) {
+        give_up(child);
+        co_return {};
+    }
     if (take_back(child)) co_return {};
     const auto revoked = co_await async::result_of(revoke_everywhere(child));
+    if (child.id != id || child.state != State::ending) co_return {}; // hurry() gave it up
     const auto back = revoked ? memory_client_.release(child.ram.slot()) : revoked;
     if (!back) log::error("memory of {} is not back: {}", child.plan.name.view(), back.error());
     over(child);
     co_return {};
 }
 
-/// Asks whoever has the device, and waits as long as it takes.
-async::Task<> Spawner::silence_device(Child& child) {
+/// Asks whoever has the device, and waits as long as it takes, or until there is nobody to wait
+/// for: false.
+async::Task<bool> Spawner::silence_device(Child& child) {
     if (child.plan.keeper != nullptr) (void)child.plan.keeper->silence(child.id);
     for (bool told = false; !child.device_quiet;) {
+        if (child.plan.keeper == nullptr) co_return false;
         const Instant until = self_.loop().now() + device_patience;
         const auto heard = co_await async::result_of(changed_.wait_until(until));
         if (heard || std::exchange(told, true)) continue;
         log::error(
-            "the device of {} is not silenced: its memory is not used again", child.plan.name.view()
+            "the device of {} is not silenced: its memory is not used before that",
+            child.plan.name.view()
         );
     }
-    co_return {};
+    co_return true;
+}
+
+/// Its device may write there at any time, and only its keeper could have stopped that: the memory
+/// stays as it is, with all that peers have lent it, until the machine starts anew.
+void Spawner::give_up(Child& child) {
+    log::error(
+        "nobody can silence the device that reaches memory of {}: {} KiB are not used again",
+        child.plan.name.view(),
+        child.quota / 1024
+    );
+    child.lost = true;
+    over(child);
 }
 
 async::Task<> Spawner::revoke_everywhere(Child& child) {
@@ -97,27 +117,31 @@ async::Task<> Spawner::hurry(uint32_t id) {
         const auto child = find(id);
         if (!child || (*child)->state != State::ending) co_return {};
         log::warn("memory of {} is held back", (*child)->plan.name.view());
-        end_holders();
-        co_await neighbours_.say_overdue();
+        const bool lost = end_holders() || co_await neighbours_.say_overdue();
+        const auto still = find(id);
+        if (lost && still && (*still)->state == State::ending) give_up(**still);
     }
 }
 
-void Spawner::end_holders() {
+bool Spawner::end_holders() {
     while (const auto holder = monitor_client_.holding()) {
         const auto child = find(holder->id);
-        if (!child || !(*child)->is_alive()) return;
+        if (!child || !(*child)->is_alive()) return child && (*child)->lost;
         log::error(
             "{} has its device reach memory of a peer that is gone: it is ended",
             (*child)->plan.name.view()
         );
         end(**child, State::faulted, -1);
     }
+    return false;
 }
 
 void Spawner::over(Child& child) {
     if (neighbours_.owes()) (void)self_.loop().spawn("memory goes back", neighbours_.give_back());
-    child.domain = os::Child{};
-    child.ram.reset();
+    if (!child.lost) {
+        child.domain = os::Child{};
+        child.ram.reset();
+    }
     child.state = child.how;
     child.attended = false;
     changed_.notify();
@@ -160,7 +184,7 @@ async::Task<uint32_t> Spawner::restart(uint32_t id) {
     const uint32_t restarts = former->restarts + 1;
     // Its entry serves again: who looks for the former number finds nothing.
     Plan plan = std::move(former->plan);
-    *former = Child{};
+    if (!former->lost) *former = Child{};
     const uint32_t next = co_await make_of_all(std::move(plan));
     Unstarted guard{*this, next};
     Child& child = *co_await find(next);
@@ -213,6 +237,7 @@ Result<> Spawner::ready(uint32_t id, const DeviceKeeper& keeper) {
 void Spawner::keeper_gone(const DeviceKeeper& keeper) {
     for (Child& child : children_)
         if (child.plan.keeper == &keeper) child.plan.keeper = nullptr;
+    changed_.notify();
 }
 
 } // namespace spawn

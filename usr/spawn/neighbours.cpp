@@ -5,12 +5,13 @@
 
 #include "lib/abi/boot_info.hpp"
 #include "lib/base/log.hpp"
+#include "lib/os/binder.hpp"
 
 namespace spawn {
 namespace {
 
 // What was handed to this core overtakes the answer that speaks of it, or the other way round.
-constexpr Duration look_again = milliseconds(1), patience = seconds(5);
+constexpr Duration patience = seconds(5);
 
 } // namespace
 
@@ -35,41 +36,25 @@ bool Neighbours::is_up(uint8_t core) {
     return state && state->state == interfaces::monitor::CoreState::up;
 }
 
-async::Task<interfaces::spawn::Client> Neighbours::spawner_of(uint8_t core) {
-    os::Binding*& link = spawners_[core];
-    if (link == nullptr) link = new (std::nothrow) os::Binding{self_};
-    if (link == nullptr) co_await fail(Err::no_memory);
-    if (!link->is_open()) {
-        std::array<char, 16> text;
-        const std::string_view name = format_to(text, "spawn.{}", core);
-        co_await link->open({.name = name, .contract = interfaces::spawn::contract, .wait = false});
-    }
-    co_return interfaces::spawn::Client{link->channel()};
-}
-
 Neighbours::Label Neighbours::next_label() {
     std::array<char, 16> text;
     return Label::cut(format_to(text, "ram.{}.{}", self_.core().raw, labels_++ % 1'000'000));
 }
 
 async::Task<os::OwnedCap> Neighbours::fetch(Label label) {
-    async::Loop& loop = self_.loop();
-    for (const Instant end = loop.now() + patience;;) {
-        const auto fetched = monitor_.fetch(label);
-        if (fetched) co_return os::OwnedCap{fetched->what};
-        if (fetched.error().top() != Err::not_found || loop.now() >= end)
-            co_await fail(fetched.error());
-        co_await loop.sleep_for(look_again);
-    }
+    return os::binder().fetch(label, self_.loop().now() + patience);
 }
 
-async::Task<> Neighbours::say_overdue() {
+async::Task<bool> Neighbours::say_overdue() {
+    bool lost = false;
     for (size_t i = 0; i < order_count_; ++i) {
         if (!is_up(order_[i])) continue;
-        auto spawner = co_await async::result_of(spawner_of(order_[i]));
-        if (spawner) co_await async::result_of(spawner->overdue());
+        auto spawner = co_await async::result_of(spawners_.of({{order_[i]}}));
+        if (!spawner) continue;
+        const auto said = co_await async::result_of(spawner->overdue());
+        lost |= said && said->lost;
     }
-    co_return {};
+    co_return lost;
 }
 
 // -- who needs memory --
@@ -89,7 +74,7 @@ async::Task<> Neighbours::borrow(uint64_t bytes) {
 async::Task<> Neighbours::borrow_from(uint8_t core, uint64_t bytes) {
     const auto place = std::ranges::find(foreign_, uint64_t{0}, &Foreign::bytes);
     if (place == foreign_.end()) co_await fail(Err::no_space);
-    auto spawner = co_await spawner_of(core);
+    auto spawner = co_await spawners_.of({{core}});
     const auto donation = co_await spawner.donate(self_.core(), bytes);
     const os::OwnedCap ram = co_await fetch(donation.label);
     const os::Description what = co_await os::describe(ram.slot());
@@ -122,7 +107,7 @@ async::Task<> Neighbours::give_back_one() {
     --owed_;
     const Label label = next_label();
     co_await monitor_.hand({{home}}, label, ram.slot());
-    auto spawner = co_await spawner_of(home);
+    auto spawner = co_await spawners_.of({{home}});
     co_await spawner.returned(label);
     log::info("memory {} KiB goes back to core {}", what.bytes / 1024, home);
     co_return {};

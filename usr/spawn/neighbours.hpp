@@ -9,9 +9,8 @@
 
 #include "interfaces/memory.hpp"
 #include "interfaces/monitor.hpp"
-#include "interfaces/spawn.hpp"
 #include "lib/async/sync.hpp"
-#include "lib/os/channel.hpp"
+#include "lib/os/spawners.hpp"
 
 namespace spawn {
 
@@ -37,7 +36,8 @@ class Neighbours {
     Neighbours(
         os::Domain& self, interfaces::memory::Client& memory, interfaces::monitor::Client& monitor
     )
-        : self_{self}, memory_{memory}, monitor_{monitor}, one_at_a_time_{self.loop(), 1} {}
+        : self_{self}, memory_{memory}, monitor_{monitor}, one_at_a_time_{self.loop(), 1},
+          spawners_{self} {}
 
     /// Reads from the hand-over page how the cores lie. Without it they lie in a row.
     Result<> begin();
@@ -63,7 +63,8 @@ class Neighbours {
     async::Task<> returned(Label label);
 
     /// A revocation of ours waits: every spawner ends who holds it back (Spawner::end_holders).
-    async::Task<> say_overdue();
+    /// True: one of them cannot be silenced.
+    async::Task<bool> say_overdue();
 
     /// What somebody handed to this core. Errors: not_found (it did not arrive).
     async::Task<os::OwnedCap> fetch(Label label);
@@ -76,7 +77,6 @@ class Neighbours {
 
     async::Task<> borrow_from(uint8_t core, uint64_t bytes);
     async::Task<> give_back_one();
-    async::Task<interfaces::spawn::Client> spawner_of(uint8_t core);
     bool is_up(uint8_t core);
     Label next_label();
 
@@ -86,7 +86,7 @@ class Neighbours {
     async::Semaphore one_at_a_time_;
     std::array<uint8_t, 255> order_{};
     size_t order_count_{};
-    std::array<os::Binding*, 256> spawners_{}; // as they were needed, for good
+    os::Spawners spawners_;
     std::array<Foreign, 24> foreign_{};
     size_t owed_{};
     uint32_t labels_{};

@@ -36,9 +36,8 @@ class SpawnSession final : public DeviceKeeper {
     async::Task<api::DonateResult> donate(api::DonateArguments a);
     async::Task<> returned(api::ReturnedArguments a);
 
-    async::Task<> overdue() {
-        spawner_.end_holders();
-        co_return {};
+    async::Task<api::OverdueResult> overdue() {
+        co_return api::OverdueResult{spawner_.end_holders()};
     }
 
     async::Task<> silent(api::SilentArguments a) { co_return spawner_.silent(a.id, *this); }

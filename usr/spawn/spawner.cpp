@@ -27,7 +27,8 @@ Result<Child*> Spawner::free_entry() {
     Child* best = nullptr;
     for (Child& child : children_) {
         if (child.id == 0) return &child;
-        if (child.is_over() && (best == nullptr || child.id < best->id)) best = &child;
+        if (child.is_over() && !child.lost && (best == nullptr || child.id < best->id))
+            best = &child;
     }
     if (best == nullptr) return fail(Err::no_space);
     *best = Child{};
@@ -43,6 +44,18 @@ Result<abi::CapSlot> Spawner::allocate_quota(uint64_t& quota) {
         if (got) return got->ram;
         if (got.error() != Err::no_memory || quota / 2 < least) return fail(got.error());
     }
+}
+
+/// Whoever asked may be on another core, and does not know what the manifest says.
+void Spawner::tell_lack(const Plan& plan) {
+    const auto memory = memory_client_.state();
+    log::warn(
+        "{} cannot have its quota of {} KiB: {} KiB are free, {} KiB in one piece",
+        plan.name.view(),
+        plan.quota / 1024,
+        memory ? memory->free / 1024 : 0,
+        memory ? memory->largest / 1024 : 0
+    );
 }
 
 Result<Plan> Spawner::plan_of(std::string_view name, uint64_t quota, uint32_t priority) const {
@@ -86,8 +99,10 @@ Spawner::make_replica(std::string_view name, uint64_t quota, uint32_t priority, 
 /// With less memory than it would like, if need be.
 Result<uint32_t> Spawner::make_of(Plan plan) {
     uint64_t quota = plan.quota;
-    const abi::CapSlot ram = TRY(allocate_quota(quota));
-    return enter(std::move(plan), quota, ram);
+    const auto ram = allocate_quota(quota);
+    if (ram) return enter(std::move(plan), quota, *ram);
+    if (ram.error().top() == Err::no_memory) tell_lack(plan);
+    return fail(ram.error());
 }
 
 async::Task<uint32_t> Spawner::make_of_all(Plan plan) {

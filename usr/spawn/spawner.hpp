@@ -66,7 +66,8 @@ class Spawner final : public os::LocalServer {
     void refuse_more() { leaves_ = true; }
 
     /// Ends the drivers of this core that have their devices reach memory of peers that are gone.
-    void end_holders();
+    /// True: there is one that nobody can silence any more.
+    bool end_holders();
     /// A keeper's answers. Errors: not_found (it is not this keeper's).
     Result<> silent(uint32_t id, const DeviceKeeper& keeper);
     Result<> ready(uint32_t id, const DeviceKeeper& keeper);
@@ -114,14 +115,16 @@ class Spawner final : public os::LocalServer {
     Result<uint32_t> make_of(Plan plan);
     async::Task<uint32_t> make_of_all(Plan plan);
     Result<abi::CapSlot> allocate_quota(uint64_t& quota);
+    void tell_lack(const Plan& plan);
     os::FaultSubject subject(const Child& child) const;
 
     void end(Child& child, State how, int64_t code);
     void attend(Child& child);
     void attend_the_rest();
     async::Task<> bring_about(Child& child);
-    async::Task<> silence_device(Child& child);
+    async::Task<bool> silence_device(Child& child);
     async::Task<> revoke_everywhere(Child& child);
+    void give_up(Child& child);
     async::Task<> hurry(uint32_t id);
     Result<> take_back(Child& child);
     void over(Child& child);
