@@ -1,5 +1,6 @@
 #include "lib/os/channel.hpp"
 
+#include "lib/base/log.hpp"
 #include "lib/os/binder.hpp"
 
 namespace os {
@@ -126,7 +127,11 @@ Result<> Session::message(rpc::Channel& channel, uint16_t number, Bytes bytes) {
     return handler_->message(channel, number, bytes);
 }
 
-void Session::closed(rpc::Channel&, Err) {
+void Session::closed(rpc::Channel&, Err reason) {
+    if (reason == Err::protocol || reason == Err::version_mismatch)
+        log::warn(
+            "{}: a client of core {} is cut off: {}", service_.name(), client_core_.raw, reason
+        );
     --service_.sessions_;
     delete this;
 }
