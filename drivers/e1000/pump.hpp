@@ -11,7 +11,7 @@
 #include "lib/base/result.hpp"
 #include "lib/base/strong.hpp"
 #include "lib/netq/layout.hpp"
-#include "lib/netq/pool.hpp"
+#include "lib/netq/custody.hpp"
 
 namespace e1000 {
 

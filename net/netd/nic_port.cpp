@@ -14,10 +14,14 @@ void NicPort::provide_buffers() {
     for (size_t i = 0; i < share; ++i) {
         const auto buffer = pool_.allocate();
         INVARIANT(buffer.has_value(), "half of what is available");
-        INVARIANT(
-            side_.rx_provide.push({*buffer, 0, 0, 0}).has_value(), "a ring has a slot for each"
-        );
+        INVARIANT(provide(*buffer).has_value(), "a ring has a slot for each");
     }
+}
+
+/// A buffer in our hands goes to the driver, to receive into.
+Result<> NicPort::provide(uint32_t buffer) {
+    TRY_VOID(pool_.lend(buffer, netq::Loan::receive));
+    return side_.rx_provide.push({buffer, 0, 0, 0});
 }
 
 Result<> NicPort::transmit(std::span<const Bytes> pieces) {
@@ -35,12 +39,12 @@ Result<> NicPort::transmit(std::span<const Bytes> pieces) {
     std::byte* out = area_.buffer(*buffer).data();
     for (Bytes piece : pieces)
         out = std::ranges::copy(piece, out).out;
-    const auto pushed = side_.tx_provide.push({*buffer, 0, static_cast<uint16_t>(total), 0});
-    if (!pushed) {
-        ++counters_.foreign;
-        return pool_.free(*buffer);
-    }
-    return {};
+    const bool lent = pool_.lend(*buffer, netq::Loan::transmit).has_value();
+    INVARIANT(lent, "it was allocated just now");
+    if (side_.tx_provide.push({*buffer, 0, static_cast<uint16_t>(total), 0})) return {};
+    ++counters_.foreign; // the ring is broken: the driver's doing
+    TRY_VOID(pool_.take_back(*buffer, netq::Loan::transmit));
+    return pool_.free(*buffer);
 }
 
 bool NicPort::pump() {
@@ -60,13 +64,13 @@ bool NicPort::receive_some() {
         const auto got = side_.rx_return.take();
         if (got && !*got) break;
         if (side_.rx_return.broken()) break;
-        if (!got) {
-            ++counters_.foreign;
+        if (!got || !pool_.take_back((*got)->buffer, netq::Loan::receive)) {
+            ++counters_.foreign; // no buffer of ours, or one that the driver does not have
             continue;
         }
         const netq::Descriptor d = **got;
         host_.stack().receive(area_.data(d), host_.now());
-        if (!side_.rx_provide.push({d.buffer, 0, 0, 0})) ++counters_.foreign;
+        if (!provide(d.buffer)) ++counters_.foreign;
     }
     return n > 0;
 }
@@ -77,10 +81,11 @@ bool NicPort::reclaim_some() {
         const auto got = side_.tx_return.take();
         if ((got && !*got) || side_.tx_return.broken()) return any;
         any = true;
-        if (!got || !pool_.free((*got)->buffer)) {
+        if (!got || !pool_.take_back((*got)->buffer, netq::Loan::transmit)) {
             ++counters_.foreign;
             continue;
         }
+        INVARIANT(pool_.free((*got)->buffer).has_value(), "it is in our hands");
         if (((*got)->flags & static_cast<uint16_t>(netq::Flag::not_sent)) != 0)
             ++counters_.not_sent;
     }

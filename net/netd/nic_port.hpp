@@ -6,7 +6,7 @@
 
 #include "lib/async/loop.hpp"
 #include "lib/netq/layout.hpp"
-#include "lib/netq/pool.hpp"
+#include "lib/netq/lender.hpp"
 #include "net/link.hpp"
 #include "net/netd/host.hpp"
 
@@ -54,13 +54,14 @@ class NicPort : public net::Link, public async::Source {
   private:
     static constexpr unsigned batch = 64; // frames before other sources have their turn
 
+    Result<> provide(uint32_t buffer);
     bool receive_some();
     bool reclaim_some();
 
     Host& host_;
     netq::Area area_;
     netq::StackSide side_;
-    netq::Pool<buffers_max> pool_;
+    netq::Lender<buffers_max> pool_;
     DriverBell& bell_;
     Counters counters_;
     bool starved_{};

@@ -8,8 +8,9 @@
 #include <random>
 #include <string>
 
+#include "lib/netq/custody.hpp"
 #include "lib/netq/layout.hpp"
-#include "lib/netq/pool.hpp"
+#include "lib/netq/lender.hpp"
 
 namespace {
 
@@ -214,8 +215,8 @@ TEST_F(BothSides, NeverFillARingWhileEachBufferIsInOnePlace) {
     }
 }
 
-TEST(Pool, DealsOutEachBufferOnce) {
-    Pool<100> pool{70};
+TEST(Lender, DealsOutEachBufferOnce) {
+    Lender<100> pool{70};
     Custody<100> seen;
     for (unsigned i = 0; i < 70; ++i)
         ASSERT_TRUE(seen.enter(*pool.allocate()));
@@ -223,8 +224,81 @@ TEST(Pool, DealsOutEachBufferOnce) {
     EXPECT_FALSE(seen.has(70));
     ASSERT_TRUE(pool.free(42));
     EXPECT_EQ(pool.free(42).error(), Err::protocol);
+    EXPECT_EQ(pool.free(70).error(), Err::protocol);
     EXPECT_EQ(pool.free(100).error(), Err::protocol);
     EXPECT_EQ(pool.allocate(), 42u);
+}
+
+TEST(Lender, LendsNothingTwice) {
+    Lender<8> pool{8};
+    const uint32_t buffer = *pool.allocate();
+    ASSERT_TRUE(pool.lend(buffer, Loan::transmit));
+    EXPECT_EQ(pool.lend(buffer, Loan::transmit).error(), Err::protocol);
+    EXPECT_EQ(pool.lend(buffer, Loan::receive).error(), Err::protocol);
+    EXPECT_EQ(pool.free(buffer).error(), Err::protocol);
+    EXPECT_EQ(pool.lend(buffer ^ 1, Loan::receive).error(), Err::protocol) << "a free one";
+    EXPECT_EQ(pool.lend(8, Loan::receive).error(), Err::protocol) << "none of the pool";
+}
+
+TEST(Lender, TakesBackWhatWasLentForThatAndNothingElse) {
+    Lender<8> pool{7};
+    const uint32_t buffer = *pool.allocate();
+    EXPECT_EQ(pool.take_back(buffer, Loan::receive).error(), Err::protocol) << "never lent";
+    ASSERT_TRUE(pool.lend(buffer, Loan::receive));
+    EXPECT_EQ(pool.take_back(buffer, Loan::transmit).error(), Err::protocol);
+    EXPECT_EQ(pool.take_back(7, Loan::receive).error(), Err::protocol);
+    ASSERT_TRUE(pool.take_back(buffer, Loan::receive));
+    EXPECT_EQ(pool.take_back(buffer, Loan::receive).error(), Err::protocol) << "came twice";
+    EXPECT_EQ(pool.lent_out(), 0u);
+    ASSERT_TRUE(pool.free(buffer));
+    EXPECT_EQ(pool.available(), 7u);
+}
+
+TEST(Lender, HasEverythingBackWhenTheOtherSideIsGone) {
+    Lender<16> pool{16};
+    for (unsigned i = 0; i < 10; ++i)
+        ASSERT_TRUE(pool.lend(*pool.allocate(), i % 2 == 0 ? Loan::receive : Loan::transmit));
+    const uint32_t here = *pool.allocate();
+    EXPECT_EQ(pool.revoke(), 10u);
+    EXPECT_EQ(pool.available(), 15u);
+    EXPECT_EQ(pool.lent_out(), 0u);
+    EXPECT_EQ(pool.revoke(), 0u);
+    for (uint32_t buffer = 0; buffer < 16; ++buffer) // what comes late is refused
+        EXPECT_EQ(pool.take_back(buffer, Loan::receive).error(), Err::protocol);
+    ASSERT_TRUE(pool.free(here));
+}
+
+/// Whatever comes back in whatever order, no buffer is in two places.
+TEST(Lender, NoBufferIsEverInTwoPlaces) {
+    const uint32_t seed = std::random_device{}();
+    SCOPED_TRACE(seed);
+    std::mt19937 random{seed};
+    Lender<32> pool{32};
+    std::array<int, 32> at{}; // 0 free, 1 here, 2 and 3 lent
+    for (unsigned step = 0; step < 20000; ++step) {
+        const uint32_t buffer = random() % 40;
+        const auto loan = random() % 2 == 0 ? Loan::receive : Loan::transmit;
+        const int lent = loan == Loan::receive ? 2 : 3, was = buffer < 32 ? at[buffer] : -1;
+        switch (random() % 4) {
+        case 0:
+            if (const auto got = pool.allocate()) {
+                ASSERT_EQ(std::exchange(at[*got], 1), 0);
+            }
+            break;
+        case 1:
+            ASSERT_EQ(pool.lend(buffer, loan).has_value(), was == 1);
+            if (was == 1) at[buffer] = lent;
+            break;
+        case 2:
+            ASSERT_EQ(pool.take_back(buffer, loan).has_value(), was == lent);
+            if (was == lent) at[buffer] = 1;
+            break;
+        default:
+            ASSERT_EQ(pool.free(buffer).has_value(), was == 1);
+            if (was == 1) at[buffer] = 0;
+        }
+        ASSERT_EQ(pool.available(), size_t(std::ranges::count(at, 0)));
+    }
 }
 
 TEST(Custody, NoticesWhatComesTwiceOrLeavesWithoutHavingCome) {

@@ -6,8 +6,9 @@
 #include <memory>
 #include <thread>
 
+#include "lib/netq/custody.hpp"
 #include "lib/netq/layout.hpp"
-#include "lib/netq/pool.hpp"
+#include "lib/netq/lender.hpp"
 
 namespace {
 
@@ -55,7 +56,7 @@ TEST(TwoThreads, PassBuffersThereAndBackInOrder) {
     }};
 
     StackSide stack = area.stack();
-    Pool<slots_max> pool{area.layout().buffers};
+    Lender<slots_max> pool{area.layout().buffers};
     uint32_t sent = 0, got = 0;
     bool good = true;
     while (got < frames && good) {
@@ -64,6 +65,7 @@ TEST(TwoThreads, PassBuffersThereAndBackInOrder) {
             if (!buffer) break;
             const Descriptor d{*buffer, 3, length_of(sent), 0};
             fill(area.data(d), sent);
+            good = good && pool.lend(*buffer, Loan::transmit).has_value();
             good = good && stack.tx_provide.push(d).has_value();
             ++sent;
         }
@@ -77,6 +79,7 @@ TEST(TwoThreads, PassBuffersThereAndBackInOrder) {
         for (std::byte& b : area.data(**d))
             b = static_cast<std::byte>(uint8_t(b) - 1);
         good = good && (*d)->bytes == length_of(got) && holds(area.data(**d), got);
+        good = good && pool.take_back((*d)->buffer, Loan::transmit).has_value();
         good = good && pool.free((*d)->buffer).has_value();
         ++got;
     }
