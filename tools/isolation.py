@@ -1,26 +1,33 @@
 #!/usr/bin/python3
-"""`make check-isolation`: shows on a run that CPU drivers share no memory, and that a sharing one
-would be caught.
+"""`make check-isolation`: shows on a run that cores share no memory but what is declared for it,
+and that what breaks the rule would be caught.
 
-Boots four cores under tools/isolation/isolation.c, loads the web server, and judges; then once more
-with a build that has PLANTED_SHARED_COUNTER, which must be found.
+Boots eight cores under tools/isolation/isolation.c and lets them do everything by which memory goes
+from core to core (see `drive`); then twice more with a fault planted into the CPU driver, to be
+found: PLANTED_SHARED_COUNTER, a word that all write, and PLANTED_FALSE_MOVE, RAM that is
+announced as given away and used on.
 """
 import http.client
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, field
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import mkiso  # noqa: E402
 from guest import BUILD, ROOT, Skerry  # noqa: E402
+from shared_ram import shared_ram  # noqa: E402
 
-CORES, REQUESTS = 4, 300
+CORES, REQUESTS, MEMORY_MB = 8, 300, 1024
+VIEWS = 0x1100_0000_0000  # abi::views_at: below, a domain sees nothing that another does
+PLANTS = ("PLANTED_SHARED_COUNTER", "PLANTED_FALSE_MOVE")
 
 
 @dataclass
 class Violation:
+    what: str  # shared, given: of CPU drivers; channel, buffer: of domains
     line: int
     owner: int
     owner_pc: int
@@ -32,6 +39,10 @@ class Violation:
 class Output:
     accesses: dict = field(default_factory=dict)  # vCPU: (loads, stores)
     read_by_many: int = 0
+    watched: int = 0
+    moves: tuple = (0, 0, 0)  # blocks given, blocks taken, lines whose history that ended
+    channels: tuple = (0, 0, 0)  # channels, their lines that were written, stores to them
+    queues: tuple = (0, 0, 0, 0)  # areas, buffers, descriptors passed, accesses to buffers
     violations: list = field(default_factory=list)
     beyond: int = 0
 
@@ -42,15 +53,16 @@ def parse(lines):
         kind, *words = line.split()
         if kind == "C":
             output.accesses[int(words[0])] = (int(words[1]), int(words[2]))
-        elif kind == "R":
-            output.read_by_many = int(words[0])
         elif kind == "X":
-            line, owner_pc, other_pc = (int(words[i], 16) for i in (0, 2, 4))
-            output.violations.append(
-                Violation(line, int(words[1]), owner_pc, int(words[3]), other_pc)
-            )
-        elif kind == "B":
-            output.beyond = int(words[0])
+            line, owner_pc, other_pc = (int(words[i], 16) for i in (1, 3, 5))
+            who = int(words[2]), owner_pc, int(words[4]), other_pc
+            output.violations.append(Violation(words[0], line, *who))
+        elif kind in "RWB":
+            name = {"R": "read_by_many", "W": "watched", "B": "beyond"}[kind]
+            setattr(output, name, int(words[0]))
+        elif kind in "GLQ":
+            name = {"G": "moves", "L": "channels", "Q": "queues"}[kind]
+            setattr(output, name, tuple(map(int, words)))
         elif kind != "M":
             raise ValueError(f"isolation: unknown line {line!r}")
     return output
@@ -68,54 +80,111 @@ def request(port):
         return False
 
 
-def load(guest):
+def load(guest, requests):
     """Waits for the web server, then keeps it busy; how many requests were answered."""
     port = guest.port("tcp:80")
     guest.wait_for(r"httpd", 300)
     for _ in range(100):
         if request(port):
             break
-    return sum(request(port) for _ in range(REQUESTS))
+    return sum(request(port) for _ in range(requests))
 
 
-def observe(build, name):
+def spawn(guest, what):
+    """The id of a new domain."""
+    return re.search(r"(\d+\.\d+) \w+ runs", guest.command(f"spawn {what}", timeout=120))[1]
+
+
+def foreign(guest):
+    """KiB of core 1's memory that belong to other cores (core, own, free, largest, foreign)."""
+    return int(re.search(r"^ *1 +\d+ +\d+ +\d+ +(\d+)", guest.command("mem"), re.M)[1])
+
+
+def drive(guest, requests):
+    """Everything by which memory comes to another core; how many requests were answered."""
+    answered = load(guest, requests)
+    # A domain on four cores: frames are lent to each, unmapped, revoked.
+    start = len(guest.text)
+    spawn(guest, "parallel on 1 4")
+    guest._search(r"parallel done: right", start, 300)
+    # A client shows memory to a server on another core and is killed: its frames are revoked there.
+    start = len(guest.text)
+    server, client = spawn(guest, "mapper on 2 serve"), spawn(guest, "mapper on 3 hold")
+    guest._search(r"mapper: held", start, 120)
+    guest.command(f"kill {client}")
+    guest._search(r"what was shown has gone", start, 120)
+    guest.command(f"kill {server}")
+    # Larger domains than one core has memory for: blocks come from other cores, and go back.
+    taken = []
+    while not foreign(guest) and len(taken) < 8:
+        taken.append(spawn(guest, "faulty on 1 wait with quota=32768"))
+    for number in taken:
+        guest.command(f"kill {number}", timeout=120)
+    return answered + load(guest, requests // 4)
+
+
+def observe(build, name, requests=REQUESTS, work=drive):
     out = os.path.join(BUILD, f"isolation-{name}.txt")
     plugin = os.path.join(BUILD, "plugin/isolation.so")
-    settings = {"ISO": f"{build}/skerry.iso", "CORES": CORES, "POLL": 0}
-    settings["QEMU_ARGS"] = f"-plugin {plugin},out={out}"
-    with Skerry(f"isolation-{name}", **settings) as guest:
-        answered = load(guest)
+    settings = {"ISO": f"{build}/skerry.iso", "CORES": CORES, "POLL": 0, "MEM": f"{MEMORY_MB}M"}
+    with shared_ram(MEMORY_MB) as (ram, words):
+        options = f"out={out},ram={ram},mem_mb={MEMORY_MB},user_from={VIEWS:x}"
+        settings["QEMU_ARGS"] = f"{words} -plugin {plugin},{options}"
+        with Skerry(f"isolation-{name}", **settings) as guest:
+            guest.wait_for(rf"cores {CORES} of {CORES} are up", 300)
+            answered = work(guest, requests)
     with open(out) as f:
         return parse(f), answered
 
 
+def image_at(build, pc):
+    """The program whose code that is: the CPU driver, or a domain by its place in the table."""
+    if pc >> 63:
+        return f"{build}/bin/cpudriver.elf"
+    with open(os.path.join(ROOT, "tools/programs.toml"), "rb") as f:
+        programs = tomllib.load(f)["program"]
+    place = (pc >> 24) - 1
+    return f"{BUILD}/bin/{programs[place]['name']}.elf" if place < len(programs) else None
+
+
 def symbol(build, pc):
-    """`function+offset` of a CPU driver's address."""
-    words = ["llvm-symbolizer-19", "--no-inlines", "-e", f"{build}/bin/cpudriver.elf", hex(pc)]
+    """`function (file)` of an address."""
+    image = image_at(build, pc)
+    if image is None:
+        return hex(pc)
+    words = ["llvm-symbolizer-19", "--no-inlines", "-e", image, hex(pc)]
     text = subprocess.run(words, capture_output=True, text=True).stdout.split("\n")
     return f"{text[0]} ({os.path.relpath(text[1].split(':')[0], ROOT)})" if text[0] else hex(pc)
 
 
 def show(build, violations):
     for v in violations[:20]:
-        print(f"  line {v.line:#x}: core {v.owner} in {symbol(build, v.owner_pc)}, "
+        print(f"  {v.what}: line {v.line:#x}: core {v.owner} in {symbol(build, v.owner_pc)}, "
               f"core {v.other} in {symbol(build, v.other_pc)}")  # fmt: skip
     if len(violations) > 20:
         print(f"  and {len(violations) - 20} more")
 
 
-def complaints(output, answered):
+def complaints(output, answered, requests=REQUESTS):
     """What keeps a run from counting as evidence, besides violations."""
     for vcpu in range(CORES):
         if sum(output.accesses.get(vcpu, (0, 0))) == 0:
             yield f"no CPU driver was seen at work on core {vcpu}"
-    if answered < REQUESTS:
-        yield f"only {answered} of {REQUESTS} requests were answered"
+    if answered < requests + requests // 4:
+        yield f"only {answered} of {requests + requests // 4} requests were answered"
     if output.beyond:
         yield f"{output.beyond} accesses beyond the memory that was watched"
+    for what, count in (
+        ("block was given away", output.moves[0]), ("block was taken", output.moves[1]),
+        ("line of a channel was written", output.channels[1]),
+        ("buffer changed its owner", output.queues[2]), ("buffer was used", output.queues[3]),
+    ):  # fmt: skip
+        if not count:
+            yield f"no {what}"
 
 
 def make(build, defines="", programs=""):
+    build = os.path.relpath(build, ROOT)  # as others build there, or all would be made again
     environment = {**os.environ, "BUILD": build, "DEFINES": defines, "PROGRAMS": programs}
     subprocess.run(["/usr/bin/python3", "tools/configure.py"], env=environment, check=True)
     target = f"{build}/image/{programs}.elf" if programs else "image"
@@ -123,43 +192,53 @@ def make(build, defines="", programs=""):
     subprocess.run(words, env=environment, check=True)
 
 
-def make_planted(build):
+def make_planted(build, plant):
     """Only the CPU driver is built anew; the rest of the image is the plain one's."""
-    make(build, "PLANTED_SHARED_COUNTER=1", "cpudriver")
+    make(build, f"{plant}=1", "cpudriver")
     parts = [f"{BUILD}/image/boot.elf", f"{build}/image/cpudriver.elf", f"{BUILD}/bundle"]
     mkiso.main(f"{build}/skerry.iso", f"{build}/iso", *parts)
 
 
-def planted_somewhere():
-    text = subprocess.run(
-        ["git", "grep", "-l", "PLANTED_SHARED_COUNTER", "--", "cpudriver"],
-        capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    return bool(re.search(r"\S", text))
+def folder_of(plant):
+    return os.path.join(BUILD, plant.lower())
+
+
+def tell(name, output, answered):
+    accesses = sum(map(sum, output.accesses.values()))
+    given, taken, cleared = output.moves
+    channels, lines, stores = output.channels
+    areas, buffers, passed, used = output.queues
+    print(f"{name}: {answered} requests; {len(output.violations)} violations\n"
+          f"  CPU drivers of {len(output.accesses)} cores: {accesses} loads and stores, "
+          f"{output.watched} lines watched, {output.read_by_many} only read by several\n"
+          f"  RAM moved: {given} blocks given, {taken} taken, the history of {cleared} lines "
+          f"ended\n"
+          f"  channels: {channels}, {lines} lines written, {stores} stores\n"
+          f"  packet queues: {areas}, {buffers} buffers, {passed} times passed on, {used} loads "
+          f"and stores")  # fmt: skip
+
+
+def judge(name, build):
+    """One run; whether it was as it should be."""
+    output, answered = observe(build, name)
+    tell(name, output, answered)
+    problems = list(complaints(output, answered))
+    wrong = bool(output.violations) == (name == "plain") or bool(problems)
+    if wrong or name != "plain":
+        show(build, output.violations)
+    for problem in problems:
+        print(f"  {problem}")
+    return not wrong
 
 
 def main():
-    failed = False
-    for name in ("plain", "planted"):
-        build = os.path.join(BUILD, "" if name == "plain" else name).rstrip("/")
-        if name == "planted" and not planted_somewhere():
-            print("planted: cpudriver has no PLANTED_SHARED_COUNTER to switch on")
-            return 1
-        make_planted(build) if name == "planted" else make(build)
-        output, answered = observe(build, name)
-        accesses = sum(map(sum, output.accesses.values()))
-        print(f"{name}: {accesses} loads and stores of {len(output.accesses)} CPU drivers, "
-              f"{answered} requests, {output.read_by_many} lines only read by several, "
-              f"{len(output.violations)} shared")  # fmt: skip
-        problems = list(complaints(output, answered))
-        wrong = bool(output.violations) == (name == "plain") or problems
-        if wrong or name == "planted":
-            show(build, output.violations)
-        for problem in problems:
-            print(f"  {problem}")
-        failed = failed or bool(wrong)
-    print("check-isolation: failed" if failed else "check-isolation: nothing is shared")
-    return 1 if failed else 0
+    make(BUILD)
+    good = judge("plain", BUILD)
+    for plant in PLANTS:
+        make_planted(folder_of(plant), plant)
+        good = judge(plant.lower(), folder_of(plant)) and good
+    print("check-isolation: nothing is shared" if good else "check-isolation: failed")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -8,43 +8,24 @@ import collections
 import glob
 import os
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guest import BUILD, ROOT, Skerry  # noqa: E402
 from isolation import request  # noqa: E402
 from messages import decode, lines, pcapng  # noqa: E402
+from shared_ram import shared_ram  # noqa: E402
 
 MEMORY_MB = 512
-
-
-def shared_ram(folder, megabytes=MEMORY_MB):
-    """An empty file for the guest's RAM, and QEMU's words to take it."""
-    path = os.path.join(folder, "ram")
-    with open(path, "wb") as f:
-        f.truncate(megabytes << 20)
-    backend = f"memory-backend-file,id=ram0,size={megabytes}M,mem-path={path},share=on"
-    return path, f"-object {backend} -machine memory-backend=ram0"
 
 
 def record(out, work, **settings):
     """Boots under the plugin and lets `work(guest)` drive the machine; the lines are in `out`."""
     plugin = os.path.join(BUILD, "plugin/messages.so")
-    with tempfile.TemporaryDirectory(prefix="skerry-ram-", dir=folder_of_ram()) as folder:
-        ram, words = shared_ram(folder)
+    with shared_ram(MEMORY_MB) as (ram, words):
         settings["QEMU_ARGS"] = f"{words} -plugin {plugin},out={out},ram={ram},mem_mb={MEMORY_MB}"
         settings["MEM"] = f"{MEMORY_MB}M"
         with Skerry("messages", POLL=0, **settings) as guest:
             return work(guest)
-
-
-def folder_of_ram():
-    """In memory if there is room, else beside what is built."""
-    try:
-        space = os.statvfs("/dev/shm")
-    except OSError:
-        return BUILD
-    return "/dev/shm" if space.f_bavail * space.f_frsize > 2 * MEMORY_MB << 20 else BUILD
 
 
 def write_dissector(path):

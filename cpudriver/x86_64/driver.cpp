@@ -152,6 +152,12 @@ void plant() {
 void count() {
     hw::mmio_store32(shared_counter, hw::mmio_load32(shared_counter) + 1);
 }
+#elifdef PLANTED_FALSE_MOVE
+void plant() {}
+
+void count() {
+    if (std::byte* const kept = machine->paging.kept()) (void)hw::mmio_load32(kept);
+}
 #else
 void plant() {}
 

@@ -126,6 +126,10 @@ void Paging::map_blocks(uint64_t begin, uint64_t end) {
 void Paging::disown(PhysAddr begin, PhysAddr end) {
     for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes) {
         mark_block_given(window() + at);
+#ifdef PLANTED_FALSE_MOVE
+        kept_ = window() + at;
+        continue;
+#endif
         window_directory(at)[index_of(at, 2)] = 0;
         invalidate_page(window_begin.raw + at);
     }

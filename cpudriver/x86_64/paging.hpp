@@ -41,6 +41,11 @@ class Paging {
     /// image block. Errors, nothing changed: no_space.
     Result<> own(PhysAddr begin, PhysAddr end);
 
+#ifdef PLANTED_FALSE_MOVE
+    /// What `make check-isolation` must catch: announced as given away, and kept.
+    std::byte* kept() const { return kept_; }
+#endif
+
   private:
     using Table = std::array<uint64_t, 512>;
 
@@ -58,6 +63,9 @@ class Paging {
     Table* device_pages_{};
     Table* lent_pages_{};
     unsigned devices_{};
+#ifdef PLANTED_FALSE_MOVE
+    std::byte* kept_{};
+#endif
 };
 
 } // namespace cpu

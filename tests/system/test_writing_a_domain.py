@@ -19,9 +19,10 @@ def files_of(page):
 
 def build(folder):
     """An image with the domains of the folder; what the ordinary one has is not rebuilt."""
-    settings = dict(os.environ, BUILD=BUILD, MORE=folder)
+    place = os.path.relpath(BUILD, ROOT)  # as others build there, or all would be made again
+    settings = dict(os.environ, BUILD=place, MORE=folder)
     subprocess.run([sys.executable, "tools/configure.py"], cwd=ROOT, env=settings, check=True)
-    words = ["ninja", "--quiet", "-f", f"{BUILD}/build-more.ninja", "image"]
+    words = ["ninja", "--quiet", "-f", f"{place}/build-more.ninja", "image"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     return f"{BUILD}/skerry-more.iso"

@@ -37,19 +37,31 @@ def test_lines_of_ones_own_pass(stub, plugin):
 def test_a_block_that_was_given_away_starts_anew(stub, plugin):
     output = observe(stub, plugin, "-DSHARED", "-DGIVEN")
     assert 0x2000 not in shared_lines(output)
-    assert 0x3000 in shared_lines(output), "the flag is still written by one and read by the other"
+    given = {v.line for v in output.violations if v.what == "given"}
+    assert 0x3000 in given, "the giver goes on reading a flag in it"
 
 
 def test_a_run_without_evidence_is_no_proof():
-    output = isolation.parse(["C 0 5 5", "C 1 5 5", "C 2 5 5", "C 3 0 0", "R 0"])
-    assert list(isolation.complaints(output, isolation.REQUESTS)) == [
-        "no CPU driver was seen at work on core 3"
+    seen = ["W 9", "G 1 1 5", "L 1 2 3", "Q 1 8 5 5", "R 0"]
+    cores = [f"C {i} 5 5" for i in range(isolation.CORES)]
+    output = isolation.parse([*cores[:-1], f"C {isolation.CORES - 1} 0 0", *seen])
+    assert list(isolation.complaints(output, 375)) == [
+        f"no CPU driver was seen at work on core {isolation.CORES - 1}"
     ]
-    output = isolation.parse([f"C {i} 5 5" for i in range(4)])
-    assert list(isolation.complaints(output, 7)) == ["only 7 of 300 requests were answered"]
-    assert not list(isolation.complaints(output, isolation.REQUESTS))
+    output = isolation.parse(cores + seen)
+    assert list(isolation.complaints(output, 7)) == ["only 7 of 375 requests were answered"]
+    assert not list(isolation.complaints(output, 375))
+    output = isolation.parse([*cores, "W 9", "G 0 1 0", "L 1 0 0", "Q 1 8 5 5"])
+    assert list(isolation.complaints(output, 375)) == [
+        "no block was given away", "no line of a channel was written"
+    ]  # fmt: skip
+
+
+def test_each_violation_says_what_it_is():
+    (found,) = isolation.parse(["X channel 40 1 3000abc 2 4000abc"]).violations
+    assert (found.what, found.line, found.owner, found.other) == ("channel", 0x40, 1, 2)
 
 
 def test_an_unknown_line_is_refused():
     with pytest.raises(ValueError, match="unknown line"):
-        isolation.parse(["Q"])
+        isolation.parse(["Z"])

@@ -93,12 +93,12 @@ static uint32_t declare(enum mark use, uint64_t begin, uint64_t end) {
 }
 
 /* A channel: two control lines, then as many lines each way. */
-static uint32_t lines_of(const struct range *r) {
+static inline uint32_t lines_of(const struct range *r) {
     return (uint32_t)((r->end - r->begin) / 128 - 1);
 }
 
 /* The guest's RAM as a file that QEMU shares (memory-backend-file, share=on), or NULL. */
-static const uint8_t *open_ram(const char *path, uint64_t bytes) {
+static inline const uint8_t *open_ram(const char *path, uint64_t bytes) {
     FILE *f = fopen(path, "r");
     if (!f) return NULL;
     void *memory = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fileno(f), 0);

@@ -1,13 +1,9 @@
 /* QEMU TCG plugin: finds lines of RAM that the kernel code of two vCPUs touches and one writes.
  * README.md says what for. */
-#include "../count/qemu_plugin.h"
-
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+
+#include "declared.h"
 
 int qemu_plugin_version = 1;
 
@@ -15,9 +11,10 @@ enum { LINE_BITS = 6, BLOCK_LINES = (2 << 20) >> LINE_BITS, MAX_CPUS = 256, MAX_
 
 /* What is known of one line. Eight bytes, so that it can be read in one go. */
 struct line {
-    uint16_t owner; /* the vCPU that touched it first, plus one */
+    uint16_t owner; /* the vCPU whose kernel touched it first, plus one */
     uint8_t written, shared, reported;
-    uint8_t reserved[3];
+    uint8_t reserved;
+    uint16_t writer; /* of a channel's line: which program of which vCPU, plus one */
 };
 _Static_assert(sizeof(struct line) == 8, "read in one go");
 
@@ -26,35 +23,49 @@ static struct {
 } __attribute__((aligned(64))) vcpus[MAX_CPUS];
 
 static struct report {
+    const char *what;
     uint64_t line, owner_pc, pc;
     unsigned owner, vcpu;
 } reports[MAX_REPORTS];
 
+/* What was seen, beside accesses. */
+static struct {
+    uint64_t blocks_given, blocks_taken, cleared; /* lines whose history a move ended */
+    uint64_t channels, channel_lines, user_stores;
+    uint64_t queues, buffers, transfers, buffer_accesses;
+} seen;
+
 static struct line *lines;
 static uint64_t *first_pc; /* by line: where the owner touched it */
+static uint16_t *giver;    /* by block: the vCPU that gave it up, plus one; 0: it was taken */
+static const uint8_t *ram; /* the guest's, for queues */
+static uint64_t user_from; /* user accesses below are of private memory */
 static uint64_t line_count, beyond;
 static size_t report_count, more_reports;
 static uint64_t kernel_from = 1ull << 63;
 static uint64_t mem_mb = 1024;
 static int cpus;
-static const char *out_path;
+static const char *out_path, *ram_path;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void report(struct line *line, uint64_t index, unsigned vcpu, uint64_t pc) {
-    if (line->reported) return;
-    line->reported = 1;
+static void report(
+    const char *what, uint64_t index, unsigned owner, uint64_t owner_pc, unsigned vcpu, uint64_t pc
+) {
+    if (lines[index].reported) return;
+    lines[index].reported = 1;
     if (report_count == MAX_REPORTS) {
         more_reports++;
         return;
     }
     reports[report_count++] = (struct report){
-        index << LINE_BITS, first_pc[index], pc, line->owner - 1u, vcpu
+        what, index << LINE_BITS, owner_pc, pc, owner, vcpu
     };
 }
 
 /* Called with the lock held. */
 static void touch(uint64_t index, unsigned vcpu, uint64_t pc, bool store) {
     struct line *line = &lines[index];
+    if (giver[index / BLOCK_LINES] == vcpu + 1) report("given", index, vcpu, pc, vcpu, pc);
     if (!line->owner) {
         line->owner = (uint16_t)(vcpu + 1);
         first_pc[index] = pc;
@@ -62,13 +73,14 @@ static void touch(uint64_t index, unsigned vcpu, uint64_t pc, bool store) {
     if (line->owner != vcpu + 1) line->shared = 1;
     if (store && !line->written && line->owner == vcpu + 1) first_pc[index] = pc;
     if (store) line->written = 1;
-    if (line->shared && line->written) report(line, index, vcpu, pc);
+    if (line->shared && line->written)
+        report("shared", index, line->owner - 1u, first_pc[index], vcpu, pc);
 }
 
 static bool find_line(uint32_t info, uint64_t address, uint64_t *index) {
-    struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
-    if (!where || qemu_plugin_hwaddr_is_io(where)) return false;
-    *index = qemu_plugin_hwaddr_phys_addr(where) >> LINE_BITS;
+    uint64_t at;
+    if (!physical(info, address, &at)) return false;
+    *index = at >> LINE_BITS;
     if (*index < line_count) return true;
     __atomic_fetch_add(&beyond, 1, __ATOMIC_RELAXED);
     return false;
@@ -95,33 +107,43 @@ static void on_access(unsigned vcpu, uint32_t info, uint64_t address, void *data
     pthread_mutex_unlock(&lock);
 }
 
-/* The block changes its owner: what was touched before does not count from here on. */
-static void on_block_given(unsigned vcpu, uint32_t info, uint64_t address, void *data) {
-    (void)vcpu, (void)data;
+/* The block changes its owner: what was touched before does not count from here on. Who gave it up
+ * may not touch it again until somebody has taken it, or it was given back. */
+static void on_block_moved(unsigned vcpu, uint32_t info, uint64_t address, void *data) {
     uint64_t index;
+    bool given = (enum mark)(uintptr_t)data == BLOCK_GIVEN;
     if (!find_line(info, address, &index)) return;
     pthread_mutex_lock(&lock);
     index -= index % BLOCK_LINES;
-    for (uint64_t i = index; i < index + BLOCK_LINES && i < line_count; i++)
-        if (!lines[i].reported) lines[i] = (struct line){0};
+    for (uint64_t i = index; i < index + BLOCK_LINES && i < line_count; i++) {
+        if (lines[i].reported) continue;
+        seen.cleared += lines[i].owner != 0;
+        lines[i] = (struct line){.writer = lines[i].writer};
+    }
+    giver[index / BLOCK_LINES] = given ? (uint16_t)(vcpu + 1) : 0;
+    if (given) seen.blocks_given++;
+    else seen.blocks_taken++;
     pthread_mutex_unlock(&lock);
 }
 
-/* CS and DS prefixes, twice, before a byte load: no compiler makes these. */
-static bool is_block_given(const uint8_t *b, size_t n) {
-    return n >= 6 && !memcmp(b, "\x2e\x3e\x2e\x3e\x8a", 5);
-}
+#include "user.h"
 
 static void translate(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
         uint64_t pc = qemu_plugin_insn_vaddr(insn);
-        bool given = is_block_given(qemu_plugin_insn_data(insn), qemu_plugin_insn_size(insn));
-        if (pc < kernel_from && !given) continue;
+        enum mark mark = mark_of(qemu_plugin_insn_data(insn), qemu_plugin_insn_size(insn));
+        memory_callback callback = pc < kernel_from ? on_user_access : on_access;
+        void *data = (void *)(uintptr_t)pc;
+        if (mark) {
+            callback = mark >= USE_CHANNEL ? on_use : on_block_moved;
+            data = (void *)(uintptr_t)mark;
+        } else if (pc < kernel_from && !ram) {
+            continue;
+        }
         qemu_plugin_register_vcpu_mem_cb(
-            insn, given ? on_block_given : on_access, CB_NO_REGISTERS, MEMORY_READ_WRITE,
-            (void *)(uintptr_t)pc
+            insn, callback, CB_NO_REGISTERS, MEMORY_READ_WRITE, data
         );
     }
 }
@@ -132,12 +154,22 @@ static void at_exit(plugin_id id, void *data) {
     if (!f) return;
     for (int i = 0; i < cpus; i++)
         fprintf(f, "C %d %" PRIu64 " %" PRIu64 "\n", i, vcpus[i].loads, vcpus[i].stores);
-    uint64_t read_by_many = 0;
-    for (uint64_t i = 0; i < line_count; i++) read_by_many += lines[i].shared && !lines[i].written;
-    fprintf(f, "R %" PRIu64 "\n", read_by_many);
+    uint64_t read_by_many = 0, watched = 0;
+    for (uint64_t i = 0; i < line_count; i++) {
+        read_by_many += lines[i].shared && !lines[i].written;
+        watched += lines[i].owner != 0;
+    }
+    fprintf(f, "R %" PRIu64 "\nW %" PRIu64 "\n", read_by_many, watched + seen.cleared);
+    fprintf(f, "G %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", seen.blocks_given, seen.blocks_taken,
+            seen.cleared);
+    fprintf(f, "L %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", seen.channels, seen.channel_lines,
+            seen.user_stores);
+    fprintf(f, "Q %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", seen.queues, seen.buffers,
+            seen.transfers, seen.buffer_accesses);
     for (size_t i = 0; i < report_count; i++)
-        fprintf(f, "X %" PRIx64 " %u %" PRIx64 " %u %" PRIx64 "\n", reports[i].line,
-                reports[i].owner, reports[i].owner_pc, reports[i].vcpu, reports[i].pc);
+        fprintf(f, "X %s %" PRIx64 " %u %" PRIx64 " %u %" PRIx64 "\n", reports[i].what,
+                reports[i].line, reports[i].owner, reports[i].owner_pc, reports[i].vcpu,
+                reports[i].pc);
     if (more_reports) fprintf(f, "M %zu\n", more_reports);
     if (beyond) fprintf(f, "B %" PRIu64 "\n", beyond);
     fclose(f);
@@ -153,6 +185,8 @@ static bool take_option(const char *name, const char *value) {
     if (!strcmp(name, "out")) out_path = strdup(value);
     else if (!strcmp(name, "from")) kernel_from = strtoull(value, NULL, 16);
     else if (!strcmp(name, "mem_mb")) mem_mb = strtoull(value, NULL, 10);
+    else if (!strcmp(name, "ram")) ram_path = value;
+    else if (!strcmp(name, "user_from")) user_from = strtoull(value, NULL, 16);
     else return false;
     return true;
 }
@@ -170,7 +204,10 @@ int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int argc, 
     line_count = mem_mb << (20 - LINE_BITS);
     lines = reserve(line_count * sizeof *lines);
     first_pc = reserve(line_count * sizeof *first_pc);
-    if (!out_path || !lines || !first_pc) {
+    giver = reserve((line_count / BLOCK_LINES + 1) * sizeof *giver);
+    bool ready = lines && first_pc && giver && begin_ranges(mem_mb << 20);
+    if (ram_path) ready = (ram = open_ram(ram_path, mem_mb << 20)) && ready;
+    if (!out_path || !ready) {
         fprintf(stderr, out_path ? "isolation: no memory\n" : "isolation: out=FILE is needed\n");
         return -1;
     }
