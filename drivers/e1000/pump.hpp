@@ -10,8 +10,8 @@
 #include "drivers/e1000/rings.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/strong.hpp"
-#include "lib/netq/layout.hpp"
 #include "lib/netq/custody.hpp"
+#include "lib/netq/layout.hpp"
 
 namespace e1000 {
 
