@@ -103,6 +103,11 @@ class MachineKernel final : public Kernel, public CoreFigures {
         return part;
     }
 
+    /// The frame of the replica, which this domain keeps.
+    void show_names(CapSlot frame) { names_ = frame; }
+
+    Result<CapSlot> names_table() override { return os::slots().mint(names_, abi::read); }
+
   private:
     static Result<bool> left(CapSlot ram, Result<bool> leaves_loan) {
         if (leaves_loan && !*leaves_loan) os::slots().release(ram);
@@ -120,6 +125,7 @@ class MachineKernel final : public Kernel, public CoreFigures {
     }
 
     os::Core core_, others_;
+    CapSlot names_{};
 };
 
 } // namespace monitor

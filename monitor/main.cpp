@@ -4,6 +4,7 @@
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/local.hpp"
+#include "lib/os/name_replica.hpp"
 #include "monitor/link.hpp"
 #include "monitor/machine_kernel.hpp"
 
@@ -49,6 +50,43 @@ class Worker final : public async::Source {
     Monitor& monitor_;
 };
 
+/// Shows the names to the domains of this core: before anybody gets an answer that says more.
+class Replica final : public async::Source {
+  public:
+    explicit Replica(const NameTable& names) : names_{names} {}
+
+    Result<> begin(MachineKernel& kernel) {
+        memory_ = TRY(os::Memory::make(sizeof(os::NameReplica)));
+        shown_ = new (memory_.span().data()) os::NameReplica;
+        kernel.show_names(memory_.frame.slot());
+        return {};
+    }
+
+    bool pump() override { return false; }
+
+    bool ready() override { return version_ != names_.version(); }
+
+    void flush() override {
+        if (!ready()) return;
+        version_ = names_.version();
+        shown_->begin();
+        for (const NameTable::Entry& entry : names_.entries())
+            if (entry.present)
+                (void)shown_->add({os::NameText::cut(entry.name.view()), entry.home});
+        shown_->publish();
+    }
+
+    void arm(uint64_t) override {}
+
+    void disarm() override {}
+
+  private:
+    const NameTable& names_;
+    os::Memory memory_;
+    os::NameReplica* shown_{};
+    uint64_t version_{};
+};
+
 async::Task<> hear_of_drained(async::Event& bell, Monitor& monitor) {
     for (;;) {
         co_await bell.wait();
@@ -60,6 +98,7 @@ constinit os::Immortal<Worker> worker_memory;
 constinit os::Immortal<async::Event> drained_memory;
 constinit os::Immortal<MachineKernel> kernel_memory;
 constinit os::Immortal<MachineLinks> links_memory;
+constinit os::Immortal<Replica> replica_memory;
 constinit os::Immortal<Monitor> monitor_memory;
 constinit os::Immortal<monitor::Server> server_memory;
 constinit os::Immortal<LocalFace> face_memory;
@@ -136,6 +175,9 @@ Result<> begin(os::Domain& self) {
     Monitor& monitor = monitor_memory.make(self.core(), kernel, links);
     links.begin(monitor);
     self.loop().add(worker_memory.make(monitor));
+    Replica& replica = replica_memory.make(monitor.names());
+    TRY_VOID(replica.begin(kernel));
+    self.loop().add(replica);
     TRY_VOID(watch_drained(self, kernel, monitor));
     monitor::Server& server = server_memory.make(monitor, kernel, kernel);
     self.answer_calls(face_memory.make(server));

@@ -108,6 +108,8 @@ class Monitor {
 
     Result<const NameTable::Entry*> name_at(uint32_t index) const { return names_.visible(index); }
 
+    const NameTable& names() const { return names_; }
+
     Result<Core> core_at(uint32_t index) const;
     /// From now on the caller gets a notice when the state of a core has changed.
     Result<> watch_cores(uint32_t badge);

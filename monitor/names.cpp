@@ -20,6 +20,7 @@ Result<NameTable::Entry*> NameTable::add(const Name& name, CoreId home, const Co
         if (high_ == capacity) return fail(Err::no_space);
         entry = &entries_[high_++];
     }
+    ++version_;
     *entry = {.name = name, .home = home, .used = true, .present = true, .untold = untold};
     return entry;
 }
@@ -27,6 +28,7 @@ Result<NameTable::Entry*> NameTable::add(const Name& name, CoreId home, const Co
 bool NameTable::remove(const Name& name, CoreId home, const CoreSet& untold) {
     Entry* const entry = find(name, home);
     if (entry == nullptr || !entry->present) return false;
+    ++version_;
     entry->present = false;
     entry->untold = untold;
     settle(*entry);
@@ -82,6 +84,7 @@ void NameTable::tell_all(CoreId peer) {
 }
 
 void NameTable::remove_all(CoreId home) {
+    ++version_;
     for (Entry& entry : entries())
         if (entry.used && entry.home == home) entry = {};
 }

@@ -46,11 +46,17 @@ class NameTable {
 
     std::span<Entry> entries() { return std::span{entries_}.first(high_); }
 
+    std::span<const Entry> entries() const { return std::span{entries_}.first(high_); }
+
+    /// Another number after each change.
+    uint64_t version() const { return version_; }
+
   private:
     void settle(Entry& entry);
 
     std::array<Entry, capacity> entries_{};
     size_t high_{};
+    uint64_t version_{};
 };
 
 } // namespace monitor

@@ -10,10 +10,12 @@ namespace face = interfaces::monitor;
 
 static_assert(uint32_t(face::Notice::handed) == uint32_t(Notice::handed));
 
-/// What the CPU driver counts: four figures of one page, from `first` on.
+/// What the machine has to show. Of the CPU driver's figures, four of one page from `first` on.
 class CoreFigures {
   public:
     virtual Result<std::array<uint64_t, 4>> core_info(uint32_t page, uint32_t first) = 0;
+    /// A capability, to be given away, to read the replica of the names.
+    virtual Result<CapSlot> names_table() = 0;
 
   protected:
     ~CoreFigures() = default;
@@ -84,9 +86,8 @@ class Server {
         return monitor_.pin(id(badge), a.binding, a.frame);
     }
 
-    Result<face::NameAtResult> name_at(uint64_t, const face::NameAtArguments& a) {
-        const NameTable::Entry& entry = *TRY(monitor_.name_at(a.index));
-        return face::NameAtResult{text(entry.name), entry.home};
+    Result<face::NamesResult> names(uint64_t) {
+        return face::NamesResult{TRY(figures_.names_table())};
     }
 
     Result<face::CoreAtResult> core_at(uint64_t, const face::CoreAtArguments& a) {

@@ -153,7 +153,7 @@ class Loop {
     }
 
     /// It is pumped and flushed from this turn on.
-    void heat(Source& source) {
+    [[gnu::noinline]] void heat(Source& source) {
         if (!source.cold_) return;
         source.cold_ = false;
         cold_.remove(source);

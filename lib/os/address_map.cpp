@@ -120,9 +120,7 @@ Result<> AddressMap::grow_cells() {
     const auto grown = [&]() -> Result<> {
         const FrameObject frame = TRY(source_->make_frame(cell_growth_bytes, page_bytes));
         const Id id = TRY(reserve(cell_growth_bytes, page_bytes));
-        TRY_VOID(
-            map(id, 0, frame.slot, 0, cell_growth_bytes, abi::read | abi::write, abi::MapFlags{})
-        );
+        TRY_VOID(map(id, 0, {frame.slot, 0, cell_growth_bytes, abi::read | abi::write}, true));
         cells_.add(source_->memory(begin_of(id), cell_growth_bytes));
         return {};
     }();
@@ -168,31 +166,42 @@ uint64_t AddressMap::covered(const Range& range, Extent part) const {
     return sum;
 }
 
-Result<> AddressMap::map(
-    Id id,
-    uint64_t at,
-    CapSlot frame,
-    uint64_t offset,
-    uint64_t bytes,
-    Rights rights,
-    abi::MapFlags flags
-) {
+Result<> AddressMap::map(Id id, uint64_t at, const Run& run, bool is_own) {
     const Busy busy;
     Range& range = ranges_[id - 1];
-    const Extent part = TRY(part_of(range, at, bytes));
-    if (offset % page_bytes != 0) return fail(Err::misaligned);
+    const Extent part = TRY(part_of(range, at, run.bytes));
+    if (run.offset % page_bytes != 0) return fail(Err::misaligned);
     if (range.granule != 0) return fail(Err::bad_state);
-    if (covered(range, part) != 0) return fail(Err::exists);
-    const FrameFacts facts = TRY(source_->look_at(frame));
-    const Run run{frame, offset, bytes, rights, flags};
-    const auto mapped = map_all(range, part, run, facts, source_->highest_page_level());
+    if (range.pieces != nullptr && covered(range, part) != 0) return fail(Err::exists);
+    // What is smaller than a large page needs no physical address.
+    const bool is_small = run.bytes < large_page_bytes;
+    const auto facts =
+        is_own && is_small ? FrameFacts{.own = true} : TRY(source_->look_at(run.frame));
+    const unsigned highest = is_small ? 1 : source_->highest_page_level();
+    const auto mapped = map_all(range, part, run, facts, highest);
     if (!mapped) drop_from(range, part.begin, part.end);
+    return mapped;
+}
+
+/// Of one level, in one table.
+Result<> AddressMap::map_one(Range& range, uint64_t at, const Run& run) {
+    const CapSlot slot = TRY(source_->mapping_slot());
+    const auto mapped = map_piece(range, at, run, slot);
+    if (!mapped) source_->drop_mapping_slot(slot);
     return mapped;
 }
 
 Result<> AddressMap::map_all(
     Range& range, Extent part, const Run& run, const FrameFacts& facts, unsigned highest
 ) {
+    if (highest == 1 &&
+        round_down(part.begin, large_page_bytes) == round_down(part.end - 1, large_page_bytes)) {
+        if (!growing_) TRY_VOID(prepare(1, 0));
+        if (!facts.own) TRY_VOID(graves_.stock(1));
+        Run one = run;
+        one.bytes = part.bytes();
+        return map_one(range, part.begin, one);
+    }
     const uint64_t physical = facts.base + run.offset;
     size_t pieces = 0;
     unsigned largest = 1;
@@ -214,10 +223,7 @@ Result<> AddressMap::map_all(
             stretch.level = level;
             // An emptied table may still hang where a large page goes.
             if (level > 1) paging_.retire(begin, end);
-            const CapSlot slot = TRY(source_->mapping_slot());
-            const auto mapped = map_piece(range, begin, stretch, slot);
-            if (!mapped) source_->drop_mapping_slot(slot);
-            return mapped;
+            return map_one(range, begin, stretch);
         }
     );
 }

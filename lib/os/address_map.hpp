@@ -36,17 +36,11 @@ class AddressMap {
     Result<Id> reserve(uint64_t bytes, uint64_t align, uint64_t lead = 0);
     void remove(Id id);
 
-    /// Maps `bytes` of a frame or device frame at `at` of a range, with the largest pages that fit.
+    /// Maps `run`, of a frame or device frame, at `at` of a range, with the largest pages that fit.
+    /// `is_own`: it is known to be a frame of this quota.
     /// Errors: cap_type, cap_rights, range_bounds, misaligned, exists (something is there), quota,
     /// no_slots, no_space; then nothing has changed.
-    Result<>
-    map(Id id,
-        uint64_t at,
-        CapSlot frame,
-        uint64_t offset,
-        uint64_t bytes,
-        Rights rights,
-        abi::MapFlags flags);
+    Result<> map(Id id, uint64_t at, const Run& run, bool is_own = false);
 
     /// The range is on demand from now on: zeroed memory of the quota, `granule` bytes at a touch
     /// (4 KiB, 64 KiB or 2 MiB). Errors: bad_argument, bad_state, quota, no_slots.
@@ -117,6 +111,7 @@ class AddressMap {
 
     Result<>
     map_all(Range& range, Extent part, const Run& run, const FrameFacts& facts, unsigned highest);
+    Result<> map_one(Range& range, uint64_t at, const Run& run);
     Result<> map_piece(Range& range, uint64_t at, const Run& run, CapSlot slot);
     void drop_piece(Range& range, Piece** link);
     void drop_from(Range& range, uint64_t begin, uint64_t end);

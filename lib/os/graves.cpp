@@ -46,6 +46,7 @@ Result<CapSlot> Graves::hang_table(unsigned level, VirtAddr at, CapSlot above) {
 Result<> Graves::bury(VirtAddr at, unsigned level, Rights rights) {
     const TableRecord* const record = paging_->find(level, at);
     if (record == nullptr) return fail(Err::not_mapped);
+    any_ = true;
     CapSlot table = record->table;
     for (; level > 1; --level)
         table = TRY(hang_table(level - 1, at, table));

@@ -23,7 +23,9 @@ class Graves {
     Result<> bury(VirtAddr at, unsigned level, Rights rights);
 
     /// Nothing in [begin, end) is one's own any more.
-    void leave(uint64_t begin, uint64_t end) { leave(begin, end, 2); }
+    void leave(uint64_t begin, uint64_t end) {
+        if (any_) leave(begin, end, 2);
+    }
 
   private:
     // An instruction touches at most two pages of code and four of data, each in a 2 MiB of its
@@ -55,6 +57,7 @@ class Graves {
     std::array<Tables, 2> tables_{}; // of level 1, of level 2
     std::array<size_t, 2> next_table_{};
     size_t next_page_{};
+    bool any_{}; // somebody was buried
 };
 
 } // namespace os

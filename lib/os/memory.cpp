@@ -203,7 +203,11 @@ Result<> Region::map(
     uint64_t at, CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights, abi::MapFlags flags
 ) {
     if (id_ == 0) return fail(Err::bad_state);
-    return own.map(id_, at, frame, offset, bytes, rights, flags);
+    return own.map(id_, at, {frame, offset, bytes, rights, flags});
+}
+
+Result<> Region::map_all(const Run& run, bool is_own) {
+    return own.map(id_, 0, run, is_own);
 }
 
 Result<> Region::protect(uint64_t at, uint64_t bytes, Rights rights) {
@@ -231,13 +235,22 @@ Result<View>
 View::make(CapSlot frame, uint64_t offset, uint64_t bytes, Rights rights, abi::MapFlags flags) {
     const uint64_t rounded = round_up(bytes, page_bytes);
     if (rounded == 0 || offset % page_bytes != 0) return fail(Err::bad_argument);
-    const Description what = TRY(describe(frame));
+    return make({frame, offset, rounded, rights, flags}, false);
+}
+
+Result<View> View::make(const Frame& frame) {
+    return make({frame.slot(), 0, frame.bytes(), abi::read | abi::write}, true);
+}
+
+Result<View> View::make(const Run& run, bool is_own) {
     // Addresses agree with physical ones as far as large pages need it.
-    const uint64_t align = rounded >= huge_page_bytes    ? huge_page_bytes
-                           : rounded >= large_page_bytes ? large_page_bytes
-                                                         : page_bytes;
-    Region region = TRY(Region::reserve(rounded, align, (what.base + offset) % align));
-    TRY_VOID(region.map(0, frame, offset, rounded, rights, flags));
+    uint64_t align = page_bytes, lead = 0;
+    if (run.bytes >= large_page_bytes) {
+        align = run.bytes >= huge_page_bytes ? huge_page_bytes : large_page_bytes;
+        lead = (TRY(describe(run.frame)).base + run.offset) % align;
+    }
+    Region region = TRY(Region::reserve(run.bytes, align, lead));
+    TRY_VOID(region.map_all(run, is_own));
     return View{std::move(region)};
 }
 

@@ -145,6 +145,7 @@ class Region {
     friend class View;
 
     static Result<Region> reserve(uint64_t bytes, uint64_t align, uint64_t lead);
+    Result<> map_all(const Run& run, bool is_own);
 
     Region(VirtAddr at, uint64_t bytes, uint32_t id) : at_{at}, bytes_{bytes}, id_{id} {}
 
@@ -168,9 +169,7 @@ class View {
         abi::MapFlags flags = abi::MapFlags::cached
     );
 
-    static Result<View> make(const Frame& frame) {
-        return make(frame.slot(), 0, frame.bytes(), abi::read | abi::write);
-    }
+    static Result<View> make(const Frame& frame);
 
     VirtAddr at() const { return region_.at(); }
 
@@ -194,6 +193,8 @@ class View {
 
   private:
     explicit View(Region region) : region_{std::move(region)} {}
+
+    static Result<View> make(const Run& run, bool is_own);
 
     Region region_;
 };

@@ -215,6 +215,16 @@ bool Channel::can_go(const Outgoing& out) const {
     return !out.is_call() || out.begun() || free_id();
 }
 
+/// False when credit ran out first.
+bool Channel::send_lines(Outgoing& out) {
+    for (; out.lines_sent_ < out.line_count_; ++out.lines_sent_) {
+        const bool more = out.lines_sent_ + 1 < out.line_count_;
+        const auto tag = static_cast<uint16_t>(out.tag_ | (more ? more_follows : 0));
+        if (!endpoint_.try_send(tag, out.flow_, out.lines_[out.lines_sent_])) return false;
+    }
+    return true;
+}
+
 void Channel::enqueue(Outgoing& out) {
     const bool is_answer = kind_of(out.tag_) == Kind::reply;
     if (ending_ != Err::none || (finishing_ && !is_answer)) return out.settled(why_over());

@@ -367,6 +367,7 @@ class Channel final : public async::Source {
     bool send_refusals();
     bool send_filler();
     bool send_lines(Outgoing& out);
+    void send_now(Outgoing& out);
     bool can_go(const Outgoing& out) const;
     void give_id(Outgoing& call);
     void enqueue(Outgoing& out);
@@ -443,14 +444,14 @@ inline void Outgoing::withdraw() {
     channel_->withdraw(*this);
 }
 
-/// False when credit ran out first.
-inline bool Channel::send_lines(Outgoing& out) {
-    for (; out.lines_sent_ < out.line_count_; ++out.lines_sent_) {
-        const bool more = out.lines_sent_ + 1 < out.line_count_;
-        const auto tag = static_cast<uint16_t>(out.tag_ | (more ? more_follows : 0));
-        if (!endpoint_.try_send(tag, out.flow_, out.lines_[out.lines_sent_])) return false;
+/// There is room for all of it.
+inline void Channel::send_now(Outgoing& out) {
+    if (out.line_count_ != 1) [[unlikely]] {
+        (void)send_lines(out);
+        return;
     }
-    return true;
+    endpoint_.send(out.tag_, out.flow_, *out.lines_);
+    out.lines_sent_ = 1;
 }
 
 inline void Channel::give_id(Outgoing& call) {
@@ -472,8 +473,9 @@ inline std::optional<uint16_t> Channel::free_id() const {
 inline bool Post::go_now() {
     Channel& channel = *channel_;
     channel.warm();
-    return channel.is_clear() && channel.endpoint_.has_credit_for(line_count_) &&
-           channel.send_lines(*this);
+    const bool now = channel.is_clear() && channel.endpoint_.has_credit_for(line_count_);
+    if (now) channel.send_now(*this);
+    return now;
 }
 
 inline void Post::go(async::Waiting& waiting) {
@@ -490,7 +492,7 @@ inline void Call::go(async::Waiting& waiting) {
     if (!now) [[unlikely]]
         return channel.enqueue(*this);
     channel.give_id(*this);
-    (void)channel.send_lines(*this);
+    channel.send_now(*this);
     channel.waiting_[tag_ & low_mask] = this;
     waits_for_answer_ = true;
 }
@@ -504,7 +506,7 @@ inline void Channel::answer(Serving& serving) {
     const bool clear =
         !attention_ || (queue_.empty() && filler_.lines == 0 && ending_ == Err::none);
     if (clear && endpoint_.has_room_for(serving.line_count_)) [[likely]] {
-        (void)send_lines(serving);
+        send_now(serving);
         return end(serving);
     }
     enqueue(serving);

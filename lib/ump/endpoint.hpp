@@ -47,9 +47,14 @@ class BasicEndpoint {
             if (closed()) return fail(Err::channel_closed);
             if (!has_credit()) return fail(closed() ? Err::channel_closed : Err::channel_full);
         }
+        send(tag, flow, body);
+        return {};
+    }
+
+    /// The same when there is room for it: has_room_for() said so.
+    [[gnu::always_inline]] void send(uint16_t tag, uint16_t flow, const Body& body) {
         INVARIANT(tag != close_tag, "end() alone sends that tag");
         publish(tag, flow, body);
-        return {};
     }
 
     /// The next message, if one is there. The line is read once: the copy cannot change any more.

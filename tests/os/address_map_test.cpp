@@ -36,7 +36,7 @@ struct World {
     }
 
     Result<> map_frame(AddressMap::Id id, uint64_t at, CapSlot frame, uint64_t bytes) {
-        return map.map(id, at, frame, 0, bytes, rw, {});
+        return map.map(id, at, {frame, 0, bytes, rw});
     }
 
     FakeKernel kernel;
@@ -133,7 +133,7 @@ TEST(Protect, NeverGivesMoreThanTheFrame) {
     World w;
     const CapSlot frame = w.kernel.foreign_frame(2 * page_bytes);
     const auto id = w.reserve(3 * page_bytes);
-    ASSERT_TRUE(w.map.map(id, 0, frame, 0, 2 * page_bytes, abi::read, {}));
+    ASSERT_TRUE(w.map.map(id, 0, {frame, 0, 2 * page_bytes, abi::read}));
     EXPECT_EQ(w.map.protect(id, 0, 3 * page_bytes, rw).error(), Err::not_mapped);
     ASSERT_TRUE(w.map.protect(id, 0, 2 * page_bytes, rw));
     EXPECT_EQ(w.kernel.walk(w.begin(id))->rights, rw);
@@ -153,7 +153,7 @@ TEST(Backing, SaysWhichPartOfWhichFrameIsSeen) {
     World w;
     const CapSlot frame = w.kernel.foreign_frame(4 * page_bytes);
     const auto id = w.reserve(4 * page_bytes);
-    ASSERT_TRUE(w.map.map(id, page_bytes, frame, 2 * page_bytes, 2 * page_bytes, abi::read, {}));
+    ASSERT_TRUE(w.map.map(id, page_bytes, {frame, 2 * page_bytes, 2 * page_bytes, abi::read}));
     const auto b = w.map.backing_of(virt(w.begin(id) + 2 * page_bytes + 5));
     ASSERT_TRUE(b);
     EXPECT_EQ(b->frame, frame);
@@ -352,7 +352,7 @@ TEST(Burial, KeepsToTheRightsOfTheView) {
     World w;
     const CapSlot frame = w.kernel.foreign_frame(page_bytes);
     const auto id = w.reserve(page_bytes);
-    ASSERT_TRUE(w.map.map(id, 0, frame, 0, page_bytes, abi::read, {}));
+    ASSERT_TRUE(w.map.map(id, 0, {frame, 0, page_bytes, abi::read}));
     w.kernel.revoke(frame);
     ASSERT_TRUE(w.touch(w.begin(id)));
     EXPECT_EQ(w.kernel.walk(w.begin(id))->rights, abi::read);
@@ -457,7 +457,7 @@ TEST(AddressMap, AgreesWithALookAtEveryPage) {
                 present += wanted.count(p);
             switch (random() % 3) {
             case 0: {
-                const bool done = w.map.map(id, at, frame, at, bytes, rw, {}).has_value();
+                const bool done = w.map.map(id, at, {frame, at, bytes, rw}).has_value();
                 ASSERT_EQ(done, present == 0);
                 for (uint64_t p = first; done && p < first + count; ++p)
                     wanted[p] = {foreign_base + p * page_bytes, rw};

@@ -49,6 +49,8 @@ class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
     void hang() override;
     Result<std::array<uint64_t, 4>> core_info(uint32_t, uint32_t) override;
 
+    Result<CapSlot> names_table() override { return fail(Err::unsupported); }
+
     Result<> watch(CapSlot slot, uint64_t bit);
     Result<CapSlot> take();
 

@@ -192,6 +192,34 @@ TEST_F(Channel, CloseComesAfterTheLastMessageEvenWhenFull) {
     EXPECT_FALSE(server.has_message()) << "closing twice says nothing new";
 }
 
+TEST_F(Channel, WhoHasEndedStillReadsUpToThePeersEnd) {
+    ASSERT_EQ(send(client, 1), Err::none);
+    ASSERT_EQ(send(server, 2), Err::none);
+    client.end();
+    EXPECT_FALSE(client.closed());
+    EXPECT_EQ(receive(client)->body, body_of(2));
+    ASSERT_EQ(send(server, 3), Err::none) << "it has not read the end yet";
+    EXPECT_EQ(receive(server)->body, body_of(1));
+    EXPECT_FALSE(receive(server));
+    EXPECT_EQ(server.closed_because(), Err::channel_closed);
+    EXPECT_EQ(receive(client)->body, body_of(3));
+    EXPECT_FALSE(receive(client));
+    EXPECT_EQ(client.closed_because(), Err::channel_closed) << "reading an end answers it";
+}
+
+TEST_F(Channel, AnEndIsOneAfterAnyNumberOfMessages) {
+    // Its acknowledgement must look impossible wherever the counters stand.
+    for (uint64_t i = 0; i < 70'000; ++i) {
+        ASSERT_EQ(send(client, i), Err::none);
+        ASSERT_TRUE(receive(server));
+        ASSERT_EQ(send(server, i), Err::none);
+        ASSERT_TRUE(receive(client));
+    }
+    client.close();
+    EXPECT_FALSE(receive(server));
+    EXPECT_EQ(server.closed_because(), Err::channel_closed);
+}
+
 TEST_F(Channel, AClosedEndReadsNothingMore) {
     ASSERT_EQ(send(client, 1), Err::none);
     server.close();
@@ -219,6 +247,50 @@ TEST_F(Channel, RingsOnlyASleeperAndOnceAnEpoch) {
     ASSERT_EQ(send(client, 5), Err::none);
     client.notify(server_bell);
     EXPECT_EQ(server_bell.rings, 2);
+}
+
+/// RealMemory, and how often a core waits for its own stores.
+struct CountingMemory : ump::RealMemory {
+    static inline int fences{};
+
+    static void fence_after_publish() {
+        ++fences;
+        RealMemory::fence_after_publish();
+    }
+};
+
+TEST(ChannelCost, ABatchTakesOneFenceAndAtMostOneRing) {
+    alignas(64) static std::array<ump::BasicLine<CountingMemory>, 32> up, down;
+    static std::array<ump::BasicControlLine<CountingMemory>, 2> control;
+    ump::BasicEndpoint<CountingMemory> client{{up, down, &control[0], &control[1]}};
+    ump::BasicEndpoint<CountingMemory> server{{down, up, &control[1], &control[0]}};
+    CountingBell bell, back;
+    uint64_t epoch = 0, got = 0;
+    constexpr int batches = 1000;
+    for (const int batch : {1, 4, 16}) {
+        CountingMemory::fences = bell.rings = back.rings = 0;
+        for (int i = 0; i < batches; ++i) {
+            server.arm(++epoch); // it sleeps before each
+            for (int n = 0; n < batch; ++n)
+                ASSERT_TRUE(client.try_send(1, 0, {}));
+            client.notify(bell);
+            server.disarm();
+            for (ump::Message message; server.try_recv(message);)
+                ++got;
+            server.notify(back);
+        }
+        const int asides = batches * batch / 16; // half a ring each
+        EXPECT_EQ(bell.rings, batches);
+        EXPECT_EQ(back.rings, 0) << "nobody sleeps there";
+        EXPECT_LE(CountingMemory::fences, batches + asides);
+        std::printf(
+            "batches of %d: %.3f fences and %.3f rings a message\n",
+            batch,
+            double(CountingMemory::fences) / batches / batch,
+            double(bell.rings) / batches / batch
+        );
+    }
+    EXPECT_EQ(got, uint64_t{batches} * (1 + 4 + 16));
 }
 
 TEST_F(Channel, CreditWakesASenderThatSleeps) {

@@ -56,18 +56,44 @@ uint64_t receive_all(ump::Endpoint& end, AtomicBell& own, AtomicBell& peer, bool
     return got;
 }
 
+/// As send_all, but it reads what comes back, and ends by half: it hears the end as well.
+void converse(ump::Endpoint& end, AtomicBell& own, AtomicBell& peer) {
+    uint64_t epoch = 0;
+    for (uint64_t i = 0; i < messages;) {
+        while (receive(end, peer)) {
+        }
+        if (end.try_send(1, 0, body_of(i)))
+            ++i;
+        else
+            wait_for(end, own, ++epoch, true);
+        end.notify(peer);
+    }
+    end.end();
+    end.notify(peer);
+    while (!end.closed())
+        if (!receive(end, peer) && !end.closed()) wait_for(end, own, ++epoch, false);
+}
+
 void run(bool answers) {
     TestChannel c{64};
     AtomicBell client_bell, server_bell;
     uint64_t got = 0;
     std::thread server{[&] { got = receive_all(c.server, server_bell, client_bell, answers); }};
-    send_all(c.client, client_bell, server_bell);
+    if (answers)
+        converse(c.client, client_bell, server_bell);
+    else
+        send_all(c.client, client_bell, server_bell);
     server.join();
     EXPECT_EQ(got, messages);
+    EXPECT_EQ(c.server.closed_because(), Err::channel_closed);
 }
 
 TEST(ChannelThreads, TwoHundredThousandMessagesOneWay) {
     run(false);
+}
+
+TEST(ChannelThreads, AnswersComeBackUpToAnOrderlyEnd) {
+    run(true);
 }
 
 } // namespace

@@ -124,7 +124,7 @@ Result<> measure_lines(Harness& harness) {
     const auto receive = [&] {
         ump::Message message;
         (void)server.try_recv(message);
-        asm volatile("" : : "g"(&message) : "memory");
+        asm volatile("" : : "m"(message) : "memory");
     };
     harness.measure("channel_send", send, [&] {
         receive();

@@ -1,7 +1,6 @@
 #include "usr/chaos/channels.hpp"
 
 #include "interfaces/console.hpp"
-#include "interfaces/monitor.hpp"
 #include "interfaces/netctl.hpp"
 #include "interfaces/nic.hpp"
 #include "interfaces/pci.hpp"
@@ -9,7 +8,7 @@
 #include "interfaces/spawn.hpp"
 #include "lib/base/format.hpp"
 #include "lib/os/fault.hpp"
-#include "lib/os/local.hpp"
+#include "lib/os/names.hpp"
 #include "lib/rpc/wire.hpp"
 #include "lib/ump/endpoint.hpp"
 
@@ -37,12 +36,11 @@ rpc::Contract contract_of(std::string_view name) {
 } // namespace
 
 Result<Text<16>> Channels::choose_name() {
-    os::LocalClient<interfaces::monitor::Client> monitor{abi::slot_at(0, abi::slot::monitor)};
     uint32_t count = 0;
-    while (monitor->name_at(count))
+    while (os::offered_at(count))
         ++count;
     if (count == 0) return fail(Err::not_found);
-    return TRY(monitor->name_at(random_.draw(count))).name;
+    return TRY(os::offered_at(random_.draw(count))).name;
 }
 
 async::Task<> Channels::visit() {

@@ -1,5 +1,6 @@
 // The machine: cores, names, log, halt.
 #include "lib/os/device.hpp"
+#include "lib/os/names.hpp"
 #include "usr/shell/columns.hpp"
 #include "usr/shell/commands.hpp"
 
@@ -51,7 +52,7 @@ async::Task<> Commands::cores() {
 async::Task<> Commands::names() {
     table_.emplace(std::array{Column{"name", Align::left}, Column{"core", Align::right}});
     for (uint32_t index = 0;; ++index) {
-        const auto name = monitor_->name_at(index);
+        const auto name = os::offered_at(index);
         if (!name) break;
         table_->cell("{}", name->name.view());
         table_->cell("{}", name->home.raw);
