@@ -15,6 +15,13 @@ constexpr uint32_t index_in(VirtAddr at, unsigned level) {
     return static_cast<uint32_t>(at.raw / kernel::entry_bytes(level) % kernel::table_entries);
 }
 
+constexpr abi::Rights rights_of(const elf::Segment& segment) {
+    abi::Rights rights = abi::read;
+    if (segment.writable) rights = rights | abi::write;
+    if (segment.executable) rights = rights | abi::execute;
+    return rights;
+}
+
 constexpr Kind table_kind(unsigned level) {
     return static_cast<Kind>(static_cast<unsigned>(Kind::page_table) + level - 1);
 }
@@ -95,10 +102,16 @@ Result<Slot*> DomainBuilder::table(VirtAddr at, unsigned level) {
 }
 
 Result<> DomainBuilder::map(VirtAddr at, Slot& frame, abi::Rights rights) {
-    for (uint64_t offset = 0; offset < frame.bytes;) {
-        const VirtAddr here = at + offset;
+    return map_part(at, frame, {0, frame.bytes}, rights);
+}
+
+/// `part`: offsets in the frame.
+Result<>
+DomainBuilder::map_part(VirtAddr at, Slot& frame, abi::MemoryRange part, abi::Rights rights) {
+    for (uint64_t offset = part.begin; offset < part.end;) {
+        const VirtAddr here = at + (offset - part.begin);
         const uint32_t entry = index_in(here, 1);
-        const uint64_t pages = (frame.bytes - offset) / page_bytes;
+        const uint64_t pages = (part.end - offset) / page_bytes;
         const auto count = static_cast<uint32_t>(
             pages < kernel::table_entries - entry ? pages : kernel::table_entries - entry
         );
@@ -117,12 +130,14 @@ Result<Slot*> DomainBuilder::memory(VirtAddr at, uint64_t bytes, abi::Rights rig
     return slot;
 }
 
+Result<> DomainBuilder::show(const elf::Segment& segment, Slot& frame, uint64_t offset) {
+    const uint64_t begin = segment.first_page(), bytes = segment.end_page() - begin;
+    return map_part(virt(begin), frame, {offset, offset + bytes}, rights_of(segment));
+}
+
 Result<> DomainBuilder::load(const elf::Segment& segment) {
-    abi::Rights rights = abi::read;
-    if (segment.writable) rights = rights | abi::write;
-    if (segment.executable) rights = rights | abi::execute;
     const uint64_t begin = segment.first_page();
-    Slot* const frame = TRY(memory(virt(begin), segment.end_page() - begin, rights));
+    Slot* const frame = TRY(memory(virt(begin), segment.end_page() - begin, rights_of(segment)));
     auto* const to = static_cast<std::byte*>(contents(*frame)) + (segment.address.raw - begin);
     copy_bytes(to, segment.file.data(), segment.file.size());
     return {};

@@ -33,9 +33,12 @@ class DomainBuilder {
 
     /// The whole frame, with the tables it needs. Errors: no_memory, no_slots, entry_occupied.
     Result<> map(VirtAddr at, kernel::Slot& frame, abi::Rights rights);
+    Result<> map_part(VirtAddr at, kernel::Slot& frame, abi::MemoryRange part, abi::Rights rights);
     /// A new frame, mapped.
     Result<kernel::Slot*> memory(VirtAddr at, uint64_t bytes, abi::Rights rights);
     Result<> load(const elf::Segment& segment);
+    /// The same without a copy: its pages are those of `frame` from `offset` on.
+    Result<> show(const elf::Segment& segment, kernel::Slot& frame, uint64_t offset);
 
   private:
     struct Table {

@@ -38,14 +38,16 @@ Result<MemoryRange> choose_quota(const BootInfo& info) {
 
 class FirstDomain {
   public:
-    FirstDomain(Core& core, const BootInfo& info, PhysAddr info_at, MemoryRange quota)
-        : core_{core}, info_{info}, info_at_{info_at}, quota_{quota}, build_{core} {}
+    /// `files`: the bundle, as it is seen while this lives.
+    FirstDomain(Core& core, const BootInfo& info, PhysAddr info_at, MemoryRange quota, Bytes files)
+        : core_{core}, info_{info}, info_at_{info_at}, quota_{quota}, files_{files}, build_{core} {}
 
     Result<> make(const elf::Image& image);
 
   private:
     Result<> make_slots();
-    Result<> make_memory(const elf::Image& image);
+    Result<> make_memory();
+    Result<> load(const elf::Image& image);
     Result<> give_ram();
     Result<> give_ram(MemoryRange r);
     Result<> give_local();
@@ -64,6 +66,8 @@ class FirstDomain {
     const BootInfo& info_;
     PhysAddr info_at_;
     MemoryRange quota_;
+    Bytes files_;
+    Slot* bundle_{};
     DomainBuilder build_;
     abi::ArgumentPage* arguments_{};
     uint32_t next_given_{abi::slot::given};
@@ -72,8 +76,9 @@ class FirstDomain {
 
 Result<> FirstDomain::make(const elf::Image& image) {
     TRY_VOID(make_slots());
-    TRY_VOID(make_memory(image));
+    TRY_VOID(make_memory());
     TRY_VOID(give_local());
+    TRY_VOID(load(image));
     TRY_VOID(give_cores());
     TRY_VOID(give_ram());
     if (info_.core == 0)
@@ -99,10 +104,17 @@ Result<> FirstDomain::make_slots() {
     return {};
 }
 
-Result<> FirstDomain::make_memory(const elf::Image& image) {
+/// What is never written is mapped from the bundle.
+Result<> FirstDomain::load(const elf::Image& image) {
+    for (const elf::Segment& s : image.segments()) {
+        const auto offset = elf::pages_in(files_, s);
+        TRY_VOID(offset ? build_.show(s, *bundle_, *offset) : build_.load(s));
+    }
+    return {};
+}
+
+Result<> FirstDomain::make_memory() {
     constexpr Rights read_write = abi::read | abi::write;
-    for (const elf::Segment& s : image.segments())
-        TRY_VOID(build_.load(s));
     TRY(build_.memory(virt(abi::stack_top.raw - stack_bytes), stack_bytes, read_write));
     TRY(build_.memory(abi::heap_at, heap_bytes, read_write));
     Slot* const page = TRY(build_.memory(abi::dispatcher_page_at, page_bytes, read_write));
@@ -147,13 +159,14 @@ Result<> FirstDomain::give_local() {
     const ApicId self = core_.config().apic;
     TRY_VOID(give("core.self", {Kind::core, abi::core_space + self.raw, 1, abi::execute}));
     TRY_VOID(give("boot.info", {Kind::frame, info_at_.raw, page_bytes, abi::read | abi::copy}));
+    bundle_ = &leaf_slot(first_leaf, next_given_);
     return give(
         "bundle",
         {
             .kind = Kind::frame,
             .base = info_.bundle,
             .bytes = round_up(info_.bundle_bytes, page_bytes),
-            .rights = abi::read | abi::copy,
+            .rights = abi::read | abi::execute | abi::copy,
             .badge = 0,
             .borrowed = info_.core != 0,
         }
@@ -282,7 +295,7 @@ Result<> make_first_domain(Core& core, const BootInfo& info, PhysAddr info_at, B
     const bundle::Bundle files = TRY(bundle::Bundle::parse(bytes));
     const bundle::File file = TRY(files.find("init"));
     const elf::Image image = TRY(elf::Image::parse(file.data, {abi::user_begin, abi::user_end}));
-    return FirstDomain{core, info, info_at, TRY(choose_quota(info))}.make(image);
+    return FirstDomain{core, info, info_at, TRY(choose_quota(info)), bytes}.make(image);
 }
 
 } // namespace cpu

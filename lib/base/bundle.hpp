@@ -64,6 +64,8 @@ class Bundle {
 
     uint32_t count() const { return count_; }
 
+    Bytes whole() const { return whole_; }
+
     /// `index` < count().
     File file(uint32_t index) const {
         const Entry entry = entry_at(index);

@@ -68,6 +68,18 @@ struct Segment {
     }
 };
 
+/// Where the pages of a segment lie in `whole`, which begins on a page and contains its file: for
+/// one that nobody ever writes and that looks in memory as it does there. It need not be copied.
+inline std::optional<uint64_t> pages_in(Bytes whole, const Segment& s) {
+    if (s.writable || s.shared || s.file.size() != s.memory_bytes) return std::nullopt;
+    const uint64_t lead = s.address.raw - s.first_page();
+    const auto at = static_cast<uint64_t>(s.file.data() - whole.data());
+    if (at < lead || (at - lead) % page_bytes != 0) return std::nullopt;
+    const uint64_t end = at - lead + s.end_page() - s.first_page();
+    if (end > round_up(whole.size(), page_bytes)) return std::nullopt;
+    return at - lead;
+}
+
 struct Section {
     VirtAddr address;
     uint64_t bytes{};

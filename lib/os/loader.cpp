@@ -149,10 +149,18 @@ class Builder final : public PagingSource {
     /// A replica gets the pages of the others from its home.
     bool is_loaded(const elf::Segment& s) const { return launch_.replica == 0 || !s.shared; }
 
+    /// Where it is mapped from, if not from a copy.
+    std::optional<uint64_t> pages_of(const elf::Segment& s) const {
+        if (launch_.bundle_frame == abi::null_slot) return std::nullopt;
+        return elf::pages_in(launch_.bundle, s);
+    }
+
+    bool is_copied(const elf::Segment& s) const { return is_loaded(s) && !pages_of(s); }
+
     Result<> load(const elf::Image& image) {
         uint64_t bytes = stack_bytes;
         for (const elf::Segment& s : image.segments())
-            if (is_loaded(s)) bytes += s.end_page() - s.first_page();
+            if (is_copied(s)) bytes += s.end_page() - s.first_page();
         TRY_VOID(make(second_.place(image_frame_index), Kind::frame, bytes));
         TRY_VOID(copy_segments(image, bytes));
         uint64_t offset = 0;
@@ -164,6 +172,11 @@ class Builder final : public PagingSource {
             const Rights rights = abi::read | (s.writable ? abi::write : abi::no_rights) |
                                   (s.executable ? abi::execute : abi::no_rights);
             const uint64_t part = s.end_page() - s.first_page();
+            if (const auto from = pages_of(s)) {
+                TRY_VOID(map_frame(virt(s.first_page()), launch_.bundle_frame, *from, part, rights)
+                );
+                continue;
+            }
             TRY_VOID(map(virt(s.first_page()), image_frame_index, offset, part, rights));
             if (s.shared) shared_ = {s.first_page(), part, offset};
             offset += part;
@@ -191,7 +204,7 @@ class Builder final : public PagingSource {
             TRY(View::make(second_.at(image_frame_index), 0, bytes, abi::read | abi::write));
         uint64_t offset = 0;
         for (const elf::Segment& s : image.segments()) {
-            if (!is_loaded(s)) continue;
+            if (!is_copied(s)) continue;
             const uint64_t lead = s.address.raw - s.first_page();
             const MutableBytes into = view.span().subspan(offset + lead, s.file.size());
             std::copy_n(s.file.data(), s.file.size(), into.data()); // becomes memmove

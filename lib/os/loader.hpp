@@ -20,6 +20,10 @@ constexpr elf::Limits image_limits{abi::user_begin, virt(0x8000'0000)};
 struct Launch {
     std::string_view name;
     Bytes image;
+    // What the image lies in, and the frame of that: pages that nobody writes are mapped from
+    // there, and are the same memory for all domains on all cores. Null: all is copied.
+    Bytes bundle{};
+    CapSlot bundle_frame{};
     CapSlot ram{}; // all zeroes; whole: nothing is derived from it
     unsigned priority{};
     CapSlot monitor{}, parent{}, memory{}; // endpoints, copied to the domain; null: none

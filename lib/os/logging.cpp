@@ -56,6 +56,8 @@ async::Task<> forward_log(Domain& self) {
         const Binding::Request console{
             .name = "console", .contract = interfaces::console::contract
         };
+        // Who says nothing needs no channel: there may be hundreds of us.
+        if (on_attached == nullptr && ring.empty()) co_await bell.wait();
         co_await link.open(console);
         if (on_attached != nullptr) on_attached();
         for (Client client{link.channel()}; link.is_open();) {

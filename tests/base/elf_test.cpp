@@ -207,4 +207,25 @@ TEST_F(ElfFile, SurvivesEveryTruncation) {
     }
 }
 
+TEST(ElfPages, OfWhatIsNeverWrittenAreThoseOfTheFile) {
+    const std::vector<std::byte> whole(4 * page_bytes);
+    const auto segment = [&](uint64_t at, uint64_t bytes) {
+        return elf::Segment{
+            .address = virt(0x40'0000),
+            .memory_bytes = bytes,
+            .file = Bytes{whole}.subspan(at, bytes),
+            .executable = true,
+        };
+    };
+    elf::Segment text = segment(page_bytes, 5000);
+    EXPECT_EQ(elf::pages_in(whole, text), page_bytes);
+    EXPECT_FALSE(elf::pages_in(whole, segment(page_bytes + 64, 5000))) << "not as in memory";
+    EXPECT_FALSE(elf::pages_in(Bytes{whole}.first(2 * page_bytes), text)) << "ends outside";
+    text.writable = true;
+    EXPECT_FALSE(elf::pages_in(whole, text));
+    text.writable = false;
+    text.memory_bytes = 6000;
+    EXPECT_FALSE(elf::pages_in(whole, text)) << "zeroes behind it";
+}
+
 } // namespace

@@ -56,6 +56,15 @@ def test_any_number_of_cores_comes_up(boot, count):
     assert_page(one, count)
 
 
+def test_sixty_four_cores_come_up(boot):
+    """Bounded by events: core boot gives each core its time, and says how many came."""
+    many = boot(CORES=64, MEM="2G", NET="none")
+    many.wait_for(r"cores 64 of 64 are up", 300)
+    many.wait_for(r"Type help", 120)
+    assert_all_up(many, 64)
+    many.says_nothing_like(r"left out|is refused")
+
+
 def test_two_runs_at_once_do_not_know_of_each_other(guest, boot):
     other = wait_until_ready(boot(CORES=1))
     assert other.port("tcp:80") != guest.port("tcp:80")

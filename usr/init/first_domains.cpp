@@ -27,6 +27,8 @@ FirstDomains::build(Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSl
     children_[which] = TRY(os::Child::build({
         .name = names[which],
         .image = file.data,
+        .bundle = files_.whole(),
+        .bundle_frame = TRY(self_.find_given("bundle")),
         .ram = ram,
         .priority = priorities[which],
         .monitor = monitor,
@@ -75,7 +77,8 @@ Result<> FirstDomains::give_all_ram() {
             log::warn("{} is not used: {}", given->name, added.error());
     }
     const auto state = TRY(memory->state());
-    log::info("memory {} KiB in blocks up to {} KiB", state.total / 1024, state.largest / 1024);
+    if (self_.core().raw == 0)
+        log::info("memory {} KiB in blocks up to {} KiB", state.total / 1024, state.largest / 1024);
     return {};
 }
 

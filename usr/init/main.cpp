@@ -57,6 +57,14 @@ uint64_t read_clock(const os::Domain& self) {
     return seconds ? static_cast<uint64_t>(*seconds) : 0;
 }
 
+/// So that a hang has a last line. On other cores core boot says who is missing.
+void say(const os::Domain& self, std::string_view what) {
+    if (self.core().raw == 0)
+        log::info("{}", what);
+    else
+        log::trace("{}", what);
+}
+
 /// A stage that fails is told; what does not need it goes on.
 bool stage(std::string_view name, Result<> done) {
     if (!done) log::error("{} cannot start: {}", name, done.error());
@@ -98,18 +106,18 @@ start_services(os::Domain& self, const FirstDomains& domains, const bundle::Bund
 
 Result<> run(os::Domain& self) {
     begin_serial(self);
-    log::info("init runs");
+    say(self, "init runs");
     if (self.core().raw == 0) name_unknown_settings(self);
     Files files = TRY(open_bundle(self));
     files.view.keep();
     FirstDomains& domains = first.make(self, files.bundle);
     self.answer_calls(domains);
     domains.set_unix_time(read_clock(self));
-    log::info("memory starts");
+    say(self, "memory starts");
     if (!stage("memory", domains.start_memory())) return fail(Err::no_memory);
-    log::info("monitor starts");
+    say(self, "monitor starts");
     if (!stage("monitor", domains.start_monitor())) return {};
-    log::info("spawn starts");
+    say(self, "spawn starts");
     if (!stage("spawn", domains.start_spawn())) return {};
     if (self.core().raw == 0) return start_services(self, domains, files.bundle);
     return {};

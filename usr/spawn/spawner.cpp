@@ -154,6 +154,8 @@ Result<> Spawner::build(Child& child) {
     child.domain = TRY(os::Child::build({
         .name = name.view(),
         .image = file.data,
+        .bundle = files_.whole(),
+        .bundle_frame = TRY(self_.find_given("bundle")),
         .ram = child.ram.slot(),
         .priority = child.plan.priority,
         .monitor = monitor.slot(),
