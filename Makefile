@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs plugins counts longest-path check-isolation messages doctor help clean compdb format
+.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs plugins counts model longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -62,6 +62,13 @@ plugins: configure
 counts: configure
 	@$(NINJA) --quiet image plugins
 	@$(PYTHON) tools/counts.py
+
+model:
+	@$(PYTHON) tools/configure.py
+	@MORE=tests/model $(PYTHON) tools/configure.py
+	@ninja -f $(BUILD)/build.ninja --quiet plugins
+	@ninja -f $(BUILD)/build-more.ninja --quiet image
+	@MORE=tests/model $(PYTHON) tools/model.py
 
 longest-path: configure
 	@$(NINJA) --quiet image plugins

@@ -109,6 +109,8 @@ def command(run, iso, rundir, khz, tap="", control=None, stdout="/dev/stdout"):
     if "-icount" in extra:
         # The counter then advances by one a nanosecond of virtual time.
         khz = "1000000"
+    if "coherence.so" in run.values["QEMU_ARGS"]:
+        khz = "2000000"  # the model's clock, its option mhz
     if "-accel" not in extra:
         words += ["-accel", "tcg,thread=" + ("single" if "-icount" in extra else "multi")]
     words += ["-cpu", run.values["CPU"], "-smp", str(run.cores), "-m", f"{run.mem}M", "-no-reboot"]

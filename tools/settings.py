@@ -47,6 +47,9 @@ BUILD = {
 COUNTS = {
     "REPEAT": ("1", "make counts: how often to measure; differing runs show a range"),
 }
+MODEL = {
+    "MODEL": ("8x4 4x4 2x32", "make model: machines, SOCKETSxCORES or SOCKETSxCORES-TOPOLOGY"),
+}
 SIM = {
     "SEEDS": ("1000", "make sim: how many seeds, from 1"),
     "SIM": ("", "make sim: more options: --mutant NAME, --mutants, --cores 8, --verbose"),
@@ -71,7 +74,7 @@ def make_overrides(flags):
     return [w.partition("=")[0].rstrip(":+?") for w in words if "=" in w]
 
 
-def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS, *SIM)):
+def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS, *SIM, *MODEL)):
     """Values of all known settings; arguments win over the environment."""
     values = {name: environment.get(name) or default for name, (default, _) in known.items()}
     given = make_overrides(environment.get("MAKEFLAGS", ""))

@@ -15,7 +15,7 @@ namespace group {
 constexpr size_t max_nodes = 16;          // of a machine whose distances differ
 constexpr size_t max_measured_pairs = 32; // cores, each with each
 
-using Cost = uint16_t; // cycles of the sender's clock, at most 65535
+using Cost = uint32_t; // cycles
 
 struct CostTable {
     uint32_t cores{};

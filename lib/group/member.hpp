@@ -116,6 +116,9 @@ class Member {
 
     bool busy() const { return busy_; }
 
+    /// Has what we were last asked for in an operation of that member gone up the tree?
+    bool has_answered(MemberId initiator) const { return !slots_[initiator.raw].wave.open; }
+
     const View& current() const { return view_; }
 
     /// Messages that were not acceptable (not merely late).

@@ -124,11 +124,23 @@ class BasicEndpoint {
     /// every order.
     template <Bell B>
     void notify(B& bell) {
+        acknowledge();
+        if (!published_) return;
+        Memory::fence_after_publish();
+        notify_fenced(bell);
+    }
+
+    /// The first half of notify().
+    void acknowledge() {
         if (got_ - told_ > mask_ / 2) [[unlikely]]
             tell_credit();
+    }
+
+    /// The other half, for whoever has published to several peers and fenced once for all of them.
+    template <Bell B>
+    void notify_fenced(B& bell) {
         if (!published_) return;
         published_ = false;
-        Memory::fence_after_publish();
         const uint64_t epoch = Memory::load(peer_->epoch);
         if (epoch == 0 || epoch == rung_) return;
         rung_ = epoch;
