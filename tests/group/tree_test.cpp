@@ -114,13 +114,13 @@ TEST(Forecast, OfAFlatTreeIsWhatTheLastOneWaitsFor) {
 
 TEST(CostTable, AMeasuredPairCountsMoreThanItsNodes) {
     CostTable costs = mesh(2, 2, 2);
-    EXPECT_EQ(costs.latency(member(0), member(3)), 470);
+    EXPECT_EQ(costs.latency(member(0), member(3)), 470u);
     costs.pair[0][3] = 333;
-    EXPECT_EQ(costs.latency(member(0), member(3)), 333);
-    EXPECT_EQ(costs.latency(member(40), member(41)), 400) << "beyond the measured pairs";
+    EXPECT_EQ(costs.latency(member(0), member(3)), 333u);
+    EXPECT_EQ(costs.latency(member(40), member(41)), 400u) << "beyond the measured pairs";
     Cost values[] = {9, 1, 5};
-    EXPECT_EQ(median(values), 5);
-    EXPECT_EQ(median({}), 0);
+    EXPECT_EQ(median(values), 5u);
+    EXPECT_EQ(median({}), 0u);
 }
 
 TEST(CostTable, OfAnUnknownMachineIsFlat) {

@@ -105,6 +105,7 @@ TEST(Command, TakesEveryFormInHelp) {
         with("NAME on CORE [ARGUMENTS]", "httpd on 1 fast");
         with("CORE.ID | NAME", "1.2");
         with("[CORE.ID]", "1.2");
+        with("up|down|crash N", "down 1");
         with("[with", "with");
         with("B=2]", "B=2");
         EXPECT_FALSE(std::holds_alternative<Problem>(parse(line, 4))) << line;

@@ -330,7 +330,8 @@ void Domain::came(CapSlot slot, const Letter& letter) {
 
 bool Domain::go_on_revoking() {
     const kernel::Slot& cap = actor.at(revoke.slot);
-    if (cap.base != revoke.base || cap.bytes != revoke.bytes) {
+    const bool reused = cap.kind == kernel::Kind::mapping; // of the same page, in that very slot
+    if (reused || cap.base != revoke.base || cap.bytes != revoke.bytes) {
         note("revoke: it has gone", revoke.slot.raw, revoke.base);
         revoke.state = Revoke::State::idle;
         return true;

@@ -9,8 +9,9 @@ from conftest import wait_until_ready
 
 def run(guest, argument, core=1):
     """Spawns usr/mapper; its number in `ps`."""
-    guest.position = len(guest.text)
+    begin = len(guest.text)
     text = guest.command(f"spawn mapper on {core} {argument}")
+    guest.position = begin  # what it says may come before the shell says that it runs
     return re.search(rf"({core}\.\d+) mapper runs", text)[1]
 
 
