@@ -9,7 +9,8 @@ namespace kernel {
 
 Core::Core(Machine& machine, const Config& config)
     : machine_{machine}, config_{config}, window_{std::bit_cast<uintptr_t>(config.window)},
-      switched_at_{machine.ticks()} {
+      switched_at_{machine.ticks()},
+      ring_ticks_{config.tsc_khz * static_cast<uint64_t>(ring_interval.ns) / 1'000'000} {
     // the block that this very kernel lives in
     owned_.set(config.kernel_root.raw, config.kernel_root.raw + page_bytes, true);
 }

@@ -42,7 +42,8 @@ struct Statistics {
     uint64_t halts, switches, timer;
     uint64_t idle_ticks;
     uint64_t bytes_owned;
-    uint64_t faults; // of dispatchers that were stopped by one
+    uint64_t faults;    // of dispatchers that were stopped by one
+    uint64_t held_back; // times that somebody had to pause for ringing other cores too often
 };
 
 /// A capability that comes from nothing: given at boot, or accepted from another core.
@@ -85,6 +86,10 @@ enum class After : uint8_t {
 /// Callers of one dispatcher that one call sends home, or offers to a waiting server in vain.
 constexpr unsigned callers_a_call = 32;
 
+/// Rings of other cores that a dispatcher may save up; it earns one each ring_interval.
+constexpr unsigned ring_burst = 512;
+constexpr Duration ring_interval = microseconds(2);
+
 /// Slots that one delete or revoke looks at: docs/capabilities.md says how it comes about.
 constexpr unsigned most_looks = 3712;
 
@@ -117,6 +122,7 @@ class Core {
         case std::to_underlying(abi::Op::wait): return wait_quickly(d, *cap);
         case std::to_underlying(abi::Op::ring): return ring_quickly(d, *cap);
         case std::to_underlying(abi::Op::resume): return resume_quickly(d, *cap);
+        case std::to_underlying(abi::Op::table_map): return map_quickly(d, *cap);
         case std::to_underlying(abi::Op::cnode_copy): return copy_quickly(d, *cap);
         case std::to_underlying(abi::Op::cnode_delete): return delete_quickly(d, *cap);
         default: return invoke(d, *cap);
@@ -245,7 +251,9 @@ class Core {
         const Slot& in_root = d.cspace->slot[leaf];
         if (in_root.kind != Kind::cnode) return nullptr;
         Slot& found = cnode(in_root).slot[slot % abi::cnode_slots];
-        return found.empty() ? nullptr : &found;
+        if (found.empty()) [[unlikely]]
+            return nullptr;
+        return &found;
     }
 
     Fault why_not(const Dispatcher& d, uint64_t slot) const;
@@ -267,6 +275,7 @@ class Core {
     [[gnu::noinline]] After copy_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After delete_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After resume_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After map_quickly(Dispatcher& d, Slot& cap);
     void switch_quickly(Dispatcher& next);
 
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
@@ -358,6 +367,7 @@ class Core {
 
     // events (events.cpp)
     void post(Dispatcher& d, unsigned bit);
+    void pay_for_ring(Dispatcher& d);
     void wake(Dispatcher& d, uint64_t bits);
     void unbind_line(Line& line);
     void mask_lines(const Slot& range);
@@ -393,6 +403,7 @@ class Core {
     std::array<KnownPlace, 16> known_places_{};
     Vectors vectors_;
     Statistics statistics_{};
+    uint64_t ring_ticks_; // ring_interval
     CNode boot_{};
     OwnedBlocks owned_;
     unsigned looks_{};

@@ -89,21 +89,6 @@ Slot* ring_of(const Slot& slot) {
     return slot.kind == Kind::mapping ? nullptr : slot.copies;
 }
 
-/// What a capability says, without its place in the database.
-void take_contents(Slot& into, const Slot& from, uint8_t dropped_flags) {
-    const auto kept = static_cast<uint8_t>(into.flags & flag::held);
-    const auto taken = static_cast<uint8_t>(from.flags & ~(flag::held | dropped_flags));
-    into.base = from.base;
-    into.bytes = from.bytes;
-    into.kind = from.kind;
-    into.rights = from.rights;
-    into.depth = from.depth;
-    into.entry = from.entry;
-    into.level = from.level;
-    if (from.kind == Kind::mapping) into.table = from.table;
-    into.flags = static_cast<uint8_t>(taken | kept);
-}
-
 void make_empty(Slot& slot) {
     const auto kept = static_cast<uint8_t>(slot.flags & flag::held);
     slot = Slot{};
@@ -152,36 +137,8 @@ void Database::insert_below(Slot& source, Slot& slot) {
 }
 
 void Database::insert_as(Slot& into, const Slot& what) {
-    take_contents(into, what, 0);
+    into.take_contents(what, 0);
     insert(into);
-}
-
-void Database::insert_copy(Slot& source, Slot& into, Rights rights) {
-    take_contents(into, source, flag::revoking | flag::marked | flag::keeper);
-    into.rights = rights;
-    ++count_;
-    join(source.in_tree() ? source : *in_tree(source), into);
-}
-
-/// `slot` becomes a copy of `first`, which is in the tree: the first of its ring if it is a keeper,
-/// as `first` is then, else the last.
-void Database::join(Slot& first, Slot& slot) {
-    Slot* const head = first.copies;
-    slot.height = 0;
-    slot.parent = nullptr;
-    if (head == nullptr) {
-        slot.left = slot.right = first.copies = &slot;
-        slot.parent = &first;
-        return;
-    }
-    slot.right = head;
-    slot.left = head->left;
-    head->left->right = &slot;
-    head->left = &slot;
-    if (!slot.has(flag::keeper)) return;
-    head->parent = nullptr;
-    slot.parent = &first;
-    first.copies = &slot;
 }
 
 void Database::leave_ring(Slot& slot) {
@@ -222,7 +179,7 @@ void Database::erase(Slot& slot) {
 }
 
 void Database::relocate(Slot& from, Slot& into) {
-    take_contents(into, from, 0);
+    into.take_contents(from, 0);
     if (from.in_tree()) {
         replace(from, into);
     } else {
@@ -392,8 +349,7 @@ void Database::unmark(Slot& slot) {
     --marked_;
 }
 
-bool Database::revoking(const Slot& slot) const {
-    if (marked_ == 0) return false;
+bool Database::below_a_mark(const Slot& slot) const {
     const auto covers = [&](const Slot* marked) {
         return marked != nullptr && (same_object(slot, *marked) || descends(slot, *marked));
     };

@@ -87,8 +87,9 @@ class Database {
     // which costs its revoker another call and nothing else.
     void mark(Slot& slot);
     void unmark(Slot& slot);
+
     /// At or below a mark of either sort?
-    bool revoking(const Slot& slot) const;
+    bool revoking(const Slot& slot) const { return marked_ != 0 && below_a_mark(slot); }
 
     // Marks that stand until they are taken away: of ranges that are revoked on other cores too.
     Result<> mark_standing(Slot& slot); // Err::no_slots
@@ -107,6 +108,7 @@ class Database {
     Slot* in_tree(const Slot& slot) const;
     static void join(Slot& first, Slot& slot);
     static void leave_ring(Slot& slot);
+    bool below_a_mark(const Slot& slot) const;
     void replace(Slot& old, Slot& fresh);
 
     Slots slots_;
@@ -116,5 +118,33 @@ class Database {
     size_t marked_{}; // slots in marks_ and standing_
     size_t oldest_{};
 };
+
+inline void Database::insert_copy(Slot& source, Slot& into, Rights rights) {
+    into.take_contents(source, flag::revoking | flag::marked | flag::keeper);
+    into.rights = rights;
+    ++count_;
+    join(source.in_tree() ? source : *in_tree(source), into);
+}
+
+/// `slot` becomes a copy of `first`, which is in the tree: the first of its ring if it is a keeper,
+/// as `first` is then, else the last.
+inline void Database::join(Slot& first, Slot& slot) {
+    Slot* const head = first.copies;
+    slot.height = 0;
+    slot.parent = nullptr;
+    if (head == nullptr) {
+        slot.left = slot.right = first.copies = &slot;
+        slot.parent = &first;
+        return;
+    }
+    slot.right = head;
+    slot.left = head->left;
+    head->left->right = &slot;
+    head->left = &slot;
+    if (!slot.has(flag::keeper)) return;
+    head->parent = nullptr;
+    slot.parent = &first;
+    first.copies = &slot;
+}
 
 } // namespace kernel

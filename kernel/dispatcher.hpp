@@ -23,10 +23,11 @@ enum class State : uint8_t {
     queued,   // in `call`, the callee does not listen yet
     called,   // in `call`, the callee is its worker now
     faulted,
+    held_back, // has rung other cores too often, and pauses
 };
 
-constexpr std::array<std::string_view, 7> state_names = {
-    "unconfigured", "stopped", "runnable", "waiting", "queued", "called", "faulted"
+constexpr std::array<std::string_view, 8> state_names = {
+    "unconfigured", "stopped", "runnable", "waiting", "queued", "called", "faulted", "held back"
 };
 
 constexpr std::string_view name_of(State s) {
@@ -84,7 +85,8 @@ struct Dispatcher {
     uint8_t later_height;
 
     // inter-core events
-    uint8_t ipi_vector; // 0: none
+    uint64_t rings_until; // ticks up to which what it has rung is paid for
+    uint8_t ipi_vector;   // 0: none
     ListHook<Dispatcher> vector_hook;
 
     // last fault, when it stopped the dispatcher

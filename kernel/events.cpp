@@ -1,5 +1,7 @@
 // What wakes a dispatcher: doorbells of this core, vectors from other cores and from devices,
 // the end of its deadline.
+#include <algorithm>
+
 #include "kernel/answer.hpp"
 #include "kernel/core.hpp"
 #include "kernel/hostile.hpp"
@@ -48,13 +50,31 @@ Result<> Core::ring(const Slot& doorbell) {
     return {};
 }
 
+/// A ring of another core costs it an interrupt. Who rings more often than he earns pauses, with
+/// the last ring under way: none is lost, and nobody has to try again.
+void Core::pay_for_ring(Dispatcher& d) {
+    const uint64_t now = machine_.ticks(), most = ring_burst * ring_ticks_;
+    d.rings_until = std::max(d.rings_until, now) + ring_ticks_;
+    const uint64_t ahead = d.rings_until - now;
+    if (ahead <= most) return;
+    ++statistics_.held_back;
+    d.state = State::held_back;
+    scheduler_.give_up();
+    scheduler_.sleep_until(d, machine_.now() + machine_.duration(ahead - most));
+}
+
 void Core::on_timer() {
     ++statistics_.timer;
     const Instant now = machine_.now();
     for (unsigned woken = 0; woken < wakes_a_timer; ++woken) {
         Dispatcher* const d = scheduler_.earliest();
         if (d == nullptr || d->deadline > now) break;
-        post(*d, abi::event_timer);
+        if (d->state == State::held_back) {
+            scheduler_.forget_deadline(*d);
+            make_runnable(*d);
+        } else {
+            post(*d, abi::event_timer);
+        }
     }
     if (current_ == nullptr || current_->state != State::runnable || now < slice_end_) return;
     slice_end_ = never;

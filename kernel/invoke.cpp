@@ -167,7 +167,11 @@ consteval auto Invoker::rules() {
     });
     in_registers(call, Kind::endpoint, write, [](I& i) { return i.core_.call(i.caller_, i.cap_); });
 
-    on(Op::ring, bit(Kind::doorbell), write, [](I& i) { return i.core_.ring(i.cap_); });
+    on(Op::ring, bit(Kind::doorbell), write, [](I& i) -> Result<> {
+        TRY_VOID(i.core_.ring(i.cap_));
+        if (i.cap_.base >= abi::core_space) i.core_.pay_for_ring(i.caller_);
+        return {};
+    });
     on(interrupt_bind, interrupt, write, [](I& i) { return i.bind(); });
     on(interrupt_acknowledge, interrupt, write, [](I& i) {
         return i.core_.acknowledge_interrupt(i.cap_);

@@ -1,7 +1,7 @@
 // The calls that are made most, with nothing in their way: a message or an answer of words alone, a
-// wake-up, a wait; copy and delete. Each does in a few steps what it is defined to do elsewhere,
-// hands the core over without a look at the ready lists or the alarm where neither can matter, and
-// leaves everything else to the invocation in full.
+// wake-up, a wait; copy and delete; a page mapped. Each does in a few steps what it is defined to
+// do elsewhere, hands the core over without a look at the ready lists or the alarm where neither
+// can matter, and leaves everything else to the invocation in full.
 #include "kernel/answer.hpp"
 #include "kernel/core.hpp"
 #include "kernel/hostile.hpp"
@@ -52,17 +52,20 @@ After Core::reply_wait_quickly(Dispatcher& d, Slot& cap) {
     slice_end_ = never;
 }
 
-/// Without a deadline and with the receive slot as before, when nothing has come.
+/// Without a deadline and with the receive CNode as before, when nothing has come.
 After Core::wait_quickly(Dispatcher& d, Slot& cap) {
     const Registers& r = d.registers;
     if (cap.kind != Kind::dispatcher || cap.base != d.self.raw) return invoke(d, cap);
     if (!cap.rights.has(abi::execute) || r.rsi != 0 || r.rdx > abi::wait_accepts_calls) {
         return invoke(d, cap);
     }
-    if (r.r10 != abi::null_slot.raw || read_once(d.page->pending) != 0) return invoke(d, cap);
+    const bool receives_there = r.r10 == d.receive_cnode && r.r8 < abi::cnode_slots;
+    if (r.r10 != abi::null_slot.raw && !receives_there) return invoke(d, cap);
+    if (read_once(d.page->pending) != 0) return invoke(d, cap);
     Dispatcher* const next = scheduler_.top();
     const bool alone = next != nullptr && scheduler_.alone(*next);
     if (!alone || !d.callers.empty() || !going_home_.empty()) return invoke(d, cap);
+    if (r.r10 != abi::null_slot.raw) d.receive_index = static_cast<uint32_t>(r.r8);
     d.accepts_calls = r.rdx != 0;
     d.open = d.accepts_calls && d.caller == nullptr;
     d.state = State::waiting;
@@ -105,8 +108,8 @@ After Core::copy_quickly(Dispatcher& d, Slot& cap) {
     if (index >= abi::cnode_slots || source == nullptr) return invoke(d, cap);
     Slot& into = cnode(cap).slot[index];
     if (!check_copy(*source, into, source->rights)) return invoke(d, cap);
-    database_.insert_copy(*source, into, source->rights);
     d.registers.rax = 0;
+    database_.insert_copy(*source, into, source->rights);
     return After::goes_on;
 }
 
@@ -119,6 +122,45 @@ After Core::delete_quickly(Dispatcher& d, Slot& cap) {
     if (slot.empty() || !goes_alone(slot)) return invoke(d, cap);
     if (slot.kind == Kind::mapping) unmap(slot);
     database_.erase(slot);
+    d.registers.rax = 0;
+    return After::goes_on;
+}
+
+/// One page of a frame, cached, where there is none.
+After Core::map_quickly(Dispatcher& d, Slot& cap) {
+    const Registers& r = d.registers;
+    const uint64_t entry = r.rsi, offset = r.r10, count = r.r9;
+    if (cap.kind != Kind::page_table || !cap.rights.has(abi::write)) return invoke(d, cap);
+    if (entry >= table_entries || count != 1 || r.r8 > abi::all_rights.raw) return invoke(d, cap);
+    Slot* const source = look_up(d, r.rdx);
+    Slot* const places = look_up(d, r.r12);
+    if (source == nullptr || source->kind != Kind::frame) return invoke(d, cap);
+    if (places == nullptr || places->kind != Kind::cnode) return invoke(d, cap);
+    if (!places->rights.has(abi::write) || r.r13 >= abi::cnode_slots) return invoke(d, cap);
+    Slot& into = cnode(*places).slot[r.r13];
+    const uint64_t base = source->base + offset;
+    const Rights rights =
+        Rights{static_cast<uint8_t>(r.r8)} & (abi::read | abi::write | abi::execute);
+    // no page of it, or beyond what an entry can say
+    if (source->bytes < page_bytes || offset > source->bytes - page_bytes) return invoke(d, cap);
+    if ((base & ~pte::address) != 0) return invoke(d, cap);
+    PageTable& table = *at<PageTable>(cap.base);
+    if (!into.empty() || (table.entry[entry] & pte::present) != 0) return invoke(d, cap);
+    if (!check_protection(rights, source->rights)) return invoke(d, cap);
+    if (database_.revoking(*source) || database_.revoking(cap)) return invoke(d, cap);
+
+    into.base = base;
+    into.bytes = page_bytes;
+    into.kind = Kind::mapping;
+    into.rights = source->rights & (abi::read | abi::write | abi::execute);
+    into.depth = static_cast<uint8_t>(source->depth + 1);
+    into.entry = static_cast<uint16_t>(entry);
+    into.level = 1;
+    into.table = cap.base;
+    into.flags = static_cast<uint8_t>(into.flags | (source->flags & flag::borrowed));
+    table.entry[entry] = leaf_entry(base, rights, abi::MapFlags::cached, 1);
+    table.owner[entry] = &into;
+    database_.insert_below(*source, into);
     d.registers.rax = 0;
     return After::goes_on;
 }

@@ -71,6 +71,21 @@ struct Slot {
 
     bool in_tree() const { return height != 0; }
 
+    /// What `from` says, without its place in the database and these flags.
+    void take_contents(const Slot& from, uint8_t dropped_flags) {
+        const auto kept = static_cast<uint8_t>(flags & flag::held);
+        const auto taken = static_cast<uint8_t>(from.flags & ~(flag::held | dropped_flags));
+        base = from.base;
+        bytes = from.bytes;
+        kind = from.kind;
+        rights = from.rights;
+        depth = from.depth;
+        entry = from.entry;
+        level = from.level;
+        if (kind == Kind::mapping) table = from.table;
+        flags = static_cast<uint8_t>(taken | kept);
+    }
+
     /// Entries a mapping fills.
     uint32_t entry_count() const {
         return has(flag::maps_table) ? 1 : static_cast<uint32_t>(bytes >> (12 + 9 * (level - 1)));

@@ -34,11 +34,12 @@
 #define USER_CODE 0x23
 #define TASK_STATE 0x28
 
-// What cpu_handle_system_call answers
-#define GO_ON 0 // the caller, and what C++ keeps is still in the CPU
-#define SPOKEN_TO                                                                                  \
-    1           // another one, whose last entry was a system call, with the message that is sent
-#define LEAVE 2 // whoever it is
+// What cpu_handle_system_call answers: on goes the caller, and what C++ keeps is still in the CPU;
+// another one, whose last entry was a system call, with the message that is sent; whoever it is;
+// nobody.
+#define GO_ON 0
+#define SPOKEN_TO 1
+#define LEAVE 2
 #define IDLE 3
 
 #define STACK_BYTES 0x4000

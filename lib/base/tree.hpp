@@ -175,7 +175,8 @@ class Tree {
         A::height(item) = 1;
         *link = &item;
         (void)A::update(item);
-        repair(above, nullptr);
+        summarize(above, nullptr);
+        grow(item);
     }
 
     /// `below` hangs where `old` hung from `above`.
@@ -219,6 +220,22 @@ class Tree {
                 must_visit = nullptr;
             else if (!changed && must_visit == nullptr)
                 return;
+        }
+    }
+
+    /// The subtree of `item` is higher by one: upwards until one is as high as it was.
+    void grow(T& item) {
+        T* below = &item;
+        T* at = A::parent(item);
+        while (at != nullptr && A::height(*at) == A::height(*below)) {
+            const bool left = A::left(*at) == below;
+            if (height(left ? A::right(*at) : A::left(*at)) + 1 < A::height(*below)) {
+                balance(*at, left);
+                return;
+            }
+            A::height(*at) = static_cast<uint8_t>(A::height(*below) + 1);
+            below = at;
+            at = A::parent(*at);
         }
     }
 

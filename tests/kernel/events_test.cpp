@@ -143,6 +143,81 @@ TEST_F(Events, VectorsAreSharedWhenTheyRunOut) {
     EXPECT_EQ(shared, 10u);
 }
 
+/// More of them than there are vectors: each ring wakes whom it is for, and perhaps others.
+TEST_F(Events, ThreeHundredSleepersAreWokenByTheVectorsTheyShare) {
+    constexpr size_t sleepers = 300;
+    constexpr uint64_t own = 41; // of whoever waits: all share one capability space
+    std::vector<std::pair<Dispatcher*, uint8_t>> asleep;
+    for (size_t made = 0; made < sleepers; ++made) {
+        Slot& cnode = me.root->slot[10 + made / 32];
+        if (cnode.empty()) world.make(Kind::cnode, cnode);
+        Slot& place = world.core->cnode(cnode).slot[made % 32];
+        Slot& page = world.core->cnode(cnode).slot[32 + made % 32];
+        world.make(Kind::dispatcher, place);
+        *world.at<abi::DispatcherPage>(world.make(Kind::frame, page, page_bytes).base) = {};
+        Slot* const root = &me.leaf->slot[s::root];
+        Slot* const space = &me.leaf->slot[s::address_space];
+        World::must(
+            world.core->configure(place, {root, space, &page, abi::dispatcher_page_at, 9, nullptr})
+        );
+        Slot& doorbell = world.scratch();
+        World::must(world.core->make_doorbell(place, doorbell, 1));
+        const auto vector = world.core->remote_vector(doorbell);
+        World::must(world.core->remove(doorbell));
+        ASSERT_TRUE(vector);
+        Dispatcher& d = world.core->dispatcher(place);
+        World::must(world.core->start(d, 0x40'0000, 0x7000, 0));
+        ASSERT_EQ(world.core->schedule(), &d);
+        World::must(world.core->copy(place, me.leaf->slot[own], abi::all_rights));
+        world.invoke(Op::wait, own);
+        World::must(world.core->remove(me.leaf->slot[own]));
+        ASSERT_EQ(d.state, State::waiting);
+        asleep.emplace_back(&d, *vector);
+    }
+    for (const auto& [d, vector] : asleep) {
+        world.core->on_device_or_ipi_vector(vector);
+        ASSERT_EQ(d->state, State::runnable);
+        EXPECT_EQ(World::value(*d, 1), uint64_t{1} << abi::event_remote);
+    }
+}
+
+TEST_F(Events, WhoRingsOtherCoresTooOftenPausesAndNoRingIsLost) {
+    constexpr uint64_t far = remote_bell;
+    Domain low = world.make_domain(2);
+    for (unsigned i = 0; i < kernel::ring_burst; ++i)
+        ASSERT_EQ(world.call(Op::ring, far), Err::none);
+    ASSERT_EQ(world.core->current(), me.dispatcher);
+    world.invoke(Op::ring, far);
+    EXPECT_EQ(world.machine.ipis.size(), kernel::ring_burst + 1);
+    EXPECT_EQ(me.dispatcher->state, State::held_back);
+    EXPECT_EQ(world.core->current(), low.dispatcher);
+    EXPECT_EQ(world.core->statistics().held_back, 1u);
+    // it is no wait: what comes meanwhile stays for later
+    World::must(world.core->ring(slot(bell)));
+    EXPECT_EQ(me.dispatcher->state, State::held_back);
+    ASSERT_EQ(world.core->next_deadline(), world.machine.time + kernel::ring_interval);
+    world.machine.time = world.core->next_deadline();
+    world.core->on_timer();
+    ASSERT_EQ(world.core->schedule(), me.dispatcher);
+    EXPECT_EQ(World::status(*me.dispatcher), Err::none);
+    EXPECT_NE(me.page->pending, 0u);
+    // and it earns them anew
+    world.machine.time = world.machine.time + kernel::ring_interval * kernel::ring_burst;
+    for (unsigned i = 0; i < kernel::ring_burst; ++i)
+        ASSERT_EQ(world.call(Op::ring, far), Err::none);
+    EXPECT_EQ(me.dispatcher->state, State::runnable);
+}
+
+TEST_F(Events, WhoPausesCanBeStopped) {
+    constexpr uint64_t far = remote_bell;
+    for (unsigned i = 0; i <= kernel::ring_burst; ++i)
+        world.invoke(Op::ring, far);
+    ASSERT_EQ(me.dispatcher->state, State::held_back);
+    World::must(world.core->stop(*me.dispatcher));
+    EXPECT_EQ(world.core->next_deadline(), never);
+    EXPECT_EQ(world.core->schedule(), nullptr);
+}
+
 TEST_F(Events, AnUnknownVectorIsCountedAsSpurious) {
     for (const unsigned v : {0x30u, 0x6fu, 0x70u, 0xefu}) {
         world.core->on_device_or_ipi_vector(static_cast<uint8_t>(v));
