@@ -13,15 +13,7 @@ constexpr uint32_t extended_leaf = 0x8000'0001, huge_pages_bit = 1 << 26; // SDM
 
 class OwnSource final : public SpaceSource {
   public:
-    Result<CapSlot> make_table(Kind kind) override {
-        const CapSlot slot = TRY(slots().take());
-        const auto made = quota().make(place_of(slot), kind, abi::bytes_of(kind));
-        if (!made) {
-            slots().release(slot);
-            return fail(made.error());
-        }
-        return slot;
-    }
+    Result<CapSlot> make_table(Kind kind) override { return new_table(kind); }
 
     void drop_table(CapSlot slot) override {
         const auto what = describe(slot);
@@ -89,6 +81,16 @@ constinit Quota the_quota;
 constinit AddressMap own{abi::slot_at(0, abi::slot::address_space), own_source};
 
 } // namespace
+
+Result<CapSlot> new_table(Kind kind) {
+    const CapSlot slot = TRY(slots().take());
+    const auto made = quota().make(place_of(slot), kind, abi::bytes_of(kind));
+    if (!made) {
+        slots().release(slot);
+        return fail(made.error());
+    }
+    return slot;
+}
 
 bool on_absent_page(VirtAddr at) {
     return own.on_fault(at);

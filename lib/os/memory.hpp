@@ -48,6 +48,9 @@ class Quota {
 
 Quota& quota();
 
+/// A page table out of the quota, in a slot of its own. Errors: quota, no_slots.
+Result<CapSlot> new_table(Kind kind);
+
 /// Contiguous physical memory of this domain. Not zeroed unless fresh.
 class Frame {
   public:

@@ -36,6 +36,7 @@ class Commands {
     async::Task<> core_up(CoreId core);
     async::Task<> core_down(CoreId core);
     async::Task<> core_crash(CoreId core);
+    async::Task<bool> may_go(CoreId core);
     async::Task<bool> becomes(CoreId core, interfaces::monitor::CoreState state);
     async::Task<> names();
     async::Task<> ifconfig();

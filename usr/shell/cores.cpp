@@ -49,13 +49,16 @@ async::Task<> Commands::core_up(CoreId core) {
     co_return {};
 }
 
+/// False: it was said why not.
+async::Task<bool> Commands::may_go(CoreId core) {
+    const bool up = is_up(core.raw);
+    if (up && core != self_.core()) co_return true;
+    co_await say("core {} {}\n", core, up ? "has this shell: it stays" : "is not up");
+    co_return false;
+}
+
 async::Task<> Commands::core_down(CoreId core) {
-    if (!is_up(core.raw) || core == self_.core()) {
-        co_await say(
-            "core {} {}\n", core, is_up(core.raw) ? "has this shell: it stays" : "is not up"
-        );
-        co_return {};
-    }
+    if (!co_await may_go(core)) co_return {};
     auto spawner = co_await spawner_of(core.raw);
     (void)co_await async::result_of(spawner.leave());
     if (co_await becomes(core, CoreState::stopped))
@@ -66,12 +69,7 @@ async::Task<> Commands::core_down(CoreId core) {
 }
 
 async::Task<> Commands::core_crash(CoreId core) {
-    if (!is_up(core.raw) || core == self_.core()) {
-        co_await say(
-            "core {} {}\n", core, is_up(core.raw) ? "has this shell: it stays" : "is not up"
-        );
-        co_return {};
-    }
+    if (!co_await may_go(core)) co_return {};
     auto spawner = co_await spawner_of(core.raw);
     co_await spawner.crash();
     (void)monitor_->suspect(core);

@@ -6,13 +6,7 @@
 namespace os {
 
 Result<CapSlot> SharedTables::make_table(Kind kind) {
-    const CapSlot slot = TRY(slots().take());
-    const auto made = quota().make(place_of(slot), kind, abi::bytes_of(kind));
-    if (!made) {
-        slots().release(slot);
-        return fail(made.error());
-    }
-    return slot;
+    return new_table(kind);
 }
 
 Result<CapSlot> SharedTables::mapping_slot() {
