@@ -63,8 +63,7 @@ counts: configure
 	@$(NINJA) --quiet image plugins
 	@$(PYTHON) tools/counts.py
 
-model:
-	@$(PYTHON) tools/configure.py
+model: configure
 	@MORE=tests/model $(PYTHON) tools/configure.py
 	@ninja -f $(BUILD)/build.ninja --quiet plugins
 	@ninja -f $(BUILD)/build-more.ninja --quiet image

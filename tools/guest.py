@@ -47,7 +47,7 @@ class Skerry:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [os.path.join(ROOT, "tools/run.py"), *words],
-            cwd=ROOT, env={**clean, "BUILD": BUILD}, stdin=subprocess.DEVNULL,
+            cwd=ROOT, env={**clean, "BUILD": BUILD, "DIE_WITH_PARENT": "1"}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
         )  # fmt: skip
         self.text, self.position, self.ended = "", 0, False

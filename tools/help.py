@@ -24,8 +24,10 @@ TARGETS = {
     "make sim": "SEEDS=N runs of many cores in one process; SEED=n: that one, with its chart",
     "make fuzz": "build the fuzzers into BUILD/fuzz",
     "make fuzz-kernel": "FUZZ_SECONDS=60 of fuzzing kernel/: executions, invocations, coverage",
+    "make plugins": "build the plugins for QEMU into BUILD/plugin",
+    "make format": "clang-format over all sources",
     "make doctor": "look at this machine: tools, versions, QEMU, TAP, KVM",
-    "make setup": "install missing Debian packages; every other target begins with it",
+    "make setup": "install missing Debian packages; targets that build begin with it",
     "make compdb": "write BUILD/compile_commands.json for editors",
     "make clean": "remove BUILD",
 }

@@ -173,7 +173,7 @@ def complaints(output, answered, requests=REQUESTS):
     if answered < requests + requests // 4:
         yield f"only {answered} of {requests + requests // 4} requests were answered"
     if output.beyond:
-        yield f"{output.beyond} accesses beyond the memory that was watched"
+        yield f"{output.beyond} accesses or declared areas beyond what the plugin can watch"
     for what, count in (
         ("block was given away", output.moves[0]), ("block was taken", output.moves[1]),
         ("line of a channel was written", output.channels[1]),

@@ -16,8 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import count_output  # noqa: E402
 import counts  # noqa: E402
 from guest import BUILD, ROOT, GuestError, Skerry  # noqa: E402
+from settings import MODEL  # noqa: E402
 
-MACHINES = "8x4 4x4 2x32"
 TOPOLOGIES = {"full": 0, "ring": 1, "mesh": 2, "hypercube": 3}
 COUNTED_CORES = 8
 SHAPES = ("flat", "k_ary", "binomial", "measured")
@@ -102,7 +102,7 @@ def table(found):
 def main():
     # A hand-over between threads on one host CPU is two to three times cheaper.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    for name in (os.environ.get("MODEL") or MACHINES).split():
+    for name in (os.environ.get("MODEL") or MODEL["MODEL"][0]).split():
         try:
             text, records = run(name)
         except GuestError as e:

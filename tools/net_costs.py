@@ -15,7 +15,7 @@ PROGRAM = os.path.join(BUILD, "cost/net_cost")
 STAGES = ("link", "ip", "tcp", "udp", "events", "checksum", "copy", "timer")
 # The first that a symbol begins with decides.
 OWNERS = (
-    ("net::Checksum", "checksum"), ("net::(anonymous namespace)::sum_of", "checksum"),
+    ("net::Checksum", "checksum"),
     ("memcpy", "copy"), ("memmove", "copy"), ("memset", "copy"),
     ("net::tcp::", "tcp"), ("net::siphash", "tcp"), ("net::Udp", "udp"), ("net::Ip::", "ip"),
     ("net::Parts::settle", "events"), ("net::Stack", "events"), ("net::", "link"),
@@ -71,9 +71,11 @@ def rows():
 
 
 def main():
-    wanted = sys.argv[1:]
+    wanted, found = sys.argv[1:], rows()
+    if unknown := sorted(set(wanted) - set(found)):
+        sys.exit(f"net-costs: no row {', '.join(unknown)}; there are {', '.join(found)}")
     print(f"{'row':<16}" + "".join(f"{stage:>10}" for stage in STAGES) + "   targets")
-    for name, (times, functions) in rows().items():
+    for name, (times, functions) in found.items():
         if wanted and name not in wanted:
             continue
         sums = dict.fromkeys(STAGES, 0)

@@ -253,7 +253,7 @@ def main(arguments):
         return 0
     if not os.path.exists(iso):
         sys.exit(f"run: {iso} does not exist; `make` builds it")
-    if child_of_make():
+    if child_of_make() or os.environ.get("DIE_WITH_PARENT"):  # set by tools/guest.py
         die_with_parent(signal.SIGTERM)
     try:
         return supervise(run, iso, build)

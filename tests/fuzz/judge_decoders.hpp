@@ -40,7 +40,7 @@ struct Decoder {
 inline constexpr std::array all = {DECODERS(ENTRY)};
 #undef ENTRY
 
-/// Two bytes that stay those of a decoder when others come and go.
+/// Two bytes that stay those of a decoder when others come and go; two may have the same.
 constexpr uint16_t mark_of(const Decoder& decoder) {
     uint32_t sum = 2166136261;
     for (const std::string_view part : {decoder.interface, decoder.type})
@@ -57,7 +57,12 @@ inline Outcome judge_input(Bytes input) {
     const auto distance = [&](const Decoder& decoder) {
         return static_cast<uint16_t>(mark_of(decoder) - (low | high << 8));
     };
-    return std::ranges::min_element(all, {}, distance)->judge(input.subspan(2));
+    // Marks may collide: all of the nearest read it, and the worst outcome counts.
+    const auto nearest = distance(*std::ranges::min_element(all, {}, distance));
+    auto worst = Outcome::refused;
+    for (const Decoder& decoder : all)
+        if (distance(decoder) == nearest) worst = std::max(worst, decoder.judge(input.subspan(2)));
+    return worst;
 }
 
 } // namespace decoders

@@ -17,8 +17,12 @@ READY = (r"httpd\] port 80 open", r"netd\] address [\d./]+ ", r"Type help")
 
 def wait_until_ready(guest):
     """The shell has its prompt, the stack its address and the web server its port, in any order."""
-    for line in READY:
-        guest.wait_for(line, 180)
+    try:
+        for line in READY:
+            guest.wait_for(line, 180)
+    except BaseException:
+        guest.stop()
+        raise
     return guest
 
 

@@ -3,6 +3,7 @@ import time
 
 import pytest
 from clients import cores, domains
+from skerry import PATIENCE
 
 SUMS = ("sum", "product", "primes", "waves", "rights", "registers")
 
@@ -16,6 +17,13 @@ def start(boot, count, arguments):
 
 def parts(guest, state="running"):
     return [d for d in domains(guest) if d["name"] == "parallel" and d["state"].startswith(state)]
+
+
+def wait_until_none(guest, *states):
+    deadline = time.monotonic() + 30 * PATIENCE
+    while any(parts(guest, state) for state in states) and time.monotonic() < deadline:
+        pass  # each look is a command of the guest
+    assert not any(parts(guest, state) for state in states)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -37,10 +45,7 @@ def test_a_kill_takes_all_parts_away(boot):
     # CORE.NUMBER: the home is the first of its core, and started the others.
     home = min((d["id"] for d in found), key=lambda i: [int(part) for part in i.split(".")])
     guest.command(f"kill {home}")
-    deadline = time.monotonic() + 30
-    while parts(guest) and time.monotonic() < deadline:
-        pass  # each look is a command of the guest
-    assert not parts(guest)
+    wait_until_none(guest, "running")
 
 
 def test_the_death_of_a_worker_ends_the_domain(boot):
@@ -53,11 +58,7 @@ def test_the_death_of_a_worker_ends_the_domain(boot):
     guest.position = start_of_end  # it may be said before the prompt comes back
     guest.expect(r"worker 1 on core 1 is gone")
     guest.wait_for(r"domain parallel ended with code -1", 60)
-    ends = ("running", "ending")
-    deadline = time.monotonic() + 30
-    while any(parts(guest, state) for state in ends) and time.monotonic() < deadline:
-        pass  # each look is a command of the guest
-    assert not any(parts(guest, state) for state in ends)
+    wait_until_none(guest, "running", "ending")
 
 
 def halts(guest):

@@ -139,3 +139,4 @@ def test_wireshark_reads_the_same(tmp_path, toy, interfaces):
     assert [row[0] for row in rows] == ["toy (channel)", "toy (channel)", *names]
     assert rows[2][1:3] == ["3", "1"] and rows[3][3] == "-4"
     assert rows[4][4:6] == ["me", "10.0.2.15"] and rows[5][6] == "77"
+    assert [bool(row[7]) for row in rows] == [False] * 6 + [True]

@@ -76,6 +76,22 @@ def test_no_signal_leaves_qemu_or_its_folder_behind(stub_iso, number, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_guest_ends_with_the_tool_that_started_it(stub_iso):
+    """However that ends: nobody is left to stop the guest then."""
+    tool = (
+        "import os, signal, sys; sys.path.insert(0, 'tools'); from guest import Skerry\n"
+        f"guest = Skerry('orphan', ISO={str(stub_iso)!r}, CORES=1)\n"
+        f"guest.expect({HELLO!r})\n"
+        "print(guest.process.pid, guest.qemu_pid(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    words = ["/usr/bin/python3", "-c", tool]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    for pid in done.stdout.split():
+        assert wait_gone(int(pid)), f"process {pid} is left"
+
+
 def test_end_of_input_is_no_end(stub_iso):
     with Skerry("eof", ISO=stub_iso, CORES=1) as guest:  # its standard input is /dev/null
         guest.expect(HELLO)

@@ -40,7 +40,7 @@ def _diagram(interface):
 
 
 def _bytes_of(field):
-    """Where the next field begins, as text, and whether that is fixed."""
+    """How many bytes a field takes, as text; those of changing length have two of length."""
     return f"2 + at most {field.bytes - 2}" if field.type.startswith("bytes") else str(field.bytes)
 
 

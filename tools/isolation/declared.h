@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { PAGE_BITS = 12, MAX_RANGES = 1 << 16, MAX_VCPUS = 256 };
+enum { PAGE_BITS = 12, MAX_RANGES = 1 << 16, MAX_CPUS = 256 };
 enum mark { NO_MARK, BLOCK_GIVEN, BLOCK_TAKEN, USE_CHANNEL, USE_QUEUE, USE_NOTHING };
 
 /* Numbers are never used again, so that a trace tells channels apart. */
@@ -23,7 +23,7 @@ static struct range ranges[MAX_RANGES]; /* from 1 */
 static uint32_t range_count;
 static uint32_t *range_of_page; /* the newest that touches it, 0 none */
 static uint64_t declared_pages;
-static uint64_t first_operand[MAX_VCPUS]; /* plus one; of a mark whose second has not come */
+static uint64_t first_operand[MAX_CPUS]; /* plus one; of a mark whose second has not come */
 
 /* Which mark an instruction is; most are none. */
 static enum mark mark_of(const uint8_t *b, size_t n) {

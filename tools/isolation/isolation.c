@@ -7,7 +7,7 @@
 
 int qemu_plugin_version = 1;
 
-enum { LINE_BITS = 6, BLOCK_LINES = (2 << 20) >> LINE_BITS, MAX_CPUS = 256, MAX_REPORTS = 1000 };
+enum { LINE_BITS = 6, BLOCK_LINES = (2 << 20) >> LINE_BITS, MAX_REPORTS = 1000 };
 
 /* What is known of one line. Eight bytes, so that it can be read in one go. */
 struct line {

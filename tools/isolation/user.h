@@ -24,7 +24,10 @@ static uint64_t round_up_to(uint64_t n, uint64_t unit) { return (n + unit - 1) /
 
 static void begin_queue(uint32_t range) {
     struct queue *q = queue_count < MAX_QUEUES ? calloc(1, sizeof *q) : NULL;
-    if (!q) return;
+    if (!q) {
+        beyond++;
+        return;
+    }
     uint64_t bytes = ranges[range].end - ranges[range].begin, most = bytes / BUFFER_BYTES;
     for (q->slots = 1; q->slots < most; q->slots *= 2) {}
     uint64_t rings = RINGS * 64 + (uint64_t)RINGS * q->slots * SLOT_BYTES;
@@ -126,10 +129,11 @@ static void on_use(unsigned vcpu, uint32_t info, uint64_t address, void *data) {
     if (both_operands(vcpu, at, &begin, &end)) {
         forget_writers(begin >> PAGE_BITS, (end - 1) >> PAGE_BITS);
         if (mark == USE_NOTHING) end_ranges(begin, end);
-        else if (mark == USE_QUEUE) begin_queue(declare(mark, begin, end));
         else {
-            declare(mark, begin, end);
-            seen.channels++;
+            uint32_t range = declare(mark, begin, end);
+            if (!range) beyond++;
+            else if (mark == USE_QUEUE) begin_queue(range);
+            else seen.channels++;
         }
     }
     pthread_mutex_unlock(&lock);
