@@ -44,10 +44,11 @@ class Skerry:
         words = [f"{k}={v}" for k, v in settings.items()]
         words += ["HEADLESS=1", f"RUNDIR={self.rundir}"]
         clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+        clean |= {"BUILD": BUILD, "DIE_WITH_PARENT": "1"}
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [os.path.join(ROOT, "tools/run.py"), *words],
-            cwd=ROOT, env={**clean, "BUILD": BUILD, "DIE_WITH_PARENT": "1"}, stdin=subprocess.DEVNULL,
+            cwd=ROOT, env=clean, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
         )  # fmt: skip
         self.text, self.position, self.ended = "", 0, False
