@@ -47,7 +47,7 @@ void AddressMap::start() {
     if (started_) return;
     started_ = true;
     addresses_.release({abi::views_at.raw, abi::views_at.raw + window_bytes});
-    cells_.add(first_cells_);
+    cells_.add(room_->first_cells);
 }
 
 AddressMap::Range* AddressMap::find(VirtAddr at) {
@@ -55,11 +55,12 @@ AddressMap::Range* AddressMap::find(VirtAddr at) {
 }
 
 const AddressMap::Range* AddressMap::find(VirtAddr at) const {
-    const auto used = std::span{order_}.first(used_);
-    const auto after =
-        std::ranges::upper_bound(used, at.raw, {}, [&](uint8_t i) { return ranges_[i].begin; });
+    const auto used = std::span{room_->order}.first(used_);
+    const auto after = std::ranges::upper_bound(used, at.raw, {}, [&](uint8_t i) {
+        return room_->ranges[i].begin;
+    });
     if (after == used.begin()) return nullptr;
-    const Range& range = ranges_[*std::prev(after)];
+    const Range& range = room_->ranges[*std::prev(after)];
     return at.raw < range.end ? &range : nullptr;
 }
 
@@ -77,12 +78,13 @@ Result<AddressMap::Id> AddressMap::reserve(uint64_t bytes, uint64_t align, uint6
 
 Result<AddressMap::Id> AddressMap::add_range(Extent reserved, uint64_t begin, uint64_t end) {
     const auto unused =
-        std::ranges::find_if(ranges_, [](const Range& r) { return r.reserved.bytes() == 0; });
-    if (unused == ranges_.end()) return fail(Err::no_space);
-    const auto index = static_cast<uint8_t>(unused - ranges_.begin());
-    const auto used = std::span{order_}.first(used_);
-    const auto at =
-        std::ranges::upper_bound(used, begin, {}, [&](uint8_t i) { return ranges_[i].begin; });
+        std::ranges::find_if(room_->ranges, [](const Range& r) { return r.reserved.bytes() == 0; });
+    if (unused == room_->ranges.end()) return fail(Err::no_space);
+    const auto index = static_cast<uint8_t>(unused - room_->ranges.begin());
+    const auto used = std::span{room_->order}.first(used_);
+    const auto at = std::ranges::upper_bound(used, begin, {}, [&](uint8_t i) {
+        return room_->ranges[i].begin;
+    });
     std::move_backward(at, used.end(), used.end() + 1);
     *at = index;
     ++used_;
@@ -92,13 +94,13 @@ Result<AddressMap::Id> AddressMap::add_range(Extent reserved, uint64_t begin, ui
 
 void AddressMap::remove(Id id) {
     const Busy busy;
-    Range& range = ranges_[id - 1];
+    Range& range = room_->ranges[id - 1];
     drop_from(range, range.begin, range.end);
     graves_.leave(range.begin, range.end);
     if (range.end - range.begin >= large_page_bytes)
         paging_.retire(range.reserved.begin, range.reserved.end);
     addresses_.release(range.reserved);
-    const auto used = std::span{order_}.first(used_);
+    const auto used = std::span{room_->order}.first(used_);
     const auto at = std::ranges::find(used, static_cast<uint8_t>(id - 1));
     std::move(at + 1, used.end(), at);
     --used_;
@@ -168,7 +170,7 @@ uint64_t AddressMap::covered(const Range& range, Extent part) const {
 
 Result<> AddressMap::map(Id id, uint64_t at, const Run& run, bool is_own) {
     const Busy busy;
-    Range& range = ranges_[id - 1];
+    Range& range = room_->ranges[id - 1];
     const Extent part = TRY(part_of(range, at, run.bytes));
     if (run.offset % page_bytes != 0) return fail(Err::misaligned);
     if (range.granule != 0) return fail(Err::bad_state);
@@ -321,7 +323,7 @@ Result<> AddressMap::split_dead(Range& range, Piece& whole, uint64_t at) {
 
 Result<> AddressMap::protect(Id id, uint64_t at, uint64_t bytes, Rights rights) {
     const Busy busy;
-    Range& range = ranges_[id - 1];
+    Range& range = room_->ranges[id - 1];
     const Extent part = TRY(part_of(range, at, bytes));
     if (range.granule != 0) TRY_VOID(commit(id, at, bytes));
     if (covered(range, part) != part.bytes()) return fail(Err::not_mapped);
@@ -345,7 +347,7 @@ Result<> AddressMap::protect(Id id, uint64_t at, uint64_t bytes, Rights rights) 
 
 Result<> AddressMap::unmap(Id id, uint64_t at, uint64_t bytes) {
     const Busy busy;
-    Range& range = ranges_[id - 1];
+    Range& range = room_->ranges[id - 1];
     const Extent part = TRY(part_of(range, at, bytes));
     if (range.granule != 0) {
         const uint64_t granule = granules_of(range).bytes();
@@ -386,7 +388,7 @@ Result<> AddressMap::begin_granules(Granules& granules, uint64_t bytes) {
 
 Result<> AddressMap::make_on_demand(Id id, uint64_t granule, Rights rights) {
     const Busy busy;
-    Range& range = ranges_[id - 1];
+    Range& range = room_->ranges[id - 1];
     const auto size = std::ranges::find(granule_sizes, granule);
     const bool is_legal = rights.has(abi::read) && !rights.has(abi::write | abi::execute);
     if (size == granule_sizes.end() || !is_legal) return fail(Err::bad_argument);
@@ -427,7 +429,7 @@ bool AddressMap::bring_in(Range& range, uint64_t at) {
 
 Result<> AddressMap::commit(Id id, uint64_t at, uint64_t bytes) {
     const Busy busy;
-    Range& range = ranges_[id - 1];
+    Range& range = room_->ranges[id - 1];
     const Extent part = TRY(part_of(range, at, bytes));
     if (range.granule == 0) return fail(Err::bad_state);
     const uint64_t step = granules_of(range).bytes();

@@ -25,9 +25,9 @@ class AddressMap {
     /// Which range, as it is known to its owner. 0: none.
     using Id = uint32_t;
 
-    constexpr AddressMap(CapSlot root, SpaceSource& source)
-        : source_{&source}, paging_{root, source, tables_}, graves_{source, paging_},
-          granules_{Granules{source, cells_}, Granules{source, cells_}, Granules{source, cells_}} {}
+    struct Room;
+
+    constexpr AddressMap(CapSlot root, SpaceSource& source, Room& room);
 
     AddressMap(const AddressMap&) = delete;
 
@@ -55,10 +55,10 @@ class AddressMap {
     /// Errors: misaligned, quota, no_slots.
     Result<> unmap(Id id, uint64_t at, uint64_t bytes);
 
-    VirtAddr begin_of(Id id) const { return virt(ranges_[id - 1].begin); }
+    VirtAddr begin_of(Id id) const;
 
     /// Memory of others was mapped in it, and is not there any more.
-    bool is_dead(Id id) const { return ranges_[id - 1].dead; }
+    bool is_dead(Id id) const;
 
     /// A page that is not there was touched. In the upcall, disabled: neither waits nor fails but
     /// for lack of quota, which trouble() then says. False: nothing belongs there.
@@ -126,20 +126,38 @@ class AddressMap {
     Granules& granules_of(const Range& range) { return granules_[range.granule - 1u]; }
 
     SpaceSource* source_;
-    std::array<TableRecord, most_tables> tables_{};
+    Room* room_;
     Paging paging_;
     Graves graves_;
     Cells cells_;
     std::array<Granules, classes> granules_;
     Extents<64> addresses_;
-    std::array<Range, most_ranges> ranges_{};
-    std::array<uint8_t, most_ranges> order_{}; // indices of the used ones, by address
     size_t used_{};
-    alignas(8) std::array<std::byte, first_cells * Cells::cell_bytes> first_cells_{};
     std::array<CapSlot, spare_slots> slots_{};
     size_t slot_count_{};
     Err trouble_{};
     bool started_{}, growing_{};
 };
+
+/// What is large in a map and begins with zeroes: apart from the rest, or each image would carry it
+/// as data.
+struct AddressMap::Room {
+    std::array<TableRecord, most_tables> tables{};
+    std::array<Range, most_ranges> ranges{};
+    std::array<uint8_t, most_ranges> order{}; // indices of the used ones, by address
+    alignas(8) std::array<std::byte, first_cells * Cells::cell_bytes> first_cells{};
+};
+
+constexpr AddressMap::AddressMap(CapSlot root, SpaceSource& source, Room& room)
+    : source_{&source}, room_{&room}, paging_{root, source, room.tables}, graves_{source, paging_},
+      granules_{Granules{source, cells_}, Granules{source, cells_}, Granules{source, cells_}} {}
+
+inline VirtAddr AddressMap::begin_of(Id id) const {
+    return virt(room_->ranges[id - 1].begin);
+}
+
+inline bool AddressMap::is_dead(Id id) const {
+    return room_->ranges[id - 1].dead;
+}
 
 } // namespace os

@@ -78,7 +78,9 @@ class OwnSource final : public SpaceSource {
 
 constinit OwnSource own_source;
 constinit Quota the_quota;
-constinit AddressMap own{abi::slot_at(0, abi::slot::address_space), own_source};
+constinit AddressMap::Room room;
+constinit AddressMap own{abi::slot_at(0, abi::slot::address_space), own_source, room};
+static_assert(sizeof(AddressMap) <= 3072); // initialised data of every image
 
 } // namespace
 

@@ -40,7 +40,8 @@ struct World {
     }
 
     FakeKernel kernel;
-    AddressMap map{root, kernel};
+    AddressMap::Room room{};
+    AddressMap map{root, kernel, room};
 };
 
 TEST(Range, EndsWithAGuardPageAndHoldsNothingAtFirst) {
