@@ -499,7 +499,9 @@ Result<> Invoker::core_info() {
         set({s.halts, idle_ns, now, s.switches});
         return {};
     }
-    case traffic: set({s.calls, s.interrupts, s.ipis_sent, s.ipis_received, s.spurious}); return {};
+    case traffic:
+        set({s.calls, s.interrupts, s.ipis_sent, s.ipis_received, s.spurious, s.held_back});
+        return {};
     case memory: set({s.bytes_owned, core_.database().count(), core_.parked_loans()}); return {};
     case in_use:
         set({

@@ -15,6 +15,16 @@ STATE = re.compile(r"f?n?(x?save|xrstor|rstor|init)\w*$")
 VECTOR = re.compile(r"%(xmm|ymm|zmm|mm|st)\b|%(xmm|ymm|zmm|mm)\d")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
 LOGGER = "_ZN3log"  # the seam of lib/base/log.hpp: set once, in every program
+# All that a CPU driver knows hangs off its kernel::Core; the others are what this CPU and its
+# devices are set to, and what is loaded in it.
+CPU_DRIVER_GLOBALS = {
+    "driver.cpp": {
+        "core", "machine", "alarm", "extended", "has_fsgsbase", "quick_exchange", "bases_live",
+        "loaded_root", "cpu_current_registers", "cpu_sender_registers",
+    },
+    "descriptors.cpp": {"task_state", "segments", "gates"},
+    "panic.cpp": {"names"},
+}  # fmt: skip
 
 
 def disassemble(path, *sections):
@@ -99,6 +109,17 @@ def writable_objects(path):
                 yield symbol.name
 
 
+def plain_name(symbol):
+    """`core` for `_ZN3cpu12_GLOBAL__N_14coreE.0`: a variable at namespace scope, without its parts."""
+    if not symbol.startswith("_ZN"):
+        return symbol
+    rest, name = symbol[3:], symbol
+    while length := re.match(r"\d+", rest):
+        end = length.end() + int(length[0])
+        name, rest = rest[length.end() : end], rest[end:]
+    return name
+
+
 def has_initializers(path):
     with open(path, "rb") as f:
         return any(s.name.startswith((".init_array", ".ctors")) for s in ELFFile(f).iter_sections())
@@ -138,6 +159,14 @@ def rules(build):
                 if not name.startswith(LOGGER):
                     yield f"{path}: {name}"
 
+    def cpu_driver_has_one_kernel_state():
+        room = f"{build}/obj/kernel/cpudriver/"
+        for path in defined_objects(build):
+            if path.startswith(room):
+                known = CPU_DRIVER_GLOBALS.get(os.path.basename(path)[: -len(".o")], set())
+                for name in {plain_name(n) for n in writable_objects(path)} - known:
+                    yield f"{path}: {name}"
+
     def nothing_runs_before_start():
         machine = tuple(f"{build}/obj/{flavour}/" for flavour in ("domain", "kernel", "boot"))
         for path in defined_objects(build):
@@ -160,6 +189,7 @@ def rules(build):
         cpu_driver_uses_no_vector_registers,
         polling_loops_pause,
         kernel_and_net_have_no_globals,
+        cpu_driver_has_one_kernel_state,
         nothing_runs_before_start,
         no_segment_is_writable_and_executable,
         image_is_small,

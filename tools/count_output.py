@@ -7,12 +7,14 @@ class Counts:
     instructions: int
     repeats: int
     polling: int
+    fences: int = 0  # and atomic read-modify-writes
+    ipis: int = 0  # sent to other cores
 
     def __sub__(self, other):
         return Counts(*(a - b for a, b in zip(self.fields(), other.fields())))
 
     def fields(self):
-        return self.instructions, self.repeats, self.polling
+        return self.instructions, self.repeats, self.polling, self.fences, self.ipis
 
 
 @dataclass
@@ -62,7 +64,7 @@ def parse(lines):
             output.specials[words[1]] = int(words[0])
         elif kind == "E":
             marker, vcpu, *counts = map(int, words)
-            output.events.append(Event(marker, vcpu, Counts(*counts[:3]), Counts(*counts[3:])))
+            output.events.append(Event(marker, vcpu, Counts(*counts[:5]), Counts(*counts[5:])))
         else:
             raise ValueError(f"insncount: unknown line {line!r}")
     return output

@@ -66,6 +66,8 @@ class Figure:
     mean: int = NO_VALUE
     worst: int = NO_VALUE
     repeats: int = 0  # turns of REP in the median
+    fences: int = 0  # in the median, atomic read-modify-writes among them
+    ipis: int = 0
 
 
 def figure_of(samples, harness=0):
@@ -73,7 +75,7 @@ def figure_of(samples, harness=0):
     samples = sorted(samples, key=lambda c: c.instructions)
     middle, all_of = samples[len(samples) // 2], [c.instructions - harness for c in samples]
     return Figure(middle.instructions - harness, round(sum(all_of) / len(all_of)), all_of[-1],
-                  middle.repeats)  # fmt: skip
+                  middle.repeats, middle.fences, middle.ipis)  # fmt: skip
 
 
 def bench_counts(serial, output):
@@ -326,16 +328,18 @@ def row(figure, runs):
     mine = figure["when"] if "when" in figure else cell(medians)
     worst = cell([v.worst - zeroing for v in values if v.worst is not NO_VALUE])
     repeats = max([v.repeats for v in values], default=0) - zeroing
+    fences = max([v.fences for v in values], default=0)
+    ipis = max([v.ipis for v in values], default=0)
     return (figure["title"], mine, f"<= {target:,}" if target else "", verdict(medians, target),
             worst if worst != "-" else "", f"{repeats:,}" if repeats > 0 else "",
-            figure.get("linux", ""), figure.get("barrelfish", ""),
-            figure.get("published", ""))  # fmt: skip
+            str(fences or ""), str(ipis or ""), figure.get("linux", ""),
+            figure.get("barrelfish", ""), figure.get("published", ""))  # fmt: skip
 
 
 def table(figures, runs):
-    """Lines of the table: operation, measured, target, verdict, the others' columns."""
-    head = ("operation", "Skerry", "target", "", "worst", "in REP", "Linux 6.1", "Barrelfish",
-            "published")  # fmt: skip
+    """Lines of the table: operation, measured, target, verdict, what is in it, the others."""
+    head = ("operation", "Skerry", "target", "", "worst", "in REP", "fences", "IPIs", "Linux 6.1",
+            "Barrelfish", "published")  # fmt: skip
     rows = [head, *(row(f, runs) for f in figures)]
     widths = [max(len(cells[i]) for cells in rows) for i in range(len(head))]
     for cells in rows:

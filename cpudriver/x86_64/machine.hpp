@@ -7,6 +7,7 @@
 #include "cpudriver/x86_64/clock.hpp"
 #include "cpudriver/x86_64/paging.hpp"
 #include "kernel/machine.hpp"
+#include "lib/base/mark.hpp"
 
 namespace cpu {
 
@@ -24,7 +25,10 @@ class X86Machine final : public kernel::Machine {
 
     void flush_all() override { write_cr3(read_cr3()); }
 
-    void send_ipi(ApicId to, uint8_t vector) override { apic.send(to, hw::lapic::ipi(vector)); }
+    void send_ipi(ApicId to, uint8_t vector) override {
+        apic.send(to, hw::lapic::ipi(vector));
+        mark<13>();
+    }
 
     Result<> start_core(ApicId core, uint8_t start_page) override;
 

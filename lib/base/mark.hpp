@@ -4,8 +4,8 @@
 #include <cstdint>
 
 /// `nopl disp32(%rax)`: seven bytes, no privilege, no effect on any x86-64. Ids 1 and 2 open and
-/// close the counting window, 10 to 12 stand before receive, after it and after send, and those
-/// from 16 on are the benchmarks'.
+/// close the counting window, 10 to 12 stand before receive, after it and after send, 13 is an
+/// interrupt sent to another core, and those from 16 on are the benchmarks'.
 template <uint16_t Id>
 [[gnu::always_inline]] inline void mark() {
     static_assert(Id < 1024, "the plugin tells 1024 markers apart");

@@ -201,6 +201,7 @@ TEST_F(Events, WhoRingsOtherCoresTooOftenPausesAndNoRingIsLost) {
     ASSERT_EQ(world.core->schedule(), me.dispatcher);
     EXPECT_EQ(World::status(*me.dispatcher), Err::none);
     EXPECT_NE(me.page->pending, 0u);
+    EXPECT_EQ(World::value(world.invoke(Op::core_info, core_cap, {2}), 5), 1u);
     // and it earns them anew
     world.machine.time = world.machine.time + kernel::ring_interval * kernel::ring_burst;
     for (unsigned i = 0; i < kernel::ring_burst; ++i)

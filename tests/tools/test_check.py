@@ -178,6 +178,13 @@ def test_globals_are_found_and_constants_are_not(tmp_path):
     assert sorted(found) == ["_ZL6hidden", "counter"]
 
 
+def test_a_global_is_known_by_its_own_name(tmp_path):
+    text = "namespace cpu { namespace { int hidden = 1; } int shown; int f() { return hidden++; } }"
+    text += 'extern "C" { int plain; }'
+    found = {check_image.plain_name(n) for n in check_image.writable_objects(compile(tmp_path, text))}
+    assert found == {"hidden", "shown", "plain"}
+
+
 def test_a_static_constructor_is_found(tmp_path):
     assert check_image.has_initializers(compile(tmp_path, "int f(); int x = f();"))
     assert not check_image.has_initializers(compile(tmp_path, "int x = 4;"))

@@ -24,13 +24,13 @@ def counted(request, stub, plugin):
 # A marker is counted after it has been seen, so it belongs to what it begins.
 def test_the_window_has_exactly_its_instructions(counted):
     nops, middle, loop = 1 + 100, 1 + 2 + 9 + 1, 1 + 1 + 30
-    assert counted.window == count_output.Counts(nops + middle + loop, 8, 30)
+    assert counted.window == count_output.Counts(nops + middle + loop, 8, 30, 1)
 
 
 def test_events_count_all_vcpus(counted):
     assert [e.marker for e in counted.events] == [1, 16, 17, 2, 20]
     assert counted.between(1, 16) == [count_output.Counts(101, 0, 0)]
-    assert counted.between(16, 17) == [count_output.Counts(13, 8, 0)]
+    assert counted.between(16, 17) == [count_output.Counts(13, 8, 0, 1)]
     assert counted.between(2, 20) == [count_output.Counts(2, 0, 0)]
     assert counted.between(20, 1) == []
 

@@ -17,7 +17,7 @@ def output(*samples):
     lines, now = [], 1000
     for sample in samples:
         for marker, n in ((16, now), (17, now + sample)):
-            lines.append(f"E {marker} 0 0 0 0 {n} 0 0")
+            lines.append(f"E {marker} 0 0 0 0 0 0 {n} 0 0 0 0")
         now += 10 * sample
     return count_output.parse(lines)
 
@@ -77,6 +77,15 @@ def test_the_table_shows_value_target_and_others():
     assert row.split() == ["an", "operation", "90-250", "<=", "100", "2.5", "x", "95-260", "1,000"]
     _, row = counts.table([figure], [{}])
     assert row.split() == ["an", "operation", "-", "<=", "100", "1,000"]
+
+
+def test_fences_and_interrupts_sent_stand_beside_the_figure():
+    figure = {"id": "a", "title": "message", "how": "bench"}
+    _, row = counts.table([figure], [{"a": counts.Figure(25, 25, 26, 0, 1, 2)}])
+    assert row.split() == ["message", "25", "26", "1", "2"]
+    events = ["E 16 0 0 0 0 0 0 100 0 0 3 1", "E 17 0 0 0 0 0 0 125 0 0 4 3"]
+    passed = counts.figure_of(count_output.parse(events).between(16, 17))
+    assert (passed.median, passed.fences, passed.ipis) == (25, 1, 2)
 
 
 def test_zeroing_is_no_part_of_a_figure():

@@ -11,13 +11,15 @@
 int qemu_plugin_version = 1;
 
 enum { MAX_CPUS = 256, MAX_EVENTS = 1 << 20, MAX_RANGES = 64, MARKER_IDS = 1024 };
-enum { WINDOW_BEGIN = 1, WINDOW_END = 2 };
+enum { WINDOW_BEGIN = 1, WINDOW_END = 2, IPI_SENT = 13 };
 
 /* What one vCPU, or all together, have executed. */
 struct counts {
     uint64_t instructions;
     uint64_t repeats; /* iterations of REP string instructions after the first */
     uint64_t polling; /* of the instructions, those in the polling ranges */
+    uint64_t fences; /* and atomic read-modify-writes, which order as much */
+    uint64_t ipis; /* interrupts sent to other cores, by their marker */
 };
 
 /* One line of its own each, so that vCPU threads do not fight over them. */
@@ -66,7 +68,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct counts minus(struct counts a, struct counts b) {
     return (struct counts){
-        a.instructions - b.instructions, a.repeats - b.repeats, a.polling - b.polling
+        a.instructions - b.instructions, a.repeats - b.repeats, a.polling - b.polling,
+        a.fences - b.fences, a.ipis - b.ipis
     };
 }
 
@@ -76,6 +79,8 @@ static struct counts total(void) {
         sum.instructions += vcpus[i].now.instructions;
         sum.repeats += vcpus[i].now.repeats;
         sum.polling += vcpus[i].now.polling;
+        sum.fences += vcpus[i].now.fences;
+        sum.ipis += vcpus[i].now.ipis;
     }
     return sum;
 }
@@ -131,6 +136,7 @@ static void dump_profile(FILE *f) {
 
 static void print_counts(FILE *f, struct counts c) {
     fprintf(f, " %" PRIu64 " %" PRIu64 " %" PRIu64, c.instructions, c.repeats, c.polling);
+    fprintf(f, " %" PRIu64 " %" PRIu64, c.fences, c.ipis);
 }
 
 static void dump(void) {
@@ -179,7 +185,9 @@ static void on_marker(unsigned vcpu, void *data) {
     unsigned marker = (unsigned)(uintptr_t)data;
     pthread_mutex_lock(&lock);
     if (one_counter) vcpu = 0;
-    if (event_count < MAX_EVENTS)
+    if (marker == IPI_SENT)
+        vcpus[vcpu].now.ipis++;
+    else if (event_count < MAX_EVENTS)
         events[event_count++] = (struct event){vcpu, marker, vcpus[vcpu].now, total()};
     if (marker == WINDOW_BEGIN && window == BEFORE) window_begins();
     if (marker == WINDOW_END && window == INSIDE) {
@@ -199,6 +207,11 @@ static void on_instruction(unsigned vcpu, void *data) {
 static void on_polling_instruction(unsigned vcpu, void *data) {
     (void)data;
     vcpus[one_counter ? 0 : vcpu].now.polling++;
+}
+
+static void on_fence(unsigned vcpu, void *data) {
+    (void)data;
+    vcpus[one_counter ? 0 : vcpu].now.fences++;
 }
 
 /* Called before the instruction is counted: when the one counted last was the same one, this is a
@@ -302,6 +315,8 @@ static void watch(struct qemu_plugin_insn *insn) {
     }
     if (special >= 0)
         qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &specials[special], 1);
+    if (special == FENCE || special == LOCKED)
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_fence, CB_NO_REGISTERS, NULL);
     if (want_devices)
         qemu_plugin_register_vcpu_mem_cb(
             insn, on_access, CB_NO_REGISTERS, MEMORY_READ_WRITE, NULL
