@@ -110,7 +110,7 @@ def writable_objects(path):
 
 
 def plain_name(symbol):
-    """`core` for `_ZN3cpu12_GLOBAL__N_14coreE.0`: a variable at namespace scope, without its parts."""
+    """`core` for `_ZN3cpu12_GLOBAL__N_14coreE.0`: a variable without its namespaces."""
     if not symbol.startswith("_ZN"):
         return symbol
     rest, name = symbol[3:], symbol

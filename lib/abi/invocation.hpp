@@ -120,7 +120,7 @@ enum class Drained : uint64_t { none = 0, one = 1, many = 2 }; // many: look at 
 enum class CoreInfo : uint64_t {
     identity, // core index, APIC id, tsc_khz
     idle,     // halts, idle ns, ns since start, context switches
-    traffic,  // system calls, interrupts, IPIs sent, received, spurious, pauses for ringing too often
+    traffic,  // system calls, interrupts, IPIs sent, received, spurious, pauses of who rang often
     memory,   // bytes owned, capabilities in the database, parked loans
     in_use,   // capability slots, dispatchers with an IPI vector, interrupt lines bound
 };
