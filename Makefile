@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs plugins counts model longest-path check-isolation messages doctor help clean compdb format
+.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs plugins counts image-more model longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -59,14 +59,17 @@ net-costs: configure
 plugins: configure
 	@$(NINJA) plugins
 
-counts: configure
+counts: configure image-more
 	@$(NINJA) --quiet image plugins
 	@$(PYTHON) tools/counts.py
 
-model: configure
+# The system with the programs of tests/model in it.
+image-more:
 	@MORE=tests/model $(PYTHON) tools/configure.py
-	@ninja -f $(BUILD)/build.ninja --quiet plugins
 	@ninja -f $(BUILD)/build-more.ninja --quiet image
+
+model: configure image-more
+	@ninja -f $(BUILD)/build.ninja --quiet plugins
 	@MORE=tests/model $(PYTHON) tools/model.py
 
 longest-path: configure

@@ -68,6 +68,7 @@ class Figure:
     repeats: int = 0  # turns of REP in the median
     fences: int = 0  # in the median, atomic read-modify-writes among them
     ipis: int = 0
+    note: str = ""  # what else was seen, behind the title
 
 
 def figure_of(samples, harness=0):
@@ -259,6 +260,35 @@ def run_span(cores):
     return figure_of(count_output.read(out).between(SAMPLE_BEGIN, SAMPLE_END))
 
 
+def group_rows(text):
+    """{(operation, shape, cores): (messages, cycles, longest way)} of what tests/model has said."""
+    rows = re.findall(r"group (\w+) (\w+) (\d+) (\d+) (\d+) (\d+)\s*$", text, re.M)
+    return {(op, shape, int(n)): tuple(map(int, rest)) for op, shape, n, *rest in rows}
+
+
+def run_groups(cores, samples=5):
+    """Operations of groups on 2, 4 .. `cores`: {ID: Figure}, without the turns of polling."""
+    out = os.path.join(FOLDER, "groups.txt")
+    settings = {"CORES": cores, "NIC": "none", "ISO": os.path.join(BUILD, "skerry-more.iso")}
+    with Skerry("counts-groups", **settings, QEMU_ARGS=plugin_arguments(out)) as guest:
+        guest.wait_for(rf"cores {cores} of {cores} are up", 300)
+        guest.wait_for(r"Type help", 60)
+        guest.send(f"spawn machine on 0 {cores} 1 {samples} 0")
+        guest.wait_for(r"machine done", 300)
+        guest.qmp("quit")
+        guest.wait()
+        rows = group_rows(guest.text)
+    passed = count_output.read(out).between(SAMPLE_BEGIN, SAMPLE_END)
+    if len(passed) != samples * len(rows):
+        raise GuestError(f"{len(passed)} samples seen, {samples * len(rows)} expected")
+    found = {}
+    for i, ((operation, shape, n), (messages, _, longest)) in enumerate(rows.items()):
+        each = sorted(c.instructions - c.polling for c in passed[i * samples : (i + 1) * samples])
+        note = f"{messages} message{'s' * (messages > 1)}, {longest} in a row"
+        found[f"{operation}_{n}_{shape}"] = Figure(each[samples // 2], note=note)
+    return found
+
+
 def run_start():
     """Milliseconds of the host's clock from QEMU's start to the prompt."""
     with Skerry("counts-start", CORES=4) as guest:
@@ -281,6 +311,10 @@ def measured(figures):
         if figure["how"] == "span":
             name, cores = figure["id"], figure["cores"]
             yield from attempt(name, lambda c=cores, n=name: {n: run_span(c)})
+    if groups := [f for f in figures if f["how"] == "group"]:
+        cores = max(f["cores"] for f in groups)
+        for found in attempt("groups", lambda: run_groups(cores)):
+            yield {name: figure for name, figure in found.items() if name in ids}
     if "image_bytes" in ids:
         yield {"image_bytes": Figure(check_image.image_bytes(BUILD))}
     if "start_ms" in ids:
@@ -330,7 +364,9 @@ def row(figure, runs):
     repeats = max([v.repeats for v in values], default=0) - zeroing
     fences = max([v.fences for v in values], default=0)
     ipis = max([v.ipis for v in values], default=0)
-    return (figure["title"], mine, f"<= {target:,}" if target else "", verdict(medians, target),
+    notes = ", ".join(dict.fromkeys(v.note for v in values if v.note))
+    title = f"{figure['title']}: {notes}" if notes else figure["title"]
+    return (title, mine, f"<= {target:,}" if target else "", verdict(medians, target),
             worst if worst != "-" else "", f"{repeats:,}" if repeats > 0 else "",
             str(fences or ""), str(ipis or ""), figure.get("linux", ""),
             figure.get("barrelfish", ""), figure.get("published", ""))  # fmt: skip

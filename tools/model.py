@@ -5,7 +5,7 @@ MODEL="8x4 2x32" chooses machines, SOCKETSxCORES, optionally with a topology: 8x
 boots with that many cores, tests/model measures what a message costs between each two, builds its
 trees from that, and times each operation on 2, 4, 8 .. cores by the clocks of the model. Figures
 are simulated cycles (docs/model.md) of an operation's critical path; `flat` is unicast, one after
-another.
+another. `make counts` has their instructions.
 """
 import json
 import os
@@ -13,13 +13,11 @@ import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import count_output  # noqa: E402
 import counts  # noqa: E402
 from guest import BUILD, ROOT, GuestError, Skerry  # noqa: E402
 from settings import MODEL  # noqa: E402
 
 TOPOLOGIES = {"full": 0, "ring": 1, "mesh": 2, "hypercube": 3}
-COUNTED_CORES = 8
 SHAPES = ("flat", "k_ary", "binomial", "measured")
 SAMPLES, POLL_TURNS, PROMPT = 3, 10_000_000, r"Type help"
 
@@ -39,8 +37,8 @@ def machine(text):
 
 def figures(text):
     """{(operation, shape, cores): (messages, cycles)} of what tests/model has said."""
-    rows = re.findall(r"group (\w+) (\w+) (\d+) (\d+) (\d+)\s*$", text, re.M)
-    return {(op, shape, int(n)): (int(m), int(c)) for op, shape, n, m, c in rows}
+    rows = counts.group_rows(text)
+    return {key: (int(messages), int(cycles)) for key, (messages, cycles, _) in rows.items()}
 
 
 def run(name, samples=SAMPLES):
@@ -68,27 +66,6 @@ def run(name, samples=SAMPLES):
         return text, [json.loads(line) for line in f]
 
 
-def run_counted(cores, samples=5):
-    """The same with instructions of all cores in place of cycles, turns of polling left out."""
-    counts.write_symbols(counts.FOLDER)
-    out = os.path.join(BUILD, "model", "counted.txt")
-    settings = {"CORES": cores, "NIC": "none", "QEMU_ARGS": counts.plugin_arguments(out)}
-    with Skerry("model-counted", **settings) as guest:
-        guest.wait_for(PROMPT, 300)
-        guest.send(f"spawn machine on 0 {cores} 1 {samples} 0")
-        guest.wait_for(r"machine done", 600)
-        guest.qmp("quit")
-        guest.wait()
-        found = figures(guest.text)
-    passed = count_output.read(out).between(16, 17)
-    if len(passed) != samples * len(found):
-        raise GuestError(f"{len(passed)} samples seen, {samples * len(found)} expected")
-    for i, key in enumerate(found):
-        each = sorted(c.instructions - c.polling for c in passed[i * samples : (i + 1) * samples])
-        found[key] = (found[key][0], each[samples // 2])
-    return found
-
-
 def table(found):
     """Lines: operation and cores, messages, then the figure along each kind of tree."""
     yield f"{'operation':12}{'cores':>6}{'messages':>10}" + "".join(f"{s:>11}" for s in SHAPES)
@@ -113,8 +90,6 @@ def main():
         print("\n".join(table(figures(text))))
         if slips := sum(r.get("slip", 0) for r in records):
             print(f"  {slips} times the order of clocks was not kept: a loaded host")
-    print(f"\n{COUNTED_CORES} cores as they are: instructions of all, everybody sleeps between")
-    print("\n".join(table(run_counted(COUNTED_CORES))))
 
 
 if __name__ == "__main__":

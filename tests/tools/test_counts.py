@@ -47,11 +47,11 @@ def test_every_figure_is_complete():
     figures = counts.load_figures()
     assert len({f["id"] for f in figures}) == len(figures)
     for figure in figures:
-        assert figure["how"] in ("bench", "remote", "host", "direct", "span", "later")
+        assert figure["how"] in ("bench", "remote", "host", "direct", "span", "group", "later")
         assert figure["title"]
         assert figure.get("target", 1) > 0
         assert figure["how"] != "host" or figure["service"] in counts.DRIVERS
-        assert (figure["how"] == "span") == ("cores" in figure)
+        assert (figure["how"] in ("span", "group")) == ("cores" in figure)
         assert (figure["how"] == "later") == ("when" in figure)
 
 

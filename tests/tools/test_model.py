@@ -110,7 +110,7 @@ def test_a_machine_is_sockets_cores_and_topology():
 def test_figures_are_read_from_what_the_guest_said():
     import model as tool
 
-    said = "skerry> [0 1.4 machine] group one_phase k_ary 4 6 425152\r\n".replace("\r", "")
+    said = "skerry> [0 1.4 machine] group one_phase k_ary 4 6 425152 4\r\n".replace("\r", "")
     assert tool.figures(said) == {("one_phase", "k_ary", 4): (6, 425152)}
     lines = list(tool.table(tool.figures(said)))
     assert lines[1].split() == ["one_phase", "4", "6", "-", "425,152", "-", "-"]

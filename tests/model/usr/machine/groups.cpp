@@ -83,8 +83,25 @@ class Runner {
         }
         if (!is_root() || samples < 2) return;
         const Cost middle = median(std::span{cycles}.first(samples));
+        const unsigned longest = longest_way(what, shape);
         if (session_.figure_count < session_.figures.size())
-            session_.figures[session_.figure_count++] = {what, shape, members_, messages, middle};
+            session_.figures[session_.figure_count++] = {
+                what, shape, members_, messages, middle, longest
+            };
+    }
+
+    /// As if each message took one step, of its sender and on its way.
+    unsigned longest_way(What what, Shape shape) const {
+        const auto tree = Tree::of(shape, MemberSet::first(members_), root, session_.costs);
+        const Forecast steps = forecast(tree, CostTable::unknown(members_));
+        switch (what) {
+        case What::broadcast: return steps.broadcast;
+        case What::gather:
+        case What::one_phase: return steps.gather;
+        case What::two_phase: return 2 * steps.gather;
+        case What::barrier: break;
+        }
+        return steps.gather;
     }
 
     static Cost as_cost(uint64_t cycles) {

@@ -23,6 +23,7 @@ struct Figure {
     group::Shape shape{};
     unsigned cores{};
     uint64_t messages{}, cycles{}; // medians
+    unsigned longest{};            // messages one after another, on the longest way
 };
 
 /// In memory that all cores see; zeroed.

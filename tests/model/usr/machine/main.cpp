@@ -39,12 +39,13 @@ void print(const Session& session) {
         log::info("from node 0 to {}: {} cycles", b, costs.between[0][b]);
     for (const Figure& f : std::span{session.figures}.first(session.figure_count))
         log::info(
-            "group {} {} {} {} {}",
+            "group {} {} {} {} {} {}",
             what_names[size_t(f.what)],
             shape_names[size_t(f.shape)],
             f.cores,
             f.messages,
-            f.cycles
+            f.cycles,
+            f.longest
         );
 }
 
