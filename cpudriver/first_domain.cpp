@@ -294,7 +294,8 @@ void FirstDomain::fill_arguments() {
 Result<> make_first_domain(Core& core, const BootInfo& info, PhysAddr info_at, Bytes bytes) {
     const bundle::Bundle files = TRY(bundle::Bundle::parse(bytes));
     const bundle::File file = TRY(files.find("init"));
-    const elf::Image image = TRY(elf::Image::parse(file.data, {abi::user_begin, abi::user_end}));
+    const elf::Image image =
+        TRY(elf::Image::parse(file.data, {abi::images_begin, abi::images_end}));
     return FirstDomain{core, info, info_at, TRY(choose_quota(info)), bytes}.make(image);
 }
 

@@ -178,13 +178,13 @@ def run_remote():
 
 
 def profile(name, samples=SAMPLES):
-    """Prints where figure `name` spends its instructions, each with what prepares the next."""
+    """Prints where figure `name` spends its instructions."""
     write_symbols(FOLDER)
     serial, output = boot_bench("profile", f"bench.{name}:10:{samples}")
     found = {f.id: f for f in sampled(serial)}
     if name not in found:
         sys.exit(f"counts: usr/bench does not know {name}")
-    print(f"{name}: {bench_counts(serial, output)[name].median} instructions; one turn of it:")
+    print(f"{name}: {bench_counts(serial, output)[name].median} instructions, of them:")
     for instructions, symbol in output.profile:
         if instructions >= found[name].samples:
             print(f"{instructions / found[name].samples:9.1f}  {demangled(symbol)}")

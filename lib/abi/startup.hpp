@@ -30,12 +30,15 @@ constexpr uint32_t free = 48; // 48..63: for the domain's own use
 
 constexpr CapSlot image_slot = slot_at(1, 2); // frame of the image and the first stack
 
-// The user half. Images are linked below 2 GiB; everything else is placed by lib/os.
+// The user half. Images are linked between 16 MiB and 2 GiB; everything else is placed by lib/os.
 constexpr VirtAddr user_begin = virt(0x1000);
 constexpr VirtAddr user_end = virt(0x0000'8000'0000'0000);
-constexpr VirtAddr dispatcher_page_at = virt(0x7f00'0000'0000);
-constexpr VirtAddr arguments_at = virt(0x7f00'0000'1000);
-constexpr VirtAddr stack_top = virt(0x7e00'0000'0000); // guard page below the lowest stack page
+// First stack and pages of a domain: one page table, below the image, whose other tables they
+// share.
+constexpr VirtAddr stack_top = virt(0xd0'0000); // guard page below the lowest stack page
+constexpr VirtAddr dispatcher_page_at = virt(0xd1'0000);
+constexpr VirtAddr arguments_at = virt(0xd1'1000);
+constexpr VirtAddr images_begin = virt(0x100'0000), images_end = virt(0x8000'0000);
 constexpr VirtAddr bundle_at = virt(0x7d00'0000'0000); // where init and spawn map the bundle
 constexpr VirtAddr heap_at = virt(0x1000'0000'0000);
 // Where lib/os maps what the domain itself asks for; all page tables there are the domain's own.

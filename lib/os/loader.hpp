@@ -14,8 +14,8 @@ namespace os {
 constexpr uint64_t stack_bytes = 64 * 1024;
 constexpr uint64_t smallest_quota = 256 * 1024;
 
-/// Where images may lie: compiled for the lowest 2 GiB.
-constexpr elf::Limits image_limits{abi::user_begin, virt(0x8000'0000)};
+/// Where images may lie.
+constexpr elf::Limits image_limits{abi::images_begin, abi::images_end};
 
 struct Launch {
     std::string_view name;

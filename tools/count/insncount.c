@@ -59,7 +59,7 @@ static size_t polling_count;
 static uint64_t specials[SPECIALS], specials_at_begin[SPECIALS], specials_in_window[SPECIALS];
 static struct event *events;
 static size_t event_count;
-static struct counts in_window;
+static struct counts at_begin, in_window;
 static enum { BEFORE, INSIDE, AFTER } window = BEFORE;
 static bool want_devices, one_counter;
 static int cpus = 1, rows = 400;
@@ -117,7 +117,7 @@ static void each_symbol(void (*visit)(struct symbol *)) {
     visit(&other);
 }
 
-static void symbol_begins(struct symbol *s) { s->at_begin = s->count; }
+static void symbol_begins(struct symbol *s) { s->at_begin = s->count - s->in_window; }
 
 static void symbol_ends(struct symbol *s) { s->in_window = s->count - s->at_begin; }
 
@@ -164,18 +164,20 @@ static void dump(void) {
 
 /* Markers. */
 
+/* Opened again, it goes on where it was closed. */
 static void window_begins(void) {
     window = INSIDE;
-    in_window = total();
-    for (int i = 0; i < MAX_CPUS; i++) vcpus[i].at_begin = vcpus[i].now;
+    at_begin = minus(total(), in_window);
+    for (int i = 0; i < MAX_CPUS; i++)
+        vcpus[i].at_begin = minus(vcpus[i].now, vcpus[i].in_window);
     each_symbol(symbol_begins);
-    memcpy(specials_at_begin, specials, sizeof specials);
+    for (int i = 0; i < SPECIALS; i++) specials_at_begin[i] = specials[i] - specials_in_window[i];
 }
 
 /* The differences are taken now; what comes later only adds events. */
 static void window_ends(void) {
     window = AFTER;
-    in_window = minus(total(), in_window);
+    in_window = minus(total(), at_begin);
     for (int i = 0; i < MAX_CPUS; i++) vcpus[i].in_window = minus(vcpus[i].now, vcpus[i].at_begin);
     each_symbol(symbol_ends);
     for (int i = 0; i < SPECIALS; i++) specials_in_window[i] = specials[i] - specials_at_begin[i];
@@ -189,7 +191,7 @@ static void on_marker(unsigned vcpu, void *data) {
         vcpus[vcpu].now.ipis++;
     else if (event_count < MAX_EVENTS)
         events[event_count++] = (struct event){vcpu, marker, vcpus[vcpu].now, total()};
-    if (marker == WINDOW_BEGIN && window == BEFORE) window_begins();
+    if (marker == WINDOW_BEGIN && window != INSIDE) window_begins();
     if (marker == WINDOW_END && window == INSIDE) {
         window_ends();
         dump();
@@ -347,10 +349,7 @@ static void translate(plugin_id id, struct qemu_plugin_tb *block) {
 static void at_exit(plugin_id id, void *data) {
     (void)id, (void)data;
     if (window == INSIDE) fprintf(stderr, "insncount: the window was opened but never closed\n");
-    if (window == BEFORE) {
-        in_window = (struct counts){0}; /* all counts began at zero */
-        window_ends();
-    }
+    if (window == BEFORE) window_ends(); /* all counts began at zero */
     dump();
 }
 

@@ -40,15 +40,14 @@ bool Harness::begin(std::string_view id, uint32_t most) {
 bool Harness::more() {
     const uint32_t warm = std::min(order_.warm, wanted_);
     if (turn_++ < warm) return true;
-    if (!measuring_ && order_.only == id_) mark<1>();
     measuring_ = true;
+    profiled_ = order_.only == id_;
     if (count_ == wanted_) return false;
     ++count_;
     return true;
 }
 
 void Harness::finish() {
-    if (order_.only == id_) mark<2>();
     INVARIANT(result_count_ < results_.size(), "there are fewer figures than places");
     const std::span taken = std::span{taken_}.first(wanted_);
     std::ranges::sort(taken);
@@ -58,7 +57,7 @@ void Harness::finish() {
     results_[result_count_++] = {
         id_, wanted_, taken[wanted_ / 2], (sum + wanted_ / 2) / wanted_, taken.back()
     };
-    measuring_ = false;
+    measuring_ = profiled_ = false;
 }
 
 void Harness::failed(std::string_view id, Fault why) {

@@ -71,6 +71,7 @@ class Harness {
 
     [[gnu::always_inline]] void start() {
         // Warm turns have no marker, or they would be taken for samples.
+        if (profiled_) mark<1>();
         begun_ = os::read_tsc();
         if (measuring_) mark<16>();
     }
@@ -79,6 +80,7 @@ class Harness {
         if (measuring_) mark<17>();
         const uint64_t passed = os::read_tsc() - begun_;
         if (measuring_) taken_[count_ - 1] = passed - std::min(passed, overhead_);
+        if (profiled_) mark<2>();
     }
 
     void finish();
@@ -103,7 +105,7 @@ class Harness {
     Order order_;
     std::string_view id_;
     uint32_t wanted_{}, turn_{}, count_{};
-    bool measuring_{};
+    bool measuring_{}, profiled_{};
     uint64_t begun_{}, overhead_{};
     std::array<uint64_t, Order::most_samples> taken_{};
     std::array<Summary, 64> results_{};

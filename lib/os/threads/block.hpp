@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "lib/abi/dispatcher_page.hpp"
+#include "lib/abi/startup.hpp"
 #include "lib/os/threads/spin.hpp"
 
 namespace os {
@@ -57,6 +58,7 @@ struct ThreadBlock {
 };
 
 static_assert(offsetof(ThreadBlock, extended) == 0 && offsetof(ThreadBlock, registers) == 832);
+static_assert(abi::dispatcher_page_at == virt(0xd1'0000));
 
 /// First in, first out, linked through the blocks themselves.
 template <ThreadBlock* ThreadBlock::* Link>

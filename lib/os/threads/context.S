@@ -4,7 +4,7 @@
 #define RESUME 21          /* abi::Op::resume: checked in start.cpp */
 #define SELF 3             /* abi::slot::dispatcher */
 #define AREA_ENABLED 0     /* abi::Area::enabled */
-#define PAGE 0x7f0000000000 /* abi::dispatcher_page_at */
+#define PAGE 0xd10000      /* abi::dispatcher_page_at */
 #define PAGE_SAVE 128      /* abi::DispatcherPage::save */
 #define REGISTERS 832      /* ThreadBlock::registers */
 #define SAVED_WORDS 20
@@ -52,7 +52,7 @@ os_begin_thread:
     .global os_resume_thread
     .type os_resume_thread, @function
 os_resume_thread:
-    movabsq $PAGE, %rdx
+    movl $PAGE, %edx
     movq $1, (%rdx)            // disabled: the save area is ours until `resume` is done with it
     leaq REGISTERS(%rbx), %rsi
     leaq PAGE_SAVE(%rdx), %rdi
@@ -78,7 +78,7 @@ os_resume_thread:
     .global os_set_fs_base
     .type os_set_fs_base, @function
 os_set_fs_base:
-    movabsq $PAGE, %rdx
+    movl $PAGE, %edx
     movq $1, (%rdx)
     addq $PAGE_SAVE, %rdx
     movq %rbx, 8(%rdx)
