@@ -173,6 +173,8 @@ class [[nodiscard]] Task {
         if (handle_) handle_.destroy();
     }
 
+    bool has_frame() const { return static_cast<bool>(handle_); }
+
     /// Null when there was no memory for the frame.
     Handle take() { return std::exchange(handle_, {}); }
 

@@ -78,8 +78,8 @@ bool Channel::ready() {
     if (may_read() && endpoint_.has_message()) return true;
     if (endpoint_.closed()) return true;
     if (!has_to_send()) return false;
-    const bool wants_out = filler_.lines > 0 || refusal_count_ > 0 ||
-                           (queue_.front() != nullptr && can_go(*queue_.front()));
+    const bool wants_out =
+        withdraws_ || has_notes() || (queue_.front() != nullptr && can_go(*queue_.front()));
     return wants_out && endpoint_.has_credit();
 }
 
@@ -105,6 +105,10 @@ void Channel::greet(const ump::Message& message) {
 
 /// The lines of a message follow each other: the sender has one message under way at a time.
 void Channel::take_part(const ump::Message& message) {
+    if (assembled_ != 0 && message.tag() == make_tag(Kind::control, withdrawn)) {
+        assembled_ = 0;
+        return;
+    }
     const uint16_t tag = message.tag() & static_cast<uint16_t>(~more_follows);
     const Bytes line = std::as_bytes(std::span{message.body});
     if (assembled_ != 0 && tag != assembling_) return close(Err::protocol);
@@ -129,7 +133,8 @@ void Channel::dispatch(uint16_t tag, Bytes bytes) {
         return handler_.request(*this, low, std::to_integer<uint8_t>(bytes[0]), bytes.subspan(1));
     }
     if (kind == Kind::one_way) return tell(low, bytes);
-    close(Err::protocol);
+    if (low != recalled) return close(Err::protocol);
+    drop_capability(*peel<uint32_t>(bytes)); // a line is longer than this
 }
 
 /// It may be late: a call of that id can have been answered, but not yet another one have come, as
@@ -187,9 +192,12 @@ bool Channel::tell_held() {
 void Channel::settle_answer(uint16_t id, Bytes bytes) {
     const uint64_t bit = uint64_t{1} << (id % 64);
     if (id >= calls_max || (used_ids_[id / 64] & bit) == 0) return close(Err::protocol);
-    used_ids_[id / 64] &= ~bit;
     Outgoing* const call = std::exchange(waiting_[id], nullptr);
-    if (call == nullptr) { // its task was cancelled
+    // One that is not all sent has its id, but no answer yet.
+    const bool was_cancelled = (cancelled_[id / 64] & bit) != 0;
+    if (call == nullptr && !was_cancelled) return close(Err::protocol);
+    used_ids_[id / 64] &= ~bit;
+    if (call == nullptr) {
         tell_cancelled(id, false);
         Bytes rest = bytes.subspan(1);
         const bool brings = (bring_[id / 64] & bit) != 0;
@@ -233,7 +241,7 @@ void Channel::enqueue(Outgoing& out) {
     send_queued();
 }
 
-bool Channel::send_refusals() {
+void Channel::send_refusals() {
     size_t done = 0;
     for (; done < refusal_count_; ++done) {
         ump::Body body{};
@@ -245,26 +253,29 @@ bool Channel::send_refusals() {
     for (size_t i = done; i < refusal_count_; ++i)
         refusals_[i - done] = refusals_[i];
     refusal_count_ -= done;
-    return done > 0;
 }
 
-/// The rest of a message whose task is gone.
-bool Channel::send_filler() {
-    for (; filler_.lines > 0; --filler_.lines) {
-        const auto more = static_cast<uint16_t>(filler_.lines > 1 ? more_follows : 0);
-        if (!endpoint_.try_send(static_cast<uint16_t>(filler_.tag | more), 0, {})) return false;
+void Channel::send_recalls() {
+    for (; recall_count_ > 0; --recall_count_) {
+        const ump::Body token{recalls_[recall_count_ - 1]};
+        if (!endpoint_.try_send(make_tag(Kind::control, recalled), 0, token)) return;
     }
-    return true;
+}
+
+void Channel::send_withdrawn() {
+    if (withdraws_ && endpoint_.try_send(make_tag(Kind::control, withdrawn), 0, {}))
+        withdraws_ = false;
 }
 
 /// Answers whether anything went out.
 bool Channel::send_queued() {
     if (endpoint_.has_ended()) {
-        refusal_count_ = 0; // the peer has not read the end yet
+        refusal_count_ = recall_count_ = 0; // the peer has not read the end yet
         return false;
     }
     const uint64_t before = endpoint_.sent();
-    while (Outgoing* const out = send_filler() ? queue_.front() : nullptr) {
+    send_withdrawn();
+    while (Outgoing* const out = withdraws_ ? nullptr : queue_.front()) {
         if (!can_go(*out)) break;
         if (out->is_call() && !out->begun()) {
             if (!endpoint_.has_credit()) break;
@@ -281,8 +292,9 @@ bool Channel::send_queued() {
     }
     // Between messages, not between the lines of one.
     const Outgoing* const front = queue_.front();
-    if (filler_.lines == 0 && (front == nullptr || !front->begun())) {
+    if (!withdraws_ && (front == nullptr || !front->begun())) {
         if (refusal_count_ > 0) send_refusals();
+        if (recall_count_ > 0) send_recalls();
         if (finishing_) end_sending();
     }
     return endpoint_.sent() != before;
@@ -298,7 +310,7 @@ void Channel::begin_finish(async::Waiting& waiting) {
 
 /// The last message, if all that comes before it is over.
 void Channel::end_sending() {
-    const bool all_sent = queue_.empty() && refusal_count_ == 0 && serving_ == 0;
+    const bool all_sent = queue_.empty() && !has_notes() && serving_ == 0;
     const bool all_answered = std::ranges::all_of(used_ids_, [](uint64_t ids) { return ids == 0; });
     if (all_sent && all_answered) endpoint_.end();
 }
@@ -315,7 +327,13 @@ void Channel::withdraw(Outgoing& out) {
     }
     attention_ = true;
     queue_.remove(out);
-    if (out.begun()) filler_ = {out.tag_, out.line_count_ - out.lines_sent_};
+    withdraws_ |= out.begun();
+    if (out.begun() && out.is_call()) {
+        const size_t id = out.tag_ & low_mask;
+        used_ids_[id / 64] &= ~(uint64_t{1} << (id % 64));
+    }
+    if (out.sent_ahead_ != 0 && recall_count_ < recalls_.size())
+        recalls_[recall_count_++] = out.sent_ahead_;
 }
 
 // --- capabilities
@@ -335,7 +353,7 @@ async::Task<abi::CapSlot> Channel::take_capability(abi::CapSlot token) {
     if (capabilities_ == nullptr) co_await fail(Err::unsupported);
     Wanted wanted{*this, token.raw};
     for (;;) {
-        if (over_) co_await fail(why_over());
+        if (wanted.channel == nullptr) co_await fail(Err::channel_closed);
         const auto got = capabilities_->receive(token.raw);
         if (got || got.error().top() != Err::not_found) {
             wanted.token = 0;
@@ -362,7 +380,6 @@ void Channel::capability_arrived() {
     arrived_.notify();
 }
 
-/// Nobody waits for it any more: it is taken and deleted, now or when it comes.
 void Channel::drop_capability(uint32_t token) {
     if (token == 0 || capabilities_ == nullptr) return;
     const auto got = capabilities_->receive(token);

@@ -84,8 +84,8 @@ class Outgoing {
 
     /// Before it begins; afterwards the channel holds its address.
     Outgoing(Outgoing&& other) noexcept
-        : channel_{other.channel_}, tag_{other.tag_}, brings_capability_{other.brings_capability_} {
-    }
+        : channel_{other.channel_}, sent_ahead_{other.sent_ahead_}, tag_{other.tag_},
+          brings_capability_{other.brings_capability_} {}
 
     virtual ~Outgoing() {
         // Only then: otherwise the channel knows nothing of it, and may be gone.
@@ -107,6 +107,7 @@ class Outgoing {
     Channel* channel_;
     const ump::Body* lines_{};
     uint32_t line_count_{}, lines_sent_{};
+    uint32_t sent_ahead_{}; // token of the capability that belongs to it, 0: none
     uint16_t tag_;
     uint16_t flow_{async::current_flow};
     bool waits_for_answer_{};
@@ -258,12 +259,33 @@ class Channel final : public async::Source {
 
     // -- capabilities beside messages: in a message, a slot's number is a token --
 
+    /// One that comes with a message: if who wants it goes first, so does it.
+    struct Wanted {
+        Wanted(Channel& owner, uint32_t number) : channel{&owner}, token{number} {
+            owner.wanted_.push_back(*this);
+        }
+
+        Wanted(const Wanted&) = delete;
+
+        ~Wanted() {
+            if (channel == nullptr) return;
+            channel->wanted_.remove(*this);
+            if (token != 0) channel->drop_capability(token);
+        }
+
+        Channel* channel; // null: it is over
+        uint32_t token;   // 0: somebody else has it now
+        ListHook<Wanted> hook;
+    };
+
     /// Sends a copy; `slot` becomes the token to put into the message. Null travels as null.
     Result<> send_capability(abi::CapSlot& slot);
     /// Waits until it is there.
     async::Task<abi::CapSlot> take_capability(abi::CapSlot token);
     /// Errors: would_block. What does not come because of an error becomes null.
     Result<> take_now(abi::CapSlot& slot);
+    /// It is taken and deleted, now or when it comes: the message it belongs to is not carried out.
+    void drop_capability(uint32_t token);
     /// One that `Capabilities::receive` did not find is there now.
     void capability_arrived();
 
@@ -299,25 +321,6 @@ class Channel final : public async::Source {
     friend class Call;
     friend class Serving;
 
-    /// Who waits for a capability; if it goes before, so does the capability.
-    struct Wanted {
-        Wanted(Channel& owner, uint32_t number) : channel{&owner}, token{number} {
-            owner.wanted_.push_back(*this);
-        }
-
-        Wanted(const Wanted&) = delete;
-
-        ~Wanted() {
-            if (channel == nullptr) return;
-            channel->wanted_.remove(*this);
-            if (token != 0) channel->drop_capability(token);
-        }
-
-        Channel* channel; // null: it is over
-        uint32_t token;   // 0: it is there
-        ListHook<Wanted> hook;
-    };
-
     struct Refusal {
         uint16_t id;
         Err why;
@@ -331,12 +334,13 @@ class Channel final : public async::Source {
     /// Nothing waits to be sent before a message that is to go now.
     bool is_clear() const {
         return !attention_ ||
-               (ending_ == Err::none && !finishing_ && queue_.empty() && filler_.lines == 0);
+               (ending_ == Err::none && !finishing_ && queue_.empty() && !withdraws_);
     }
 
-    bool has_to_send() const {
-        return !queue_.empty() || refusal_count_ > 0 || filler_.lines > 0 || finishing_;
-    }
+    /// What goes out between messages, by this end's own affairs.
+    bool has_notes() const { return refusal_count_ > 0 || recall_count_ > 0; }
+
+    bool has_to_send() const { return !queue_.empty() || has_notes() || withdraws_ || finishing_; }
 
     /// Whatever happens to this end other than by a message of the peer's.
     void warm() {
@@ -353,7 +357,6 @@ class Channel final : public async::Source {
     void end_sending();
     void tell(uint16_t number, Bytes bytes);
     bool tell_held();
-    void drop_capability(uint32_t token);
     void settle_answer(uint16_t id, Bytes bytes);
     void end(Serving& serving);
     void take_cancellations();
@@ -364,8 +367,9 @@ class Channel final : public async::Source {
     }
 
     bool send_queued();
-    bool send_refusals();
-    bool send_filler();
+    void send_refusals();
+    void send_recalls();
+    void send_withdrawn();
     bool send_lines(Outgoing& out);
     void send_now(Outgoing& out);
     bool can_go(const Outgoing& out) const;
@@ -402,12 +406,7 @@ class Channel final : public async::Source {
     uint64_t cancellations_{};                         // of the peer's, seen
     bool any_cancelled_{}; // by the peer; some of these may not have been read yet
 
-    struct Filler { // the rest of a message whose task was cancelled halfway
-        uint16_t tag{};
-        uint32_t lines{};
-    };
-
-    Filler filler_;
+    bool withdraws_{}; // the task of the message under way is gone: no more of it comes
 
     List<Serving, &Serving::jobs_hook> jobs_;
     uint32_t serving_{};
@@ -425,7 +424,10 @@ class Channel final : public async::Source {
     bool arrived_any_{};
     async::Signal arrived_;
     List<Wanted, &Wanted::hook> wanted_;
+    // A monitor lets 32 capabilities be under way in each direction.
     std::array<uint32_t, 32> unwanted_{}; // tokens nobody waits for any more, 0: free
+    std::array<uint32_t, 32> recalls_{};  // tokens of messages that will not come
+    size_t recall_count_{};
     std::array<uint64_t, calls_max / 64> bring_{
     }; // abandoned ones whose answers begin with a token
     Held held_;
@@ -503,8 +505,7 @@ inline void Serving::settled(std::optional<Fault>) {
 
 inline void Channel::answer(Serving& serving) {
     warm();
-    const bool clear =
-        !attention_ || (queue_.empty() && filler_.lines == 0 && ending_ == Err::none);
+    const bool clear = !attention_ || (queue_.empty() && !withdraws_ && ending_ == Err::none);
     if (clear && endpoint_.has_room_for(serving.line_count_)) [[likely]] {
         send_now(serving);
         return end(serving);

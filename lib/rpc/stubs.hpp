@@ -78,6 +78,12 @@ class CallOf final : public Call {
     CallOf(CallOf&& other) noexcept
         : Call{std::move(other)}, out_{other.out_}, deadline_{other.deadline_} {}
 
+    /// Its capability has gone ahead by this token, and is taken back if the call is never sent.
+    CallOf&& after(abi::CapSlot token) && {
+        sent_ahead_ = token.raw;
+        return std::move(*this);
+    }
+
     /// No answer by then is Err::timed_out: the server is told to give up, and what it answers
     /// all the same is dropped. The deadline counts from the call.
     CallOf&& until(Instant deadline) && {
@@ -97,6 +103,8 @@ class CallOf final : public Call {
     }
 
     T take() {
+        if constexpr (Carries<T>)
+            if (brought_) brought_->token = 0; // the caller's now
         if constexpr (!std::is_void_v<T>) return std::move(*result_);
     }
 
@@ -107,12 +115,19 @@ class CallOf final : public Call {
             if (!read) return fail(read.error());
             result_.emplace(std::move(*read));
         }
+        if constexpr (Carries<T>)
+            if (const abi::CapSlot token = (*result_).*T::capability(); token != abi::null_slot)
+                brought_.emplace(*channel_, token.raw);
         return {};
     }
+
+    using Brought =
+        std::conditional_t<Carries<T>, std::optional<Channel::Wanted>, std::optional<Nothing>>;
 
     Lines<1 + Arguments::wire_bytes> out_;
     std::optional<Instant> deadline_;
     std::optional<std::conditional_t<std::is_void_v<T>, Nothing, T>> result_;
+    [[no_unique_address]] Brought brought_; // its capability, until the task goes on
 };
 
 /// co_await of it goes on when the message is in the ring.
@@ -127,6 +142,12 @@ class PostOf final : public Post {
     }
 
     PostOf(PostOf&& other) noexcept : Post{std::move(other)}, out_{other.out_} {}
+
+    /// As that of CallOf.
+    PostOf&& after(abi::CapSlot token) && {
+        sent_ahead_ = token.raw;
+        return std::move(*this);
+    }
 
     bool ready() {
         lines_ = out_.data();
@@ -229,13 +250,17 @@ class ServingOf final : public Serving, private async::ResultLink<T> {
 /// The capability stays the sender's; one in the answer is the caller's.
 template <class Arguments, class T>
 async::Task<T> call_with_capability(Channel& channel, uint8_t number, Arguments arguments) {
-    if constexpr (Carries<Arguments>)
-        co_await channel.send_capability(arguments.*Arguments::capability());
+    abi::CapSlot ahead = abi::null_slot;
+    if constexpr (Carries<Arguments>) {
+        abi::CapSlot& slot = arguments.*Arguments::capability();
+        co_await channel.send_capability(slot);
+        ahead = slot;
+    }
     if constexpr (std::is_void_v<T>) {
-        co_await CallOf<Arguments, T>{channel, number, arguments};
+        co_await CallOf<Arguments, T>{channel, number, arguments}.after(ahead);
         co_return {};
     } else {
-        T result = co_await CallOf<Arguments, T>{channel, number, arguments};
+        T result = co_await CallOf<Arguments, T>{channel, number, arguments}.after(ahead);
         if constexpr (Carries<T>) {
             abi::CapSlot& slot = result.*T::capability();
             slot = co_await channel.take_capability(slot);
@@ -246,8 +271,9 @@ async::Task<T> call_with_capability(Channel& channel, uint8_t number, Arguments 
 
 template <class Arguments>
 async::Task<> send_with_capability(Channel& channel, uint16_t number, Arguments arguments) {
-    co_await channel.send_capability(arguments.*Arguments::capability());
-    co_await one_way(channel, number, arguments);
+    abi::CapSlot& slot = arguments.*Arguments::capability();
+    co_await channel.send_capability(slot);
+    co_await one_way(channel, number, arguments).after(slot);
     co_return {};
 }
 
@@ -290,9 +316,17 @@ void carry_out(Channel& channel, uint16_t id, Bytes bytes, Work work) {
 /// The same, where the arguments or the result have a capability.
 template <class Arguments, class T, class Work>
 void carry_out_with_capability(Channel& channel, uint16_t id, Bytes bytes, Work work) {
-    carry_out<Arguments, T>(channel, id, bytes, [&channel, work](Arguments& arguments) {
-        return with_capability<Arguments, T>(channel, arguments, work);
+    bool begun = false;
+    carry_out<Arguments, T>(channel, id, bytes, [&](Arguments& arguments) {
+        auto task = with_capability<Arguments, T>(channel, arguments, work);
+        begun = task.has_frame();
+        return task;
     });
+    // A request that is refused leaves nothing behind.
+    if constexpr (Carries<Arguments>)
+        if (!begun)
+            if (const auto refused = Arguments::decode(bytes))
+                channel.drop_capability(((*refused).*Arguments::capability()).raw);
 }
 
 /// For the client of an interface without events.

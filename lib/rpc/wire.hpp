@@ -20,7 +20,11 @@ enum class Kind : uint16_t { request, reply, one_way, control };
 
 constexpr uint16_t more_follows = 0x8000;
 constexpr uint16_t low_mask = 0x1fff;
-constexpr uint16_t greeting = 0; // the one control message; the close of lib/ump has kind 3 too
+
+// Control messages; the close of lib/ump has kind 3 too.
+constexpr uint16_t greeting = 0;
+constexpr uint16_t withdrawn = 1; // instead of a message's next line: it is as if never begun
+constexpr uint16_t recalled = 2;  // a token: the message of this capability does not come
 
 // What a client stores beside the messages, so that it overtakes calls that are not read yet: which
 // ids nobody waits for any more, as a bit map from the second word on, and before that how often
@@ -35,7 +39,7 @@ constexpr Kind kind_of(uint16_t tag) {
     return Kind(tag >> 13 & 3);
 }
 
-static_assert(kind_of(ump::close_tag) == Kind::control && (ump::close_tag & low_mask) != greeting);
+static_assert(kind_of(ump::close_tag) == Kind::control && (ump::close_tag & low_mask) > recalled);
 
 constexpr size_t line_payload = sizeof(ump::Body);
 constexpr size_t max_message = 1024; // of arguments; tools/gen.py refuses longer ones

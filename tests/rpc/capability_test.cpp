@@ -135,6 +135,51 @@ TEST(RpcCapability, NobodyIsLeftWithThatOfACancelledCall) {
     }
 }
 
+TEST(RpcCapability, OfARequestThatIsRefusedIsNotLeftUnderWay) {
+    SamplePair t{{.frame_bytes = 1024}};
+    t.post.server.at_once = false;
+    Got got;
+    for (uint32_t i = 1; i <= 20; ++i)
+        t.spawn(swap(t, i, 30, got));
+    t.loop.run();
+    const Got refused(got.size(), std::to_underlying(Err::no_memory) + 10'000u);
+    ASSERT_GT(got.size(), 0u);
+    EXPECT_EQ(got, refused);
+    FakePost::arrive(t.post.server, *t.server_end);
+    t.loop.run();
+    EXPECT_EQ(got.size(), 20u);
+    EXPECT_TRUE(t.post.server.incoming.empty());
+    EXPECT_EQ(t.server.kept.size() + refused.size(), 20u);
+}
+
+TEST(RpcCapability, ThatWentAheadOfAMessageThatIsCancelledIsTakenBack) {
+    for (const bool at_once : {true, false}) {
+        SamplePair t{{.lines = 4}};
+        t.post.server.at_once = at_once;
+        Got got;
+        {
+            async::Job sent, halfway, queued; // beside the greeting there is room for three lines
+            ASSERT_TRUE(sent.start(keep(t, 3, 90)));
+            EXPECT_FALSE(sent.running());
+            ASSERT_TRUE(halfway.start(keep(t, 4, 90)));
+            ASSERT_TRUE(halfway.running());
+            ASSERT_TRUE(queued.start(swap(t, 5, 30, got)));
+            EXPECT_EQ(t.post.server.incoming.size(), 3u);
+        }
+        t.loop.run();
+        FakePost::arrive(t.post.server, *t.server_end);
+        t.loop.run();
+        EXPECT_TRUE(t.post.server.incoming.empty());
+        EXPECT_EQ(t.post.server.discarded.size(), 2u);
+        EXPECT_EQ(t.server.kept, (Got{1003}));
+        t.spawn(swap(t, 6, 30, got));
+        t.loop.run();
+        FakePost::arrive(t.post.server, *t.server_end);
+        t.loop.run();
+        EXPECT_EQ(t.server.kept, (Got{1003, 1006}));
+    }
+}
+
 TEST(RpcCapability, TheEndOfTheChannelEndsTheWait) {
     SamplePair t;
     t.post.server.at_once = t.post.client.at_once = false;

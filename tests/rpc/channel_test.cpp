@@ -469,6 +469,46 @@ TEST(RpcChannel, AMessageCancelledHalfwayHarmsNoOther) {
     t.loop.run();
     EXPECT_EQ(sums, (std::vector<int64_t>{2}));
     EXPECT_FALSE(t.client_end->over() || t.server_end->over());
+    EXPECT_TRUE(t.server.bulks.empty()) << "it is not carried out with what there was of it";
+}
+
+/// A call of eight lines.
+Task<> long_echo(SamplePair& t, std::vector<Err>& ended) {
+    sample::EchoArguments a{};
+    a.data = blob<300>(300, 1);
+    const auto answer = co_await async::result_of(t.client().echo(
+        a.number,
+        a.small,
+        a.flag,
+        a.where,
+        a.who,
+        a.address,
+        a.card,
+        a.status,
+        a.colour,
+        a.name,
+        a.data
+    ));
+    ended.push_back(answer ? Err::none : answer.error().top());
+    co_return {};
+}
+
+TEST(RpcChannel, ACallCancelledHalfwayIsNotCarriedOutAndItsIdIsFree) {
+    SamplePair t{{.lines = 4}};
+    std::vector<Err> ended;
+    for (int round = 0; round < 300; ++round) { // there are 256 ids
+        async::Job job;
+        ASSERT_TRUE(job.start(long_echo(t, ended)));
+        ASSERT_TRUE(job.running());
+        job.cancel();
+        t.loop.run();
+    }
+    EXPECT_EQ(t.server.echoes, 0);
+    EXPECT_TRUE(ended.empty());
+    std::vector<int64_t> sums;
+    t.spawn(add(t, 1, 1, sums));
+    t.loop.run();
+    EXPECT_EQ(sums, (std::vector<int64_t>{2}));
 }
 
 TEST(RpcChannel, ABindingsOwnMemoryIsTheLimitOfItsClientOnly) {
@@ -490,6 +530,30 @@ TEST(RpcChannel, ABindingsOwnMemoryIsTheLimitOfItsClientOnly) {
     t.spawn(add(t, 1, 1, sums));
     t.loop.run();
     EXPECT_EQ(sums.size(), 1u) << "and goes on afterwards";
+}
+
+TEST(RpcHostile, AnAnswerToACallThatIsNotAllSentEndsTheChannelAndTheCall) {
+    SamplePair t{{.lines = 4}};
+    t.server_end.reset();
+    t.client_end.reset();
+    t.wire.layout.clear();
+    t.client_end = std::make_unique<rpc::Channel>(
+        t.loop,
+        rpc::Setup{
+            .side = t.wire.layout.client(), .bell = &t.client_bell, .contract = sample::contract
+        },
+        t.client_side
+    );
+    ump::Endpoint raw{t.wire.layout.server()};
+    const ump::Body hello{sample::contract.interface, sample::version};
+    ASSERT_TRUE(raw.try_send(rpc::make_tag(rpc::Kind::control, rpc::greeting), 0, hello));
+    std::vector<Err> ended;
+    t.spawn(long_echo(t, ended));
+    t.loop.run();
+    ASSERT_TRUE(raw.try_send(rpc::make_tag(rpc::Kind::reply, 0), 0, {}));
+    t.loop.run();
+    EXPECT_EQ(ended, (std::vector<Err>{Err::protocol}));
+    EXPECT_TRUE(t.client_end->over());
 }
 
 /// The server with a client that is not ours: raw lines.
@@ -563,11 +627,12 @@ TEST(RpcHostile, ACallThatCannotBeReadIsRefused) {
 TEST(RpcHostile, WhatBreaksTheProtocolEndsTheChannel) {
     const uint16_t more = rpc::more_follows;
     const std::vector<std::vector<uint16_t>> stories{
-        {rpc::make_tag(rpc::Kind::reply, 3)},    // nothing was asked
-        {rpc::make_tag(rpc::Kind::reply, 8000)}, // no such id
-        {rpc::make_tag(rpc::Kind::one_way, 77)}, // no such message
-        {rpc::make_tag(rpc::Kind::one_way, 8)},  // an event, from a client
-        {rpc::make_tag(rpc::Kind::control, 1)},
+        {rpc::make_tag(rpc::Kind::reply, 3)},                // nothing was asked
+        {rpc::make_tag(rpc::Kind::reply, 8000)},             // no such id
+        {rpc::make_tag(rpc::Kind::one_way, 77)},             // no such message
+        {rpc::make_tag(rpc::Kind::one_way, 8)},              // an event, from a client
+        {rpc::make_tag(rpc::Kind::control, rpc::withdrawn)}, // of nothing
+        {rpc::make_tag(rpc::Kind::control, 3)},
         {uint16_t(rpc::make_tag(rpc::Kind::request, 1) | more), rpc::make_tag(rpc::Kind::request, 2)
         },
     };

@@ -81,6 +81,7 @@ class SampleServer {
     }
 
     async::Task<sample::EchoResult> echo(sample::EchoArguments a) {
+        ++echoes;
         co_return sample::EchoResult{
             a.number,
             a.small,
@@ -138,7 +139,7 @@ class SampleServer {
     std::vector<size_t> kept_bytes;
     std::vector<unsigned> flows;
     std::vector<Blob<900>> bulks;
-    int pokes{}, inside{};
+    int pokes{}, echoes{}, inside{};
     Err ended{Err::none};
 
   private:

@@ -58,6 +58,8 @@ def test_a_long_message_is_one_of_its_lines(interfaces):
     assert hello.kind == lines.CONTROL and message.lines == 2
     name, words = lines.name(message, interfaces)
     assert name == "toy.say" and "who='me'" in words and "where='10.0.2.15'" in words
+    withdrawn = [parts[0], line(0, lines.WITHDRAWN, b"")]
+    assert said(greeting(contract), *withdrawn, *parts) == [hello, message]
 
 
 def test_an_answer_is_that_of_its_call(interfaces):

@@ -11,7 +11,7 @@ from messages import decode
 
 RECORD = struct.Struct("<QIIHBB4x56sQ")  # ns, channel, line, lines of a ring, vCPU, direction
 REQUEST, REPLY, ONE_WAY, CONTROL = range(4)
-GREETING, CLOSE, MORE = 0x6000, 0xFFFF, 0x8000
+GREETING, WITHDRAWN, CLOSE, MORE = 0x6000, 0x6001, 0xFFFF, 0x8000
 JOINT = zlib.crc32(b"intermon")
 
 
@@ -65,6 +65,9 @@ class Channel:
     def take(self, line):
         """The message that this line ends, or None."""
         parts = self.parts[line.direction]
+        if parts and line.tag == WITHDRAWN:  # its task was cancelled: it is no message
+            parts.clear()
+            return None
         parts.append(line)
         first = parts[0]
         if not self.greeted[line.direction]:
