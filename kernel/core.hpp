@@ -91,7 +91,7 @@ constexpr unsigned ring_burst = 512;
 constexpr Duration ring_interval = microseconds(2);
 
 /// Slots that one delete or revoke looks at: docs/capabilities.md says how it comes about.
-constexpr unsigned most_looks = 3712;
+constexpr unsigned most_looks = 2688;
 
 class Core {
   public:

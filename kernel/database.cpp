@@ -84,11 +84,6 @@ Slot* previous_or_last(const Database::Slots& slots, Slot* at) {
     return at == nullptr ? slots.last() : Database::Slots::previous(*at);
 }
 
-/// The ring that hangs from `slot`, which is in the tree.
-Slot* ring_of(const Slot& slot) {
-    return slot.kind == Kind::mapping ? nullptr : slot.copies;
-}
-
 void make_empty(Slot& slot) {
     const auto kept = static_cast<uint8_t>(slot.flags & flag::held);
     slot = Slot{};
@@ -116,7 +111,7 @@ void Database::insert(Slot& slot) {
 void Database::insert_at(const Place& place, Slot& slot) {
     ++count_;
     if (place.previous == nullptr || !same_object(*place.previous, slot)) {
-        if (slot.kind != Kind::mapping) slot.copies = nullptr;
+        slot.ring = nullptr;
         return slots_.insert_at(place, slot);
     }
     Slot& there = *place.previous;
@@ -132,35 +127,50 @@ void Database::insert_behind(Slot& previous, Slot& slot) {
     ++count_;
 }
 
-void Database::insert_below(Slot& source, Slot& slot) {
-    source.in_tree() ? insert_behind(source, slot) : insert(slot);
-}
-
 void Database::insert_as(Slot& into, const Slot& what) {
     into.take_contents(what, 0);
     insert(into);
 }
 
 void Database::leave_ring(Slot& slot) {
-    Slot* const hangs_from = slot.parent; // if it is the first
-    if (slot.right == &slot) {
-        hangs_from->copies = nullptr;
+    Slot* const next = slot.right;
+    Slot* const of = slot.parent; // if it is the first
+    if (next == &slot) {
+        of->ring = nullptr;
         return;
     }
-    slot.left->right = slot.right;
-    slot.right->left = slot.left;
-    if (hangs_from == nullptr) return;
-    hangs_from->copies = slot.right;
-    slot.right->parent = hangs_from;
+    slot.left->right = next;
+    next->left = slot.left;
+    if (of != nullptr) {
+        set_first(*of, *next, slot.across == &slot ? next : slot.across);
+    } else if (slot.comes_behind_copies()) {
+        Slot& first = *slot.across;
+        set_first(*first.parent, first, next == &first ? nullptr : next);
+    }
+}
+
+/// `fresh` takes the place in the ring. It says already what it is.
+void Database::replace_in_ring(Slot& old, Slot& fresh) {
+    const bool alone = old.right == &old;
+    fresh.height = 0;
+    fresh.left = alone ? &fresh : old.left;
+    fresh.right = alone ? &fresh : old.right;
+    fresh.parent = old.parent;
+    fresh.left->right = fresh.right->left = &fresh;
+    if (fresh.parent != nullptr) {
+        set_first(*fresh.parent, fresh, old.across == &old ? &fresh : old.across);
+    } else if (fresh.comes_behind_copies()) {
+        Slot& first = *old.across;
+        set_first(*first.parent, first, &fresh);
+    }
 }
 
 /// `fresh` takes the place in the tree, and the ring.
 void Database::replace(Slot& old, Slot& fresh) {
     slots_.replace(old, fresh);
-    if (fresh.kind == Kind::mapping) return;
-    fresh.copies = old.copies;
-    old.copies = nullptr;
-    if (fresh.copies != nullptr) fresh.copies->parent = &fresh;
+    fresh.ring = old.ring;
+    old.ring = nullptr;
+    if (fresh.ring != nullptr) fresh.ring->parent = &fresh;
 }
 
 void Database::erase(Slot& slot) {
@@ -168,7 +178,8 @@ void Database::erase(Slot& slot) {
     if (slot.has(flag::marked)) unmark_standing(slot);
     if (!slot.in_tree()) {
         leave_ring(slot);
-    } else if (Slot* const heir = ring_of(slot); heir != nullptr) {
+    } else if (Slot* const heir = slot.ring; heir != nullptr) {
+        INVARIANT(heir->kind != Kind::mapping, "mappings go before the last capability");
         leave_ring(*heir);
         replace(slot, *heir);
     } else {
@@ -180,17 +191,10 @@ void Database::erase(Slot& slot) {
 
 void Database::relocate(Slot& from, Slot& into) {
     into.take_contents(from, 0);
-    if (from.in_tree()) {
+    if (from.in_tree())
         replace(from, into);
-    } else {
-        const bool alone = from.right == &from;
-        into.height = 0;
-        into.left = alone ? &into : from.left;
-        into.right = alone ? &into : from.right;
-        into.parent = from.parent;
-        into.left->right = into.right->left = &into;
-        if (into.parent != nullptr) into.parent->copies = &into;
-    }
+    else
+        replace_in_ring(from, into);
     if (into.has(flag::revoking)) *std::ranges::find(marks_, &from) = &into;
     if (into.has(flag::marked)) *std::ranges::find(standing_, &from) = &into;
     make_empty(from);
@@ -208,25 +212,26 @@ Slot* Database::next(Slot& slot) {
         // back at the first, which alone knows what it hangs from?
         return slot.right->parent == nullptr ? slot.right : Slots::next(*slot.right->parent);
     }
-    Slot* const ring = ring_of(slot);
-    return ring != nullptr ? ring : Slots::next(slot);
+    return slot.ring != nullptr ? slot.ring : Slots::next(slot);
 }
 
 Slot* Database::copy_of(const Slot& slot) const {
-    if (slot.in_tree()) return ring_of(slot);
-    return slot.parent != nullptr ? slot.parent : slot.left;
+    if (slot.kind == Kind::mapping) return nullptr;
+    if (!slot.in_tree()) return slot.parent != nullptr ? slot.parent : slot.left;
+    return slot.ring != nullptr && slot.ring->kind != Kind::mapping ? slot.ring : nullptr;
 }
 
 Slot* Database::copy_to_revoke(const Slot& slot) const {
     if (copy_of(slot) == nullptr) return nullptr;
-    Slot* last = slot.in_tree() ? slot.copies->left : in_tree(slot)->copies->left;
+    const Slot& first = *(slot.in_tree() ? slot : *in_tree(slot)).ring;
+    Slot* last = first.across != nullptr ? first.across->left : first.left;
     if (last == &slot) last = slot.parent != nullptr ? slot.parent : slot.left;
     // keepers come first: if the last of the others is one, all of them are
     return last->has(flag::keeper) && !slot.has(flag::keeper) ? nullptr : last;
 }
 
 bool Database::is_bare(Slot& slot) const {
-    if (!slot.in_tree() || ring_of(slot) != nullptr) return false;
+    if (!slot.in_tree() || slot.ring != nullptr) return false;
     const Slot* const after = Slots::next(slot);
     return after == nullptr || after->base >= slot.end();
 }
@@ -253,6 +258,7 @@ Slot* Database::descendant(Slot& slot) const {
 std::optional<Database::Place>
 Database::free_place(Slot& source, uint64_t begin, uint64_t bytes, size_t count) {
     const uint64_t end = begin + bytes * count;
+    if (source.kind == Kind::device_frame && is_mapped(source, begin, end)) return std::nullopt;
     const Key key{begin, begin + bytes, source.depth + 1u, 0, 0};
     const Place place =
         slots_.place_for([&](const Slot& there) { return before(key, key_of(there)); });
@@ -266,6 +272,17 @@ Database::free_place(Slot& source, uint64_t begin, uint64_t bytes, size_t count)
     }
     if (descendant(source, begin, end) != nullptr) return std::nullopt;
     return place;
+}
+
+/// Or has so many mappings that this is not looked for.
+bool Database::is_mapped(const Slot& slot, uint64_t begin, uint64_t end) const {
+    constexpr unsigned most = 1024;
+    const Slot* at = mapping_of(slot);
+    for (unsigned looks = 0; at != nullptr; ++looks, at = at->right) {
+        if (at->overlaps(begin, end) || looks == most) return true;
+        if (at->right->parent != nullptr) return false; // that is the first of the ring
+    }
+    return false;
 }
 
 Slot* Database::descendant(const Slot& slot, uint64_t begin, uint64_t end) const {
@@ -295,9 +312,8 @@ Slot* Database::descendant_after(const Slot& slot, Slot& previous) const {
 
 bool Database::idle(const Slot& keeper) const {
     if (!keeper.has(flag::keeper)) return false;
-    const Slot* const ring = in_tree(keeper)->copies;
-    return (ring == nullptr || ring->left->has(flag::keeper)) &&
-           descendant(keeper, keeper.base, keeper.end()) == nullptr;
+    const Slot* const ring = in_tree(keeper)->ring;
+    return ring == nullptr || (ring->across == nullptr && ring->left->has(flag::keeper));
 }
 
 Slot* Database::lent_frame(const Slot& loan) const {
@@ -316,8 +332,8 @@ Slot* Database::mapping_of_table(uint64_t base) const {
         return there.base != base ? there.base < base : there.end() >= end;
     });
     Slot* const found = previous_or_last(slots_, after);
-    if (found == nullptr || found->base != base || !found->has(flag::maps_table)) return nullptr;
-    return found;
+    if (found == nullptr || found->base != base) return nullptr;
+    return abi::table_level(found->kind) != 0 ? mapping_of(*found) : nullptr;
 }
 
 Slot* Database::overlap(uint64_t begin, uint64_t end) const {

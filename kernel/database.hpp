@@ -1,7 +1,8 @@
 // All capabilities of one core in one tree, ordered by (base up, end down, depth up, kind, tag),
 // with the greatest end of every subtree: whoever contains a range comes before it, whatever is
 // derived comes after. Every question is one look-up from the root. Copies of what is in the tree
-// hang from it in a ring, keepers before others, so that a copy comes and goes without a look-up.
+// hang from it in a ring, keepers before others, and then what is mapped from it: all of these come
+// and go without a look-up.
 #pragma once
 
 #include <array>
@@ -34,10 +35,10 @@ class Database {
 
     /// `slot` says what it is (base .. flags) and is not in the database.
     void insert(Slot& slot);
-    /// The same for what is derived from `source`: most likely right behind it.
-    void insert_below(Slot& source, Slot& slot);
+    /// The same for a mapping of `source`.
+    void insert_mapping(Slot& source, Slot& mapping);
     /// Where the first of `count` new objects goes that are derived from `source` and fill the
-    /// range from `begin` on; none if something is derived there.
+    /// range from `begin` on; none if something is derived there, or mapped.
     std::optional<Place> free_place(Slot& source, uint64_t begin, uint64_t bytes, size_t count);
     /// Nothing has changed since the place was found.
     void insert_at(const Place& place, Slot& slot);
@@ -57,7 +58,7 @@ class Database {
 
     /// The only capability to its object, and nothing begins in it.
     bool is_bare(Slot& slot) const;
-    /// A keeper whose object has neither other copies than keepers nor anything derived.
+    /// A keeper whose object has neither other copies than keepers nor mappings.
     bool idle(const Slot& keeper) const;
     /// The capability to the frame that `loan` is of, or nullptr.
     Slot* lent_frame(const Slot& loan) const;
@@ -77,6 +78,8 @@ class Database {
 
     /// The descendant after `previous` (a descendant of `slot`), or nullptr.
     Slot* descendant_after(const Slot& slot, Slot& previous) const;
+    /// A mapping of the same object, or nullptr.
+    Slot* mapping_of(const Slot& slot) const;
     /// The mapping by which the table at `base` hangs in the next level, or nullptr.
     Slot* mapping_of_table(uint64_t base) const;
     /// The first slot that overlaps [begin, end) of any kind and depth; then the next ones.
@@ -106,9 +109,13 @@ class Database {
 
   private:
     Slot* in_tree(const Slot& slot) const;
-    static void join(Slot& first, Slot& slot);
+    static void set_first(Slot& of, Slot& first, Slot* mapping);
+    static void join(Slot& of, Slot& slot);
+    static void join_mapping(Slot& of, Slot& mapping);
     static void leave_ring(Slot& slot);
+    bool is_mapped(const Slot& slot, uint64_t begin, uint64_t end) const;
     bool below_a_mark(const Slot& slot) const;
+    static void replace_in_ring(Slot& old, Slot& fresh);
     void replace(Slot& old, Slot& fresh);
 
     Slots slots_;
@@ -126,25 +133,54 @@ inline void Database::insert_copy(Slot& source, Slot& into, Rights rights) {
     join(source.in_tree() ? source : *in_tree(source), into);
 }
 
-/// `slot` becomes a copy of `first`, which is in the tree: the first of its ring if it is a keeper,
-/// as `first` is then, else the last.
-inline void Database::join(Slot& first, Slot& slot) {
-    Slot* const head = first.copies;
+inline void Database::insert_mapping(Slot& source, Slot& mapping) {
+    ++count_;
+    join_mapping(source.in_tree() ? source : *in_tree(source), mapping);
+}
+
+inline Slot* Database::mapping_of(const Slot& slot) const {
+    if (slot.kind == Kind::mapping) return nullptr;
+    const Slot* const ring = (slot.in_tree() ? slot : *in_tree(slot)).ring;
+    return ring == nullptr ? nullptr : ring->across;
+}
+
+/// Of the ring that hangs from `of`: which is the first, and which the first mapping.
+inline void Database::set_first(Slot& of, Slot& first, Slot* mapping) {
+    of.ring = &first;
+    first.parent = &of;
+    first.across = mapping;
+    if (mapping != nullptr) mapping->across = &first;
+}
+
+/// `slot` becomes a copy of `of`, which is in the tree: the first of its ring if it is a keeper, as
+/// `of` is then, else the last before the mappings.
+inline void Database::join(Slot& of, Slot& slot) {
+    Slot* const first = of.ring;
     slot.height = 0;
     slot.parent = nullptr;
-    if (head == nullptr) {
-        slot.left = slot.right = first.copies = &slot;
-        slot.parent = &first;
-        return;
+    if (first == nullptr) {
+        slot.left = slot.right = &slot;
+        return set_first(of, slot, nullptr);
     }
-    slot.right = head;
-    slot.left = head->left;
-    head->left->right = &slot;
-    head->left = &slot;
-    if (!slot.has(flag::keeper)) return;
-    head->parent = nullptr;
-    slot.parent = &first;
-    first.copies = &slot;
+    Slot* const mapping = first->across;
+    const bool keeper = slot.has(flag::keeper);
+    slot.put_before(keeper || mapping == nullptr ? *first : *mapping);
+    if (!keeper && mapping != first) return;
+    first->parent = nullptr;
+    set_first(of, slot, mapping);
+}
+
+/// The last of the ring.
+inline void Database::join_mapping(Slot& of, Slot& mapping) {
+    Slot* const first = of.ring;
+    mapping.height = 0;
+    mapping.parent = nullptr;
+    if (first == nullptr) {
+        mapping.left = mapping.right = &mapping;
+        return set_first(of, mapping, &mapping);
+    }
+    mapping.put_before(*first);
+    if (first->across == nullptr) set_first(of, *first, &mapping);
 }
 
 } // namespace kernel

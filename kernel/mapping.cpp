@@ -53,7 +53,7 @@ Result<> Core::check_table(const Slot& table, Slot& source, const MapRequest& re
         return fail(Err::bad_argument);
     }
     // a table hangs in one place, so the tables of a space are a tree
-    if (database_.mapping_of_table(source.base) != nullptr) return fail(Err::range_in_use);
+    if (database_.mapping_of(source) != nullptr) return fail(Err::range_in_use);
     return {};
 }
 
@@ -84,7 +84,7 @@ Result<> Core::map(Slot& table, Slot& source, const MapRequest& request, Slot& i
         into,
         memory ? leaf_entry(into.base, request.rights, type, into.level) : table_entry(into.base)
     );
-    database_.insert_below(source, into);
+    database_.insert_mapping(source, into);
     return {};
 }
 

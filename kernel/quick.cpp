@@ -160,7 +160,7 @@ After Core::map_quickly(Dispatcher& d, Slot& cap) {
     into.flags = static_cast<uint8_t>(into.flags | (source->flags & flag::borrowed));
     table.entry[entry] = leaf_entry(base, rights, abi::MapFlags::cached, 1);
     table.owner[entry] = &into;
-    database_.insert_below(*source, into);
+    database_.insert_mapping(*source, into);
     d.registers.rax = 0;
     return After::goes_on;
 }

@@ -59,20 +59,15 @@ Result<Slot*> Core::blocker(Slot& slot, const Slot& start) {
 /// The last capability to a lent frame is not deleted by itself: who does has lost track. With the
 /// CNode or dispatcher it lies in it goes, and the Loan stands alone until its owner revokes it.
 Result<Slot*> Core::blocker_of_memory(Slot& slot, const Slot& start) {
-    Slot* below = database_.descendant(slot);
-    for (unsigned visits = 0; below != nullptr; ++visits, ++looks_) {
-        const bool own = below->depth == slot.depth + 1;
-        if (own && below->kind == Kind::loan && &slot == &start) return fail(Err::lent);
-        if (own && below->kind == Kind::mapping) return below;
-        // only device frames have parts that outlive them, and init alone has many of those
-        if (visits == looks_a_step) return fail(Err::range_in_use);
-        below = database_.descendant_after(slot, *below);
-    }
+    if (Slot* const mapping = database_.mapping_of(slot); mapping != nullptr) return mapping;
+    // parts of a device frame outlive it; what else derives from a frame is a loan
+    const bool may_be_lent = slot.kind == Kind::frame && &slot == &start;
+    if (may_be_lent && database_.descendant(slot) != nullptr) return fail(Err::lent);
     return nullptr;
 }
 
 Slot* Core::blocker_of_table(Slot& table) {
-    if (Slot* const hook = database_.mapping_of_table(table.base); hook != nullptr) return hook;
+    if (Slot* const hook = database_.mapping_of(table); hook != nullptr) return hook;
     const PageTable& page = *at<PageTable>(table.base);
     const uint32_t own = table.kind == Kind::address_space ? user_root_entries : table_entries;
     const size_t i = first_present(page, own);
@@ -185,8 +180,12 @@ Result<> Core::remove(Slot& slot) {
     return fail(Err::again);
 }
 
-/// Removes one descendant or copy of `slot`; false: there is none left.
+/// Removes one mapping, descendant or copy of `slot`; false: there is none left.
 Result<bool> Core::revoke_one(Slot& slot) {
+    if (Slot* const mapping = database_.mapping_of(slot); mapping != nullptr) {
+        dispose(*mapping);
+        return true;
+    }
     bool lent = false;
     const unsigned enough = looks_ + looks_a_step;
     Slot* below = database_.descendant(slot);

@@ -1,6 +1,7 @@
 // A capability slot: one cache line that says who may do what with which range, and is itself the
 // node of the database that knows all slots of the core. A CNode is 64 of them, one page. Of
-// several copies one is in the database's tree, and the others are in a ring that hangs from it.
+// several copies one is in the database's tree; the others are in a ring that hangs from it, and
+// behind them what is mapped from it.
 #pragma once
 
 #include <array>
@@ -43,13 +44,17 @@ struct Slot {
 
     union {
         uint64_t table; // mapping: physical address of the table it fills
-        Slot* copies;   // any other that is in the tree: the first of the ring, or nullptr
+        Slot* ring;     // any other that is in the tree: the first of its ring, or nullptr
     };
 
-    Slot* left;       // in a ring: the one before, the last before the first
-    Slot* right;      // in a ring: the one after
-    Slot* parent;     // the first of a ring: what the ring hangs from; the others: nullptr
-    uint64_t max_end; // greatest end in the subtree
+    Slot* left;   // in a ring: the one before, the last before the first
+    Slot* right;  // in a ring: the one after
+    Slot* parent; // the first of a ring: what the ring hangs from; the others: nullptr
+
+    union {
+        uint64_t max_end; // in the tree: greatest end in the subtree
+        Slot* across;     // the first of a ring: its first mapping, or nullptr; and back from there
+    };
 
     bool empty() const { return kind == Kind::empty; }
 
@@ -70,6 +75,19 @@ struct Slot {
     }
 
     bool in_tree() const { return height != 0; }
+
+    /// In the ring of `next`.
+    void put_before(Slot& next) {
+        right = &next;
+        left = next.left;
+        next.left->right = this;
+        next.left = this;
+    }
+
+    /// A mapping, and what comes before it in its ring is none.
+    bool comes_behind_copies() const {
+        return kind == Kind::mapping && left->kind != Kind::mapping;
+    }
 
     /// What `from` says, without its place in the database and these flags.
     void take_contents(const Slot& from, uint8_t dropped_flags) {

@@ -232,7 +232,7 @@ TEST_F(Bounds, ManyFullMappingsOfOneFrameGoInSteps) {
     EXPECT_GE(until_done([&] { return world.core->remove(slot(41)); }), 100 * 64 / 1088u);
 }
 
-TEST_F(Bounds, ADeviceFrameWithThousandsOfPartsIsNotSearchedToItsEnd) {
+TEST_F(Bounds, ADeviceFrameGoesHoweverManyPartsOutliveIt) {
     Slot& device = fresh();
     World::must(
         world.core->insert_root(device, {Kind::device_frame, 0, 4096 * page_bytes, abi::all_rights})
@@ -243,8 +243,36 @@ TEST_F(Bounds, ADeviceFrameWithThousandsOfPartsIsNotSearchedToItsEnd) {
             world.core->retype(device, Kind::device_frame, i * page_bytes, page_bytes, {&part, 1})
         );
     }
-    until_done([&] { return world.core->remove(device); }, Err::range_in_use);
-    until_done([&] { return world.core->revoke(device); });
+    EXPECT_EQ(until_done([&] { return world.core->remove(device); }), 1u);
+}
+
+TEST_F(Bounds, ADeviceFrameIsNotRetypedWhereItIsMappedOrMappedTooOften) {
+    constexpr uint64_t tables = 3, entries = tables * kernel::table_entries;
+    Slot& device = fresh();
+    World::must(
+        world.core->insert_root(device, {Kind::device_frame, 0, 4096 * page_bytes, abi::all_rights})
+    );
+    Slot* table = nullptr;
+    std::vector<Slot*> mapped;
+    for (uint64_t i = 0; i < entries; ++i) {
+        if (i % kernel::table_entries == 0) table = &world.make(Kind::page_table, fresh());
+        const auto entry = static_cast<uint32_t>(i % kernel::table_entries);
+        const kernel::MapRequest page{entry, i * page_bytes, abi::read, 0, 1};
+        World::must(world.core->map(*table, device, page, *mapped.emplace_back(&fresh())));
+    }
+    const auto retype = [&](uint64_t offset) -> Result<> {
+        Slot& part = fresh();
+        TRY_VOID(world.core->retype(device, Kind::device_frame, offset, page_bytes, {&part, 1}));
+        return world.core->remove(part);
+    };
+    const uint64_t beyond = entries * page_bytes;
+    EXPECT_FALSE(retype(beyond));
+    for (uint64_t i = 1024; i < entries; ++i)
+        World::must(world.core->remove(*mapped[i]));
+    EXPECT_TRUE(retype(beyond));
+    EXPECT_FALSE(retype(0));
+    World::must(world.core->remove(*mapped[0]));
+    EXPECT_TRUE(retype(0));
     until_done([&] { return world.core->remove(device); });
 }
 

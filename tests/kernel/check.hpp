@@ -10,7 +10,7 @@
 
 namespace kernel_test {
 
-/// All slots in order, copies after each other. The walk uses the database's own links.
+/// All slots in order, behind each its copies and mappings. The walk uses the database's own links.
 inline std::vector<kernel::Slot*> all_slots(const kernel::Database& database) {
     std::vector<kernel::Slot*> all;
     for (kernel::Slot* s = database.first(); s != nullptr; s = kernel::Database::next(*s)) {
@@ -21,37 +21,50 @@ inline std::vector<kernel::Slot*> all_slots(const kernel::Database& database) {
 
 inline bool in_order(const kernel::Slot& a, const kernel::Slot& b) {
     const auto key = [](const kernel::Slot& s) {
-        return std::tuple{
-            s.base,
-            ~s.end(),
-            s.depth,
-            static_cast<unsigned>(s.kind),
-            s.tag(),
-            !s.has(kernel::flag::keeper)
-        };
+        return std::tuple{s.base, ~s.end(), s.depth, static_cast<unsigned>(s.kind), s.tag()};
     };
     return key(a) <= key(b);
+}
+
+/// Of `s`, which comes behind `before` in the ring that hangs from `of`.
+inline std::string
+ring_trouble(const kernel::Slot& of, const kernel::Slot& before, const kernel::Slot& s) {
+    using kernel::Kind;
+    const bool mapping = s.kind == Kind::mapping, keeper = s.has(kernel::flag::keeper);
+    const bool belongs = mapping ? kernel::descends(s, of) : kernel::same_object(of, s);
+    if (!belongs) return "a ring of something else";
+    if (before.kind == Kind::mapping && !mapping) return "a copy behind a mapping";
+    if (keeper && !before.has(kernel::flag::keeper)) return "a keeper behind a copy";
+    if (s.left->right != &s || s.right->left != &s) return "a ring is broken";
+    const bool is_first = &before == &of;
+    if (is_first != (s.parent == &of)) return "the first of a ring";
+    if (!is_first && s.parent != nullptr) return "one of a ring that is not the first";
+    if (is_first && of.ring != &s) return "a ring that nothing knows";
+    const bool is_first_mapping = mapping && before.kind != Kind::mapping;
+    if (is_first_mapping && of.ring->across != &s) return "a first mapping that nothing knows";
+    if (is_first_mapping && s.across != of.ring) return "a first mapping that knows nothing";
+    const bool ends_without = !mapping && s.right == of.ring;
+    if (ends_without && of.ring->across != nullptr) return "a mapping that is not there";
+    return {};
 }
 
 /// Empty if all is well, else what is not.
 inline std::string database_trouble(const kernel::Database& database) {
     const auto all = all_slots(database);
     if (all.size() != database.count()) return "count";
+    const kernel::Slot* in_tree = nullptr; // the last one that was
     for (size_t i = 0; i < all.size(); ++i) {
         const kernel::Slot& s = *all[i];
         if (s.empty()) return "an empty slot in the tree";
-        if (i > 0 && !in_order(*all[i - 1], s)) return "order";
-        if (i > 0 && s.in_tree() && kernel::same_object(*all[i - 1], s))
-            return "copies in the tree";
         if (!s.in_tree()) {
-            if (i == 0 || !kernel::same_object(*all[i - 1], s)) return "a ring of something else";
-            if (s.left->right != &s || s.right->left != &s) return "a ring is broken";
-            const bool is_first = all[i - 1]->in_tree();
-            if (is_first != (s.parent == all[i - 1])) return "the first of a ring";
-            if (!is_first && s.parent != nullptr) return "one of a ring that is not the first";
-            if (is_first && all[i - 1]->copies != &s) return "a ring that nothing knows";
+            if (in_tree == nullptr) return "a ring of nothing";
+            if (auto found = ring_trouble(*in_tree, *all[i - 1], s); !found.empty()) return found;
             continue;
         }
+        if (s.kind == kernel::Kind::mapping) return "a mapping in the tree";
+        if (in_tree != nullptr && !in_order(*in_tree, s)) return "order";
+        if (in_tree != nullptr && kernel::same_object(*in_tree, s)) return "copies in the tree";
+        in_tree = &s;
         if (s.parent == nullptr && database.slots().root() != &s) return "parent";
         int left = 0, right = 0;
         uint64_t greatest = s.end();

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
+#include <ranges>
 
 #include "tests/kernel/check.hpp"
 
@@ -166,12 +168,55 @@ TEST_F(Nested, KeepersComeFirstInWhateverOrderTheyCome) {
     EXPECT_TRUE(database.idle(slots[5]));
 }
 
-TEST_F(Nested, MappingsAndLoansAreNeverCopies) {
-    for (const Kind kind : {Kind::mapping, Kind::loan}) {
-        put(0, 4096, 2, kind, 1);
-        put(0, 4096, 2, kind, 1);
-        EXPECT_TRUE(database.is_last(slots[used - 1]));
-        EXPECT_TRUE(database.is_last(slots[used - 2]));
+TEST_F(Nested, LoansAreNeverCopies) {
+    put(0, 4096, 2, Kind::loan, 1);
+    put(0, 4096, 2, Kind::loan, 1);
+    EXPECT_TRUE(database.is_last(slots[used - 1]));
+    EXPECT_TRUE(database.is_last(slots[used - 2]));
+}
+
+/// Copies, keepers and mappings of a frame come, move and go in any order.
+TEST_F(Nested, ARingKeepsItsOrderWhateverComesAndGoes) {
+    constexpr size_t places = 24;
+    for (unsigned seed = 1; seed <= 200; ++seed) {
+        random.seed(seed);
+        const auto all = std::span{slots}.first(places);
+        const auto count = [&](auto&& is) { return std::ranges::count_if(all, is); };
+        const auto is_mapping = [](const Slot& s) { return s.kind == Kind::mapping; };
+        const auto is_frame = [](const Slot& s) { return s.kind == Kind::frame; };
+        for (unsigned step = 0; step < 300; ++step) {
+            Slot &s = all[random() % places], &other = all[random() % places];
+            if (s.empty() && random() % 4 == 0) {
+                s = {.base = 0, .bytes = 64, .kind = Kind::frame, .depth = 251};
+                s.flags = kernel::flag::borrowed | kernel::flag::keeper;
+                database.insert(s);
+            } else if (s.empty() && is_frame(other) && random() % 2 == 0) {
+                database.insert_copy(other, s, abi::read);
+            } else if (s.empty() && is_frame(other)) {
+                const uint64_t base = random() % 4 * 16;
+                s = {.base = base, .bytes = 16, .kind = Kind::mapping, .depth = 252};
+                s.flags = kernel::flag::borrowed;
+                database.insert_mapping(other, s);
+            } else if (!s.empty() && other.empty() && random() % 4 == 0) {
+                database.relocate(s, other);
+            } else if (!s.empty() &&
+                       (is_mapping(s) || count(is_mapping) == 0 || count(is_frame) > 1)) {
+                database.erase(s);
+            }
+            ASSERT_EQ(kernel_test::database_trouble(database), "") << "seed " << seed;
+            for (const Slot& each : all | std::views::filter(is_frame)) {
+                Slot* const mapping = database.mapping_of(each);
+                ASSERT_EQ(mapping != nullptr, count(is_mapping) > 0);
+                ASSERT_TRUE(mapping == nullptr || is_mapping(*mapping));
+                ASSERT_EQ(database.is_last(each), count(is_frame) == 1);
+                Slot* const copy = database.copy_to_revoke(each);
+                ASSERT_TRUE(copy == nullptr || (is_frame(*copy) && copy != &each));
+            }
+        }
+        for (Slot& s : all)
+            if (is_mapping(s)) database.erase(s);
+        for (Slot& s : all)
+            if (is_frame(s)) database.erase(s);
     }
 }
 

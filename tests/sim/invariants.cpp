@@ -176,7 +176,7 @@ void check_nothing_over(
         const auto& database = world.island(core).core.database();
         Slot* at = database.overlap(base, end);
         for (; at != nullptr; at = database.overlap_after(*at, base, end)) {
-            if (at == own) continue;
+            if (at == own && database.mapping_of(*at) == nullptr) continue;
             const bool around =
                 at->base <= base && at->end() >= end && (own == nullptr || at->depth < own->depth);
             const bool given = at->kind == Kind::loan && at->has(kernel::flag::given);
