@@ -41,9 +41,18 @@ constexpr bool gives_control(const Name& name) {
            text.starts_with("coreboot.") || text == "pci";
 }
 
-/// Init and the spawner are trusted by being what they are.
+/// Labels under which RAM is handed, and no device.
+constexpr bool is_of_ram(const Name& label) {
+    return label.view().starts_with("ram.") || label.view().starts_with("core.");
+}
+
+/// Init and the spawner are by being what they are.
+constexpr bool is_trusted(const Client& client) {
+    return client.trusted || client.badge < badges_of_init;
+}
+
 constexpr bool may_use(const Client& client, const Name& name) {
-    return client.trusted || client.badge < badges_of_init || !gives_control(name);
+    return is_trusted(client) || !gives_control(name);
 }
 
 class ClientTable {

@@ -265,7 +265,7 @@ void Monitor::take_over(CoreId core) {
             .base = range.base,
             .bytes = range.bytes,
         });
-        const bool kept = ram && keep_here(label, *ram);
+        const bool kept = ram && keep_here(badge_spawn, label, *ram);
         // What cannot be kept stays the lost core's: nobody uses it.
         if (!kept || !owners_.assign(range, self_, edges_)) ++counters_.lost_words;
     }

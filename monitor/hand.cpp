@@ -7,18 +7,31 @@
 
 namespace monitor {
 
+/// RAM that was somebody's quota would stay a Loan there for ever, so that only who moves RAM for
+/// the core may hand it; a device's label stands for what a driver is started with.
+Result<> Monitor::may_hand(uint32_t badge, const Name& label, abi::Kind kind) {
+    using enum abi::Kind;
+    const Client& giver = *TRY(client(badge));
+    if (kind == ram) {
+        TRY_VOID(privileged(badge));
+        return {};
+    }
+    if (kind != device_frame && kind != interrupt && kind != io_port) return fail(Err::cap_type);
+    if (is_trusted(giver) && !is_of_ram(label)) return {};
+    ++counters_.refused_calls;
+    return fail(Err::cap_rights);
+}
+
 Result<> Monitor::hand(uint32_t badge, CoreId to, std::string_view text, CapSlot what) {
     const Result<> handed = [&]() -> Result<> {
-        TRY_VOID(client(badge));
         const Name label = TRY(Name::from(text));
         const Described is = TRY(kernel_.describe(what));
-        using enum abi::Kind;
-        const bool device = is.kind == device_frame || is.kind == interrupt || is.kind == io_port;
-        if (!device && is.kind != ram) return fail(Err::cap_type);
-        if (to == self_) return keep_here(label, std::exchange(what, abi::null_slot));
+        TRY_VOID(may_hand(badge, label, is.kind));
+        if (to == self_) return keep_here(badge, label, std::exchange(what, abi::null_slot));
         TRY_VOID(need_link(to));
         if (peer(to).unanswered >= credit()) return fail(Err::busy);
         Handed& place = *TRY(handed_.take());
+        place.giver = badge;
         place.to = to;
         place.label = label;
         place.what = is;
@@ -114,7 +127,7 @@ Result<Monitor::Handed*> Monitor::place_for(const Name& label) {
     return place;
 }
 
-Result<> Monitor::keep_here(const Name& label, CapSlot what) {
+Result<> Monitor::keep_here(uint32_t giver, const Name& label, CapSlot what) {
     const auto is = kernel_.describe(what);
     const auto place = is ? place_for(label) : Result<Handed*>{fail(is.error())};
     if (!place) {
@@ -124,6 +137,7 @@ Result<> Monitor::keep_here(const Name& label, CapSlot what) {
     Handed& handed = **place;
     drop(handed.slot);
     handed.arrived = true;
+    handed.giver = giver;
     handed.to = self_;
     handed.label = label;
     handed.slot = what;
@@ -153,6 +167,7 @@ Result<> Monitor::keep(CoreId, const Hand& message) {
     }
     drop(place.slot);
     place.arrived = true;
+    place.giver = badge_spawn;
     place.to = self_;
     place.label = label;
     place.slot = *slot;
@@ -189,7 +204,18 @@ void Monitor::comes_back(Handed& handed) {
     handed.slot = *slot;
     handed.arrived = true;
     handed.to = self_;
-    tell_handed();
+    if (clients_.find(handed.giver) != nullptr) return tell_handed();
+    drop(handed.slot);
+    handed_.release(handed);
+}
+
+/// A client has gone: what it handed here and nobody has fetched goes with it.
+void Monitor::forget_handed(uint32_t giver) {
+    handed_.each([&](Handed& handed) {
+        if (!handed.arrived || handed.giver != giver) return;
+        drop(handed.slot);
+        handed_.release(handed);
+    });
 }
 
 /// Whoever waits looks for his label again; few wait, and not often.

@@ -237,6 +237,7 @@ Result<> Monitor::client_gone(uint32_t badge, uint32_t id) {
         drop(revocation.what);
         revocations_.release(revocation);
     });
+    forget_handed(id);
     drop(gone->bell);
     drop(gone->channels);
     clients_.remove(*gone);

@@ -211,7 +211,8 @@ class Monitor {
         Handed() : Debt{Kind::hand} {}
 
         bool arrived{};
-        bool in_doubt{}; // the receiver has gone, and who owns the RAM will turn out
+        bool in_doubt{};  // the receiver has gone, and who owns the RAM will turn out
+        uint32_t giver{}; // the badge; of what another core handed, the spawner's, who fetches it
         CoreId to{};
         Name label{};
         CapSlot slot{}; // what arrived, or the Loan that stands for RAM given away
@@ -310,12 +311,14 @@ class Monitor {
     template <class Leave>
     Result<> leave_for_good(CapSlot& ram, Leave&& leave);
     Result<Handed*> place_for(const Name& label);
-    Result<> keep_here(const Name& label, CapSlot what);
+    Result<> may_hand(uint32_t badge, const Name& label, abi::Kind kind);
+    Result<> keep_here(uint32_t giver, const Name& label, CapSlot what);
     Result<> keep(CoreId from, const Hand& message);
     Result<CapSlot> take_over(const Described& what);
     Result<Given*> cut_out(Given& given, const Range& range);
     Result<Given*> split(Given& given, uint64_t offset);
     void comes_back(Handed& handed);
+    void forget_handed(uint32_t giver);
     void tell_handed();
 
     // machine.cpp: names

@@ -9,7 +9,7 @@
 // A WORD is the label of a device, or of what every core has its own of (is_local_label), or
 //   restart=never | on-fault[/TIMES/SECONDS] | always[/TIMES/SECONDS]
 //   bus-master        it programs a device that reaches all memory: docs/domains.md
-//   control           it may bind the names spawn.K, pci, nic.K: docs/security.md
+//   control           it may bind the names that end others, and hand devices: docs/security.md
 //   env:NAME=VALUE    of its environment
 // `#` begins a comment. The order of domains is the order of starting. The same file tells a
 // spawner the quota, priority, policy and environment of what it is asked to start by name.

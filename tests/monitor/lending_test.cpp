@@ -186,10 +186,9 @@ TEST(Ram, MovesAndComesBack) {
     World world{3, 1};
     world.start_all();
     world.settle();
-    Domain giver{world, 1, 20};
     const CapSlot ram = world.kernel(1).ram();
     const uint64_t base = world.kernel(1).describe(ram)->base;
-    ASSERT_TRUE(world.at(1).hand(20, core_id(2), "ram", ram));
+    ASSERT_TRUE(world.at(1).hand(badge_spawn, core_id(2), "ram", ram));
     EXPECT_FALSE(world.memory.is_of(1, base)) << "before the other has it";
     world.settle();
     const auto got = world.at(2).fetch(badge_spawn, "ram");
@@ -206,13 +205,12 @@ TEST(Ram, InsideOfOthersLeavesALoanThatBecomesItAgain) {
     World world{2, 1};
     world.start_all();
     world.settle();
-    Domain giver{world, 0, 20};
     FakeKernel& kernel = world.kernel(0);
     const CapSlot around = kernel.ram(2 * large_page_bytes);
     Described part = *kernel.describe(around);
     part.bytes = large_page_bytes;
     const size_t loans = kernel.count(abi::Kind::loan);
-    ASSERT_TRUE(world.at(0).hand(20, core_id(1), "ram", kernel.put(part)));
+    ASSERT_TRUE(world.at(0).hand(badge_spawn, core_id(1), "ram", kernel.put(part)));
     EXPECT_EQ(kernel.count(abi::Kind::loan), loans + 1);
     world.settle();
     const auto got = world.at(1).fetch(badge_spawn, "ram");
@@ -229,27 +227,44 @@ TEST(Ram, ThatCannotArriveIsTheGiversAgain) {
     World world{2, 1};
     world.start_all();
     world.settle();
-    Domain giver{world, 0, 20};
     const CapSlot ram = world.kernel(0).ram();
     const uint64_t base = world.kernel(0).describe(ram)->base;
     world.kernel(1).refuse_accept = 1;
-    ASSERT_TRUE(world.at(0).hand(20, core_id(1), "ram", ram));
+    ASSERT_TRUE(world.at(0).hand(badge_spawn, core_id(1), "ram", ram));
     world.settle();
     EXPECT_EQ(world.at(1).fetch(badge_spawn, "ram").error(), Err::not_found);
     EXPECT_TRUE(world.at(0).fetch(badge_spawn, "ram"));
     EXPECT_TRUE(world.memory.is_of(0, base));
 }
 
+TEST(Ram, IsHandedByNobodyButTheSpawner) {
+    World world{2, 1};
+    world.start_all();
+    world.settle();
+    Domain domain{world, 0, 20};
+    ASSERT_TRUE(world.at(0).trust(badge_spawn, 20)) << "control is not enough";
+    FakeKernel& kernel = world.kernel(0);
+    for (unsigned to : {0u, 1u}) {
+        const CapSlot ram = kernel.ram();
+        const uint64_t base = kernel.describe(ram)->base;
+        EXPECT_EQ(world.at(0).hand(20, core_id(to), "ram.1.0", ram).error(), Err::cap_rights);
+        EXPECT_TRUE(world.memory.is_of(0, base));
+    }
+    world.settle();
+    EXPECT_EQ(world.sent<Hand>(), 0u);
+    EXPECT_EQ(world.at(0).fetch(badge_spawn, "ram.1.0").error(), Err::not_found);
+    EXPECT_EQ(world.at(0).counters().refused_calls, 2u);
+}
+
 TEST(Ram, ThatWasLookedForTooEarlyIsToldOfWhenItComes) {
     World world{2, 1};
     world.start_all();
     world.settle();
-    Domain giver{world, 0, 20};
     const auto notice = [&] { return world.at(1).next(badge_spawn)->notice; };
     EXPECT_EQ(world.at(1).fetch(badge_spawn, "ram").error(), Err::not_found);
     EXPECT_EQ(notice(), Notice::nothing);
-    ASSERT_TRUE(world.at(0).hand(20, core_id(1), "ram", world.kernel(0).ram()));
-    ASSERT_TRUE(world.at(0).hand(20, core_id(1), "more", world.kernel(0).ram()));
+    ASSERT_TRUE(world.at(0).hand(badge_spawn, core_id(1), "ram", world.kernel(0).ram()));
+    ASSERT_TRUE(world.at(0).hand(badge_spawn, core_id(1), "more", world.kernel(0).ram()));
     world.settle();
     EXPECT_EQ(notice(), Notice::handed);
     EXPECT_EQ(notice(), Notice::nothing) << "once, until it looks in vain again";

@@ -586,6 +586,13 @@ TEST(Devices, AreHandedOverUnderALabel) {
     FakeKernel& kernel = world.kernel(1);
     const Described registers{abi::Kind::device_frame, abi::all_rights, 0xfebc'0000, 0x2'0000, 0};
     const CapSlot kept = kernel.put(registers);
+    EXPECT_EQ(
+        world.at(1).hand(20, core_id(2), "nic", kernel.put(registers)).error(), Err::cap_rights
+    ) << "it has no control";
+    ASSERT_TRUE(world.at(1).trust(badge_spawn, 20));
+    EXPECT_EQ(
+        world.at(1).hand(20, core_id(2), "core.1", kernel.put(registers)).error(), Err::cap_rights
+    ) << "such labels are of RAM";
     ASSERT_TRUE(world.at(1).hand(20, core_id(2), "nic", kernel.put(registers)));
     EXPECT_FALSE(kernel.slots.contains(kept)) << "it left this core with all its copies";
     EXPECT_EQ(world.at(2).fetch(badge_spawn, "nic").error(), Err::not_found);
@@ -602,11 +609,32 @@ TEST(Devices, MayBeHandedToTheOwnCore) {
     Domain init{world, 0, 20};
     FakeKernel& kernel = world.kernel(0);
     const Described ports{abi::Kind::io_port, abi::all_rights, abi::io_port_space + 0x3f8, 8, 0};
+    ASSERT_TRUE(world.at(0).trust(badge_spawn, 20));
     ASSERT_TRUE(world.at(0).hand(20, core_id(0), "com1", kernel.put(ports)));
     const CapSlot newer = kernel.put(ports);
     ASSERT_TRUE(world.at(0).hand(20, core_id(0), "com1", newer));
     EXPECT_EQ(*world.at(0).fetch(badge_init, "com1"), newer);
     EXPECT_EQ(world.at(0).hand(20, core_id(7), "com1", newer).error(), Err::no_such_core);
+}
+
+TEST(Devices, ThatNobodyFetchedGoWithWhoHandedThem) {
+    World world{2, 1};
+    world.start_all();
+    world.settle();
+    FakeKernel& kernel = world.kernel(0);
+    const size_t before = kernel.slots.size();
+    Domain pci{world, 0, 20};
+    ASSERT_TRUE(world.at(0).trust(badge_spawn, 20));
+    const Described ports{abi::Kind::io_port, abi::all_rights, abi::io_port_space + 0x3f8, 8, 0};
+    const Described line{abi::Kind::interrupt, abi::all_rights, abi::interrupt_space + 4, 1, 0};
+    ASSERT_TRUE(world.at(0).hand(20, core_id(0), "com1", kernel.put(ports)));
+    world.kernel(1).refuse_accept = 1;
+    ASSERT_TRUE(world.at(0).hand(20, core_id(1), "line", kernel.put(line)));
+    pci.die();
+    world.settle();
+    EXPECT_EQ(world.at(0).fetch(badge_spawn, "com1").error(), Err::not_found);
+    EXPECT_EQ(world.at(0).fetch(badge_spawn, "line").error(), Err::not_found);
+    EXPECT_EQ(kernel.slots.size(), before);
 }
 
 /// Random domains doing random things on four cores; then everything ends, and nothing is left.

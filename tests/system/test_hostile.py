@@ -90,6 +90,10 @@ def test_death_in_the_middle_of_a_message_is_an_end(world, unharmed, service):
     attack(world, "die", service, "now")
 
 
+def test_nobody_gives_the_memory_of_its_quota_away(world, unharmed):
+    attack(world, "hand", "ram.3", "refused 64 times")
+
+
 def test_an_honest_client_of_a_bad_server_hears_errors_and_goes_on(world, unharmed):
     world.command("spawn hostile on 1 serve")
     start = len(world.text)

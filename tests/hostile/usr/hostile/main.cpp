@@ -1,9 +1,11 @@
 // A peer that breaks the rules of channels: `hostile HOW NAME` as a client of service NAME,
 // `hostile serve` as the server "trap". It says what came of it in one line of log.
 #include "interfaces/console.hpp"
+#include "interfaces/monitor.hpp"
 #include "interfaces/socket.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/instructions.hpp"
+#include "lib/os/local.hpp"
 #include "tests/hostile/usr/hostile/raw.hpp"
 #include "tests/hostile/usr/hostile/server.hpp"
 
@@ -182,6 +184,22 @@ async::Task<> die(os::Domain& self, std::string_view name) {
     co_return {};
 }
 
+/// Gives its quota away, so that it can never be taken back, and so often that no other RAM
+/// arrives.
+async::Task<> hand(os::Domain& self, std::string_view name) {
+    os::LocalClient<interfaces::monitor::Client> monitor{abi::slot_at(0, abi::slot::monitor)};
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 64; ++i) {
+        const os::OwnedCap ram{co_await os::slots().copy(os::quota().ram())};
+        std::array<char, 16> text;
+        const auto label = Text<16>::cut(format_to(text, "{}.{}", name, i));
+        const auto done = monitor->hand(self.core(), label, ram.slot());
+        refused += !done && done.error().top() == Err::cap_rights;
+    }
+    log::info("hand at {}: refused {} times", name, refused);
+    co_return {};
+}
+
 async::Task<> run(os::Domain& self, std::string_view how, std::string_view name) {
     for (const Attack& what : attacks)
         if (what.how == how) co_await attack(self, what, name);
@@ -190,6 +208,7 @@ async::Task<> run(os::Domain& self, std::string_view how, std::string_view name)
     if (how == "flood") co_await flood(self, name);
     if (how == "deaf") co_await deaf(self, name);
     if (how == "scribble") co_await scribble(self, name);
+    if (how == "hand") co_await hand(self, name);
     if (how == "die") co_await die(self, name);
     co_await self.loop().sleep_for(milliseconds(50));
     self.stop(0);
