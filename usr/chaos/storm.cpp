@@ -57,11 +57,23 @@ uint64_t Storm::argument() {
     }
 }
 
+/// Who is called there is this domain itself, which would wait for ever, or whoever ends it.
+bool Storm::must_not_be_called(CapSlot slot) {
+    const auto there = os::describe(slot);
+    if (!there || there->kind != abi::Kind::endpoint) return false;
+    const auto is = [&](uint32_t index) {
+        const auto ours = os::describe(abi::slot_at(0, index));
+        return ours && ours->base == there->base;
+    };
+    return is(abi::slot::dispatcher) || is(abi::slot::parent);
+}
+
 /// What ends or stops this domain itself: allowed, but rarely, or nothing else would be tried.
 bool Storm::is_suicide(Op op, CapSlot slot, const os::Values& values) const {
     switch (op) {
-    case Op::cnode_delete:
-    case Op::cnode_revoke: return slot != playground_;
+    case Op::cnode_delete: return slot != playground_;
+    case Op::cnode_revoke: // of a copy: takes what we stand on
+        return slot != playground_ || values[0] >= abi::cnode_slots || !made_here_[values[0]];
     case Op::cnode_move: return values[1] / abi::cnode_slots != playground_leaf;
     case Op::mapping_protect:
     case Op::endpoint_make:
@@ -71,7 +83,7 @@ bool Storm::is_suicide(Op op, CapSlot slot, const os::Values& values) const {
     case Op::dispatcher_stop:
     case Op::dispatcher_priority:
     case Op::resume: return true;
-    case Op::call: return slot.raw == abi::slot::parent;
+    case Op::call: return must_not_be_called(slot);
     case Op::reply_wait: return true; // nobody would wake it
     default: return false;
     }
@@ -89,11 +101,22 @@ void Storm::step() {
         values[0] = static_cast<uint64_t>((os::now() + microseconds(200)).ns);
         if (!random_.one_in(1000)) values[2] = 0;
     }
-    if (is_suicide(op, target, values) && !random_.one_in(5000)) return;
+    if (is_suicide(op, target, values) && !random_.one_in(100'000)) return;
     const abi::Answer answer = os::system_call(op, target, values);
     ++calls_;
-    if (answer.status == 0) ++successes_;
+    if (answer.status == 0) {
+        ++successes_;
+        note(op, target, values);
+    }
     empty_receive_slot();
+}
+
+/// Which places of the playground hold what was made there and is no copy.
+void Storm::note(Op op, CapSlot slot, const os::Values& values) {
+    if (slot != playground_ || values[0] >= abi::cnode_slots) return;
+    if (op == Op::cnode_retype) made_here_[values[0]] = true;
+    if (op == Op::cnode_copy || op == Op::cnode_mint || op == Op::cnode_move)
+        made_here_[values[0]] = false;
 }
 
 /// To a server of this core: operations that it has and others, anything in the words, any of our

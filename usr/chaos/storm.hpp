@@ -2,6 +2,8 @@
 // tests little; few are aimed at what the domain itself stands on, or it would not live long.
 #pragma once
 
+#include <array>
+
 #include "lib/base/random.hpp"
 #include "lib/os/domain.hpp"
 
@@ -24,13 +26,16 @@ class Storm {
   private:
     abi::CapSlot slot();
     uint64_t argument();
+    static bool must_not_be_called(abi::CapSlot slot);
     bool is_suicide(abi::Op op, abi::CapSlot slot, const os::Values& values) const;
+    void note(abi::Op op, abi::CapSlot slot, const os::Values& values);
     void local_call();
     void empty_receive_slot();
 
     Random& random_;
     const os::Domain& self_;
     abi::CapSlot playground_{};
+    std::array<bool, abi::cnode_slots> made_here_{};
     uint64_t calls_{}, successes_{};
 };
 
