@@ -70,19 +70,31 @@ Result<> Monitor::leave_for_good(CapSlot& ram, Leave&& leave) {
     return {};
 }
 
-Result<> Monitor::joint_start(uint32_t badge, CoreId to, uint32_t start_page, CapSlot ram) {
-    const Result<> started = [&]() -> Result<> {
+/// RAM with which a core starts. What this core was given when it started itself it may give on
+/// when it has heard whose it is: else its word about that would be older than others'.
+template <class Leave>
+Result<> Monitor::give_with_joint(uint32_t badge, CoreId to, CapSlot& ram, Leave&& leave) {
+    const Result<> given = [&]() -> Result<> {
         TRY_VOID(may_start_cores(badge));
         if (peer(to).link != Link::joining) return fail(Err::bad_state);
         const Described what = TRY(kernel_.describe(ram));
-        const uint32_t apic = cores_[to].apic;
-        TRY_VOID(leave_for_good(ram, [&](CapSlot all) {
-            return kernel_.start_core(apic, all, start_page);
-        }));
-        return owners_.assign({what.base, what.bytes}, to, edges_);
+        const Range range{what.base, what.bytes};
+        if (owners_.owner_of(range) != self_) return fail(Err::busy);
+        TRY_VOID(leave_for_good(ram, leave));
+        return owners_.assign(range, to, edges_);
     }();
     drop(ram);
-    return started;
+    return given;
+}
+
+Result<> Monitor::joint_give(uint32_t badge, CoreId to, CapSlot ram) {
+    return give_with_joint(badge, to, ram, [&](CapSlot piece) { return kernel_.give(piece); });
+}
+
+Result<> Monitor::joint_start(uint32_t badge, CoreId to, uint32_t start_page, CapSlot ram) {
+    return give_with_joint(badge, to, ram, [&](CapSlot first) {
+        return kernel_.start_core(cores_[to].apic, first, start_page);
+    });
 }
 
 /// The other way round: what a peer gave up, or what comes back, maybe in pieces.

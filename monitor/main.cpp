@@ -1,6 +1,7 @@
 // The monitor of a core: the protocol of monitor.hpp between this core's domains, its CPU driver,
 // and the monitors of the other cores.
 #include "lib/abi/boot_info.hpp"
+#include "lib/os/cores.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/local.hpp"
@@ -143,17 +144,14 @@ async::Task<> look_at_clock(os::Domain& self, Monitor& monitor, Duration patienc
     }
 }
 
-/// Where virtual CPUs share few processors, each of them may be late.
 Result<> watch_clock(os::Domain& self, const abi::BootInfo& info, Monitor& monitor) {
-    constexpr uint64_t usual_ms = 5000, cores_of_that = 16;
-    const uint64_t by_size = usual_ms * std::max(info.core_count, cores_of_that) / cores_of_that;
     const bool counting = !self.settings().count.empty();
-    const uint64_t ms = self.settings().suspect.value_or(counting ? 0 : by_size);
-    if (ms == 0) return {};
+    const Duration usual = counting ? Duration{} : os::patience_of(info.core_count);
+    const auto wish = self.settings().suspect;
+    const Duration patience = wish ? milliseconds(int64_t{*wish}) : usual;
+    if (patience == Duration{}) return {};
     waits_event.make(self.loop());
-    return self.loop().spawn(
-        "clock", look_at_clock(self, monitor, milliseconds(static_cast<int64_t>(ms)))
-    );
+    return self.loop().spawn("clock", look_at_clock(self, monitor, patience));
 }
 
 /// The CPU driver rings when borrowed memory is not used any more.

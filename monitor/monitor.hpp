@@ -125,6 +125,8 @@ class Monitor {
     Result<Bell> joint_make(uint32_t badge, CoreId to, CapSlot frame);
     /// The core that has this joint starts, with the RAM and what core boot has put there.
     Result<> joint_start(uint32_t badge, CoreId to, uint32_t start_page, CapSlot ram);
+    /// More RAM for it, before it starts.
+    Result<> joint_give(uint32_t badge, CoreId to, CapSlot ram);
     Result<> joint_failed(uint32_t badge, CoreId to);
     /// Somebody waits in vain for a domain of that core.
     Result<> suspect(uint32_t badge, CoreId core);
@@ -310,6 +312,8 @@ class Monitor {
     Result<> leave_core(Handed& handed, CapSlot& what);
     template <class Leave>
     Result<> leave_for_good(CapSlot& ram, Leave&& leave);
+    template <class Leave>
+    Result<> give_with_joint(uint32_t badge, CoreId to, CapSlot& ram, Leave&& leave);
     Result<Handed*> place_for(const Name& label);
     Result<> may_hand(uint32_t badge, const Name& label, abi::Kind kind);
     Result<> keep_here(uint32_t giver, const Name& label, CapSlot what);

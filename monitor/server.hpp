@@ -131,6 +131,10 @@ class Server {
         return face::JointMakeResult{uint64_t{bell.vector} << 32 | bell.apic};
     }
 
+    Result<> joint_give(uint64_t badge, const face::JointGiveArguments& a) {
+        return monitor_.joint_give(id(badge), a.to, a.ram);
+    }
+
     Result<> joint_start(uint64_t badge, const face::JointStartArguments& a) {
         return monitor_.joint_start(id(badge), a.to, a.start_page, a.ram);
     }

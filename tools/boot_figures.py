@@ -2,8 +2,12 @@
 """How long until all cores are up: `tools/boot_figures.py [CORES...]`, seconds since QEMU started.
 
 Wall-clock time of a host that should be quiet: for orientation and for the targets of 15 s at 64
-cores and 60 s at 255, never for a test.
+cores and 60 s at 255, never for a test. `CPU` is what QEMU has used of the host's processors until
+the prompt, which tells more where the host has other things to do. START=flat or START=serial in
+the environment has core 0 start all cores, at once or one after the other.
 """
+import os
+import resource
 import sys
 import time
 
@@ -11,6 +15,7 @@ from guest import Skerry
 
 MEMORY = {4: "512M", 16: "1G"}  # more cores: 2 GiB
 PATIENCE = 600
+ORDER = {key: os.environ[key] for key in ("START",) if key in os.environ}
 STAGES = {
     "loader": r"skerry boot: 32-bit entry",
     "init": r"entering init",
@@ -20,24 +25,29 @@ STAGES = {
 
 
 def measure(cores):
-    """Seconds of each stage, and what core boot itself says."""
+    """Seconds of each stage, what core boot itself says, and the host's processor time."""
     memory = MEMORY.get(cores, "2G")
-    with Skerry(f"boot-{cores}", CORES=cores, MEM=memory, NET="none") as guest:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with Skerry(f"boot-{cores}", CORES=cores, MEM=memory, NET="none", **ORDER) as guest:
         seconds, said = {}, None
         for stage, pattern in STAGES.items():
             found = guest.wait_for(pattern, PATIENCE)
             seconds[stage] = time.monotonic() - guest.started
             said = found if stage == "all up" else said
-        return memory, seconds, int(said[1]), int(said[2])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return memory, seconds, int(said[1]), int(said[2]), used
 
 
 def main(arguments):
     counts = [int(word) for word in arguments] or [4, 16, 64, 255]
-    print("cores memory " + " ".join(f"{stage:>8}" for stage in STAGES) + "       up  core boot")
+    stages = " ".join(f"{stage:>8}" for stage in STAGES)
+    print(f"cores memory {stages}       up  core boot       CPU")
     for cores in counts:
-        memory, seconds, up, took = measure(cores)
+        memory, seconds, up, took, used = measure(cores)
         row = " ".join(f"{seconds[stage]:6.1f} s" for stage in STAGES)
-        print(f"{cores:5} {memory:>6} {row} {up:4}/{cores:<4} {took} ms", flush=True)
+        print(f"{cores:5} {memory:>6} {row} {up:4}/{cores:<4} {took:6} ms"
+              f" {used:7.1f} s", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ MAY_INCLUDE = {
     "net": ["lib/base"],
     "net/netd": ["net", "lib/"],
     "usr/*": ["lib/"],
+    "usr/init": ["lib/", "usr/coreboot/"],  # each init starts the cores below its own
     "tests": [""],
 }
 FREESTANDING = set(

@@ -43,7 +43,8 @@ def guest_line(run, khz):
         gw = gw or "10.0.2.2"
     poll = run.values["POLL"] or ("0" if run.cores > host_cpus() else "")
     pairs = [("ip", ip), ("gw", gw), ("ip6", run.values["IP6"]), ("test", run.values["TEST"])]
-    pairs += [(k.lower(), run.values[k]) for k in ("PLACE", "COUNT", "SEED", "LOG", "MEMORY")]
+    as_they_are = ("PLACE", "COUNT", "SEED", "LOG", "MEMORY", "START")
+    pairs += [(key.lower(), run.values[key]) for key in as_they_are]
     pairs += [("tsc_khz", khz), ("poll", poll), ("suspect", run.values["SUSPECT"])]
     return " ".join(f"{key}={value}" for key, value in pairs if value)
 

@@ -29,6 +29,7 @@ RUN = {
     "LOG": ("", "log level: error, warn, info or trace"),
     "MEMORY": ("", "checked: free memory holds a pattern, whoever writes to it is found"),
     "SUSPECT": ("", "ms until a core that does not answer is left out, 0 never; empty: 5000"),
+    "START": ("", "who starts the cores: tree (each its children), flat or serial (core 0)"),
     "POLL": ("", "polling budget; empty: 0 when there are more virtual CPUs than the host has"),
     "SERIAL": ("", "file that gets a copy of the serial line; with HEADLESS=1 all of it"),
     "HEADLESS": ("", "1: no terminal; serial to SERIAL or standard output; runs until signalled"),
@@ -180,6 +181,8 @@ def checked(values):
             number(values, name, 0, 10**18 - 1)
     if values["MEMORY"]:
         choice(values, "MEMORY", ("checked",))
+    if values["START"]:
+        choice(values, "START", ("tree", "flat", "serial"))
     if values["LOG"]:
         choice(values, "LOG", ("error", "warn", "info", "trace"))
     matching(values, "PLACE", r"[a-z0-9_.-]+:\d+(,[a-z0-9_.-]+:\d+)*", "netd:2,httpd:3")

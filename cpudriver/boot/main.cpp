@@ -34,7 +34,7 @@ namespace boot {
 namespace {
 
 constexpr uint64_t mib = 1024 * 1024;
-constexpr uint64_t base_need_mib = 96, core_need_mib = 4;
+constexpr uint64_t base_need_mib = 96, core_need_mib = 6;
 constexpr uint64_t window_end = uint64_t{256} << 30; // its tables must fit the image block
 
 using hw::multiboot2::Info, hw::multiboot2::Module;

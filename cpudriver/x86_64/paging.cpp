@@ -1,5 +1,8 @@
 #include "cpudriver/x86_64/paging.hpp"
 
+#include <algorithm>
+#include <span>
+
 #include "cpudriver/x86_64/image.hpp"
 #include "cpudriver/x86_64/instructions.hpp"
 #include "lib/base/invariant.hpp"
@@ -48,7 +51,7 @@ Paging::Table& Paging::table(PhysAddr at) const {
 }
 
 PhysAddr Paging::new_table() {
-    INVARIANT(free_ - block_ < large_page_bytes, "the block has room for all tables of a core");
+    INVARIANT(free_ < tables_end_, "the block has room for all tables of a core");
     const PhysAddr at = free_;
     free_ = free_ + page_bytes;
     table(at) = {};
@@ -63,6 +66,9 @@ Paging::Table& Paging::next(Table& from, unsigned index) {
 void Paging::build(const abi::BootInfo& info) {
     block_ = phys(info.image_block);
     free_ = phys(round_up(info.image_end, page_bytes));
+    tables_end_ = block_ + large_page_bytes;
+    for (const abi::MemoryRange& r : std::span{info.ram}.first(info.ram_count))
+        if (is_in_block(r, info)) tables_end_ = std::min(tables_end_, phys(r.begin));
     root_ = new_table();
     map_image(info);
     window_pointers_ = &next(table(root_), index_of(window_begin.raw, 4));
@@ -100,11 +106,16 @@ void Paging::map_image(const abi::BootInfo& info) {
     }
 }
 
-/// The image block has no large page there, but those of its pages that hold tables: text stays
-/// without a writable alias.
+/// RAM behind the room for tables.
+bool Paging::is_in_block(const abi::MemoryRange& r, const abi::BootInfo& info) {
+    return round_down(r.begin, large_page_bytes) == info.image_block;
+}
+
+/// The image block has no large page there, but those of its pages that hold tables or are RAM:
+/// text stays without a writable alias.
 void Paging::map_window(const abi::BootInfo& info) {
-    for (size_t i = 0; i < info.ram_count; ++i)
-        map_blocks(info.ram[i].begin, info.ram[i].end);
+    for (const abi::MemoryRange& r : std::span{info.ram}.first(info.ram_count))
+        if (!is_in_block(r, info)) map_blocks(r.begin, r.end);
     Table& pages = next(window_directory(info.image_block), index_of(info.image_block, 2));
     const uint64_t end = info.image_block + large_page_bytes;
     for (uint64_t at = round_up(info.image_end, page_bytes); at < end; at += page_bytes)
@@ -146,7 +157,7 @@ Result<> Paging::own(PhysAddr begin, PhysAddr end) {
     uint64_t tables = 0;
     for (uint64_t at = round_down(begin.raw, directory_bytes); at < end.raw; at += directory_bytes)
         if (!has_directory(at)) ++tables;
-    if (tables > (block_ + large_page_bytes - free_) / page_bytes) return fail(Err::no_space);
+    if (tables > (tables_end_ - free_) / page_bytes) return fail(Err::no_space);
     map_blocks(begin.raw, end.raw);
     for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
         mark_block_taken(window() + at);

@@ -55,10 +55,11 @@ class Paging {
     Table& window_directory(uint64_t at);
     void map_image(const abi::BootInfo& info);
     void map_window(const abi::BootInfo& info);
+    static bool is_in_block(const abi::MemoryRange& r, const abi::BootInfo& info);
     void map_blocks(uint64_t begin, uint64_t end);
     bool has_directory(uint64_t at) const;
 
-    PhysAddr block_{}, free_{}, root_{};
+    PhysAddr block_{}, free_{}, tables_end_{}, root_{};
     Table* window_pointers_{};
     Table* device_pages_{};
     Table* lent_pages_{};

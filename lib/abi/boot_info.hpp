@@ -61,6 +61,8 @@ struct BootInfo {
     std::array<NodeMemory, 16> node_memory;
     std::array<std::array<uint8_t, nodes_max>, nodes_max> node_distance; // 10: a node's own
     std::array<char, 1024> command_line;                                 // NUL-terminated
+    std::array<uint64_t, nodes_max> node_share; // RAM that a core of that node starts with
+    uint64_t starts_children;                   // it starts those below it in core boot's tree
 };
 
 static_assert(sizeof(BootInfo) <= 4096);

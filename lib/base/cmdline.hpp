@@ -74,6 +74,9 @@ constexpr std::optional<Ipv4Prefix> parse_ipv4_prefix(std::string_view text) {
     return Ipv4Prefix{*address, static_cast<uint8_t>(*bits)};
 }
 
+/// How the cores are started: each by its parent in a tree, or all by core 0, at once or in turn.
+enum class CoreStart : uint8_t { tree, flat, serial };
+
 class Cmdline {
   public:
     enum class Trouble : uint8_t { unknown_key, bad_value };
@@ -113,6 +116,7 @@ class Cmdline {
     std::optional<uint32_t> tsc_khz;
     std::optional<uint32_t> poll;    // budget of the wait loop in turns, 0 for no polling
     std::optional<uint32_t> suspect; // ms until a core that does not answer is left out, 0 never
+    std::optional<CoreStart> start;
     bool test{};
     bool memory_checked{}; // `memory=checked`: docs/domains.md, The memory server
 
@@ -154,11 +158,21 @@ class Cmdline {
         return true;
     }
 
-    static constexpr std::optional<LogLevel> parse_level(std::string_view text) {
-        constexpr std::array<std::string_view, 4> names{"error", "warn", "info", "trace"};
-        for (size_t i = 0; i < names.size(); ++i)
-            if (names[i] == text) return LogLevel(i);
+    /// The enumerator that has this name.
+    template <class Enum, size_t N>
+    static constexpr std::optional<Enum>
+    parse_name(std::string_view text, const std::array<std::string_view, N>& names) {
+        for (size_t i = 0; i < N; ++i)
+            if (names[i] == text) return Enum(i);
         return std::nullopt;
+    }
+
+    static constexpr std::optional<LogLevel> parse_level(std::string_view text) {
+        return parse_name<LogLevel, 4>(text, {"error", "warn", "info", "trace"});
+    }
+
+    static constexpr std::optional<CoreStart> parse_start(std::string_view text) {
+        return parse_name<CoreStart, 3>(text, {"tree", "flat", "serial"});
     }
 
     static constexpr bool valid_place(std::string_view text) {
@@ -197,6 +211,7 @@ class Cmdline {
         if (key == "log") return keep(log_level, parse_level(value));
         if (key == "tsc_khz") return keep(tsc_khz, parse_number(value, most));
         if (key == "suspect") return keep(suspect, parse_number(value, most));
+        if (key == "start") return keep(start, parse_start(value));
         if (key == "poll") return keep(poll, parse_number(value, most));
         return std::nullopt;
     }

@@ -1,5 +1,8 @@
 #include "lib/os/spawners.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace os {
 
 async::Task<interfaces::spawn::Client> Spawners::of(CoreId core) {
@@ -15,6 +18,12 @@ async::Task<interfaces::spawn::Client> Spawners::of(CoreId core) {
         });
     }
     co_return interfaces::spawn::Client{link->channel()};
+}
+
+void Spawners::done_with(CoreId core) {
+    const auto is_there = [](const Binding* link) { return link != nullptr; };
+    if (static_cast<size_t>(std::ranges::count_if(links_, is_there)) <= kept) return;
+    delete std::exchange(links_[core.raw], nullptr);
 }
 
 } // namespace os

@@ -1,5 +1,5 @@
-// Channels to the spawners of the cores, made as they are needed and kept for good: memory that was
-// lent to another core comes back slowly.
+// Channels to the spawners of the cores, made as they are needed and kept: memory that was lent to
+// another core comes back slowly.
 #pragma once
 
 #include <array>
@@ -17,7 +17,11 @@ class Spawners {
     /// timed_out, those of Binding::open.
     async::Task<interfaces::spawn::Client> of(CoreId core);
 
+    /// The caller is done with that one, and so is everybody: where there are many, few are kept.
+    void done_with(CoreId core);
+
   private:
+    static constexpr size_t kept = 32;
     static constexpr Duration patience = seconds(5);
 
     Domain& self_;

@@ -21,8 +21,9 @@ struct CmdlineTest : testing::Test {
 };
 
 TEST_F(CmdlineTest, ReadsEveryKey) {
-    const auto c = parse("ip=10.77.0.2/24 gw=10.77.0.1 ip6=fd77::2/64 test=1 place=netd:2,httpd:3 "
-                         "count=echo:10:100 seed=0x2a log=trace tsc_khz=2100000 poll=0\n");
+    const auto c =
+        parse("ip=10.77.0.2/24 gw=10.77.0.1 ip6=fd77::2/64 test=1 place=netd:2,httpd:3 "
+              "count=echo:10:100 seed=0x2a log=trace tsc_khz=2100000 poll=0 start=serial\n");
     EXPECT_EQ(c.ip, (Ipv4Prefix{0x0a4d0002, 24}));
     EXPECT_EQ(c.gateway, 0x0a4d0001u);
     EXPECT_EQ(c.ip6, "fd77::2/64");
@@ -34,6 +35,7 @@ TEST_F(CmdlineTest, ReadsEveryKey) {
     EXPECT_EQ(c.log_level, LogLevel::trace);
     EXPECT_EQ(c.tsc_khz, 2'100'000u);
     EXPECT_EQ(c.poll, 0u);
+    EXPECT_EQ(c.start, CoreStart::serial);
     EXPECT_TRUE(problems.empty());
 }
 
@@ -61,7 +63,7 @@ TEST_F(CmdlineTest, NamesAnUnknownKeyAndReadsOn) {
 
 TEST_F(CmdlineTest, NamesABadValueAndLeavesItOut) {
     const auto c = parse("ip=10.0.0 gw=1.2.3.4.5 test=2 place=netd:x seed= poll=-1 "
-                         "tsc_khz=4294967296 log=loud count=");
+                         "tsc_khz=4294967296 log=loud start=now count=");
     EXPECT_EQ(
         problems,
         (std::vector<std::string>{
@@ -73,10 +75,12 @@ TEST_F(CmdlineTest, NamesABadValueAndLeavesItOut) {
             "bad poll",
             "bad tsc_khz",
             "bad log",
+            "bad start",
             "bad count"
         })
     );
     EXPECT_FALSE(c.ip || c.gateway || c.test || c.seed || c.poll || c.tsc_khz || c.log_level);
+    EXPECT_FALSE(c.start);
     EXPECT_TRUE(c.place.empty());
 }
 

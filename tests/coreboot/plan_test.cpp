@@ -9,63 +9,6 @@ using namespace coreboot;
 
 namespace {
 
-constexpr uint64_t mebibyte = 1024 * 1024;
-
-TEST(Share, IsAPowerOfTwoThatFits) {
-    EXPECT_EQ(*share_of(512 * mebibyte, 4), 64 * mebibyte);
-    EXPECT_EQ(*share_of(480 * mebibyte, 4), 64 * mebibyte);
-    EXPECT_EQ(*share_of(512 * mebibyte, 2), 128 * mebibyte);
-    EXPECT_EQ(*share_of(512 * mebibyte, 1), 256 * mebibyte);
-    for (uint64_t total = 1; total < 4096; total += 7)
-        for (uint64_t cores = 1; cores < 256; ++cores) {
-            const auto share = share_of(total * mebibyte, cores);
-            if (!share) continue;
-            ASSERT_TRUE(std::has_single_bit(*share));
-            ASSERT_GE(*share, smallest_share);
-            ASSERT_LE(*share * cores, total * mebibyte * 3 / 4);
-        }
-}
-
-TEST(Share, RefusesTooLittle) {
-    EXPECT_EQ(share_of(20 * mebibyte, 4).error(), Err::no_memory);
-    EXPECT_EQ(share_of(0, 1).error(), Err::no_memory);
-    EXPECT_EQ(*share_of(22 * mebibyte, 4), 4 * mebibyte);
-}
-
-abi::BootInfo two_nodes(uint64_t first_bytes, uint64_t second_bytes) {
-    abi::BootInfo info{};
-    info.core_count = 5;
-    info.cores[3].node = info.cores[4].node = 1;
-    info.node_count = 2;
-    info.node_memory_count = 2;
-    info.node_memory[0] = {0, first_bytes, 0};
-    info.node_memory[1] = {first_bytes, first_bytes + second_bytes, 1};
-    info.ram_count = 2;
-    info.ram[0] = {4 * mebibyte, 8 * mebibyte};
-    info.ram[1] = {8 * mebibyte, first_bytes + second_bytes};
-    return info;
-}
-
-TEST(Share, IsOfTheCoresOwnNode) {
-    const auto info = two_nodes(512 * mebibyte, 256 * mebibyte);
-    EXPECT_EQ(bytes_in_node(info, 0), 508 * mebibyte);
-    EXPECT_EQ(bytes_in_node(info, 1), 256 * mebibyte);
-    for (uint64_t core : std::array<uint64_t, 2>{1, 2})
-        EXPECT_EQ(*share_for(info, 764 * mebibyte, core), 64 * mebibyte); // core 0 keeps most
-    for (uint64_t core : std::array<uint64_t, 2>{3, 4})
-        EXPECT_EQ(*share_for(info, 764 * mebibyte, core), 128 * mebibyte);
-}
-
-TEST(Share, IsEvenWithoutNodesAndWhereANodeHasTooLittle) {
-    auto info = two_nodes(512 * mebibyte, 2 * mebibyte);
-    const auto even = share_of(510 * mebibyte, 5);
-    EXPECT_EQ(*share_for(info, 510 * mebibyte, 4), *even);
-    EXPECT_EQ(*share_for(info, 510 * mebibyte, 1), 64 * mebibyte);
-    info.node_count = 0;
-    EXPECT_EQ(*share_for(info, 510 * mebibyte, 1), *even);
-    EXPECT_EQ(share_for(info, mebibyte, 1).error(), Err::no_memory);
-}
-
 TEST(Tables, LieLowWhereTheBlockDoesNot) {
     EXPECT_FALSE(needs_low_tables(phys(low_end - large_page_bytes)));
     EXPECT_TRUE(needs_low_tables(phys(low_end)));
@@ -129,7 +72,10 @@ TEST(HandOver, SpeaksOfTheNewCore) {
     ours.ram_count = 3;
     ours.bundle = 0x777000;
     const BlockLayout layout{.tables = 0x5000, .boot_info = 0xa000, .file = 0xb000, .end = 0xd000};
-    abi::BootInfo info = hand_over(ours, 2, phys(0x400'0000), 16 * mebibyte, layout);
+    Pieces pieces;
+    ASSERT_TRUE(pieces.add({0x400'0000, 0x500'0000}));
+    ASSERT_TRUE(pieces.add({0x880'0000, 0x8a0'0000}));
+    abi::BootInfo info = hand_over(ours, 2, pieces, layout);
     set_joint(info, {phys(0x1234'5000), 8192, uint64_t{77} << 32});
     EXPECT_EQ(info.magic, abi::boot_info_magic);
     EXPECT_EQ(info.core, 2u);
@@ -138,11 +84,24 @@ TEST(HandOver, SpeaksOfTheNewCore) {
     EXPECT_EQ(info.image_end, 0x400'd000u);
     EXPECT_EQ(info.bundle, 0x777000u);
     EXPECT_EQ(info.start_page, 0x8000u);
-    ASSERT_EQ(info.ram_count, 1u);
-    EXPECT_EQ(info.ram[0].begin, 0x420'0000u);
-    EXPECT_EQ(info.ram[0].end, 0x500'0000u);
+    ASSERT_EQ(info.ram_count, 3u);
+    EXPECT_EQ(info.ram[0].begin, 0x400'd000u + room_for_tables) << "what is left of the block";
+    EXPECT_EQ(info.ram[0].end, 0x420'0000u);
+    EXPECT_EQ(info.ram[1].begin, 0x420'0000u);
+    EXPECT_EQ(info.ram[1].end, 0x500'0000u);
+    EXPECT_EQ(info.ram[2].begin, 0x880'0000u);
+    EXPECT_EQ(info.ram[2].end, 0x8a0'0000u);
     EXPECT_EQ(info.joint_frame, 0x1234'5000u);
     EXPECT_EQ(info.joint_vector, uint64_t{77} << 32);
+}
+
+TEST(HandOver, OfOneBlockHasOnlyItsRestForRam) {
+    const BlockLayout layout{.tables = 0x5000, .boot_info = 0xa000, .file = 0xb000, .end = 0xd000};
+    Pieces pieces;
+    ASSERT_TRUE(pieces.add({0x400'0000, 0x420'0000}));
+    const abi::BootInfo info = hand_over({}, 1, pieces, layout);
+    ASSERT_EQ(info.ram_count, 1u);
+    EXPECT_EQ(info.ram[0].end, 0x420'0000u);
 }
 
 } // namespace

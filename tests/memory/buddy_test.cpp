@@ -153,4 +153,18 @@ TEST(Buddy, KeepsBlocksApartUnderRandomUse) {
     }
 }
 
+TEST(Buddy, WhatIsAwayCountsForNothingUntilItComesBack) {
+    Buddy buddy;
+    ASSERT_TRUE(buddy.add(phys(0x10'0000), 0x4000, 0));
+    const Block block = *buddy.allocate(0x1000);
+    EXPECT_EQ(buddy.sums().total, 0x4000u);
+    buddy.goes_away(block.base);
+    EXPECT_EQ(buddy.sums().total, 0x3000u);
+    EXPECT_EQ(buddy.sums().free, 0x3000u);
+    EXPECT_EQ(buddy.remove(0).error(), Err::bad_state);
+    ASSERT_TRUE(buddy.release(block.base, block.bytes));
+    EXPECT_EQ(buddy.sums().total, 0x4000u);
+    EXPECT_EQ(buddy.sums().largest, 0x4000u);
+}
+
 } // namespace

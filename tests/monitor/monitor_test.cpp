@@ -42,13 +42,24 @@ TEST(Join, CoreThatFailedIsLeftOutEverywhere) {
 
 TEST(Join, MemoryOfACoreThatStartsIsGoneHere) {
     World world{2, 1};
-    const CapSlot ram = world.kernel(0).ram();
-    const auto start = [&](uint32_t badge) {
-        return world.at(0).joint_start(badge, core_id(1), 8, *world.kernel(0).copy(ram));
+    const CapSlot ram = world.kernel(0).ram(), more = world.kernel(0).ram();
+    const auto start = [&] {
+        return world.at(0).joint_start(badge_init, core_id(1), 8, *world.kernel(0).copy(ram));
     };
-    EXPECT_EQ(start(badge_init).error(), Err::bad_state); // it has no joint
+    const auto give = [&] {
+        return world.at(0).joint_give(badge_init, core_id(1), *world.kernel(0).copy(more));
+    };
+    EXPECT_EQ(give().error(), Err::bad_state); // it has no joint
+    EXPECT_EQ(start().error(), Err::bad_state);
     ASSERT_TRUE(world.at(0).joint_make(badge_init, core_id(1), world.kernel(0).frame()));
-    ASSERT_TRUE(start(badge_init));
+    EXPECT_EQ(give().error(), Err::busy) << "not heard yet that it is its own";
+    EXPECT_EQ(start().error(), Err::busy);
+    for (const CapSlot piece : {ram, more}) {
+        const auto what = world.kernel(0).describe(piece);
+        ASSERT_TRUE(world.at(0).set_ram({what->base, what->bytes}));
+    }
+    ASSERT_TRUE(give());
+    ASSERT_TRUE(start());
     EXPECT_EQ(world.kernel(0).started, (std::vector<uint32_t>{101}));
     EXPECT_FALSE(world.kernel(0).describe(ram));
     EXPECT_EQ(world.kernel(0).count(abi::Kind::ram), 0u);

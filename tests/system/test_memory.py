@@ -76,11 +76,10 @@ def test_a_live_domain_does_not_fault_when_its_peer_dies(guest, core):
     guest.command(f"kill {server}")
 
 
-def ranges(guest):
-    """{core: (begin, end, node)} as core boot says."""
-    line = r"core (\d+) gets ([0-9a-f]+)\.\.([0-9a-f]+), node (\d+)"
-    found = re.findall(line, guest.text)
-    return {int(c): (int(b, 16), int(e, 16), int(n)) for c, b, e, n in found}
+def given_memory(guest):
+    """{core: (KiB, first address, node)} as who starts it says: with those of the cores below."""
+    found = re.findall(r"core (\d+) gets (\d+) KiB from ([0-9a-f]+) on, node (\d+)", guest.text)
+    return {int(c): (int(kib), int(b, 16), int(n)) for c, kib, b, n in found}
 
 
 def node_memory(guest):
@@ -91,21 +90,22 @@ def node_memory(guest):
 
 @pytest.mark.parametrize("nodes, cores, memory", [(2, 4, "512M"), (4, 4, "1G"), (2, 5, "768M")])
 def test_each_core_lives_on_memory_of_its_node(boot, nodes, cores, memory):
-    guest = boot(CORES=cores, MEM=memory, NUMA=nodes, NIC="none")
+    guest = boot(CORES=cores, MEM=memory, NUMA=nodes, NIC="none", LOG="trace")
     guest.expect(rf"cores {cores} of {cores} are up", 120)
     assert {n for n, _, _ in node_memory(guest)} == set(range(nodes))
-    given = ranges(guest)
+    given = given_memory(guest)
     assert set(given) == set(range(1, cores))
-    for core, (begin, end, node) in given.items():
+    for core, (_, begin, node) in given.items():
         assert node == core * nodes // cores
-        assert any(n == node and b <= begin and end <= e for n, b, e in node_memory(guest)), core
+        assert any(n == node and b <= begin < e for n, b, e in node_memory(guest)), core
 
 
 def test_without_nodes_memory_is_split_evenly(boot):
-    guest = boot(CORES=4, NIC="none")
+    guest = boot(CORES=4, NIC="none", LOG="trace")
     guest.expect(r"cores 4 of 4 are up", 120)
     assert node_memory(guest) == []
-    assert len({end - begin for begin, end, _ in ranges(guest).values()}) == 1
+    given = {core: kib for core, (kib, _, _) in given_memory(guest).items()}
+    assert given == {1: 2 * given[3], 2: given[3], 3: given[3]}, "core 1 starts core 3"
 
 
 def test_cores_above_four_gibibytes_start(boot):

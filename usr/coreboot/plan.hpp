@@ -1,59 +1,16 @@
-// What core boot decides, without touching anything: how much memory a core gets, where things lie
-// in its first block, what its hand-over page says. The layout of a block is the boot program's
-// (docs/boot.md), so that a CPU driver cannot tell who started it.
+// What a core that starts finds, without touching anything: where things lie in its first block,
+// and what its hand-over page says. The layout of a block is the boot program's (docs/boot.md), so
+// that a CPU driver cannot tell who started it.
 #pragma once
 
 #include <algorithm>
-#include <bit>
 
 #include "lib/abi/boot_info.hpp"
 #include "lib/base/elf.hpp"
 #include "lib/hw/startup_tables.hpp"
+#include "usr/coreboot/share.hpp"
 
 namespace coreboot {
-
-constexpr uint64_t smallest_share = 4 * 1024 * 1024;
-
-/// A core's RAM, the same for each: the largest power of two that leaves core 0 a quarter and
-/// more of all. Errors: no_memory (not even the smallest share each).
-constexpr Result<uint64_t> share_of(uint64_t total_bytes, uint64_t cores) {
-    if (cores == 0) return fail(Err::bad_argument);
-    const uint64_t most = total_bytes / 4 * 3 / cores;
-    if (most < smallest_share) return fail(Err::no_memory);
-    return std::bit_floor(most);
-}
-
-constexpr uint64_t overlap_of(const abi::MemoryRange& a, const abi::NodeMemory& b) {
-    const uint64_t begin = std::max(a.begin, b.begin), end = std::min(a.end, b.end);
-    return begin < end ? end - begin : 0;
-}
-
-/// RAM of the machine that lies in that node.
-constexpr uint64_t bytes_in_node(const abi::BootInfo& info, uint64_t node) {
-    uint64_t sum = 0;
-    for (const abi::NodeMemory& m : std::span{info.node_memory}.first(info.node_memory_count))
-        for (const abi::MemoryRange& r : std::span{info.ram}.first(info.ram_count))
-            if (m.node == node) sum += overlap_of(r, m);
-    return sum;
-}
-
-/// How much `core` gets: of its node's memory where there are nodes, so that core 0 keeps a quarter
-/// and more of its own node; else, and where a node has too little, of all memory evenly.
-/// Errors: no_memory.
-constexpr Result<uint64_t>
-share_for(const abi::BootInfo& info, uint64_t total_bytes, uint64_t core) {
-    const auto even = share_of(total_bytes, info.core_count);
-    if (info.node_count == 0) return even;
-    const uint64_t node = info.cores[core].node;
-    uint64_t cores = 0;
-    for (const abi::CoreEntry& other : std::span{info.cores}.first(info.core_count))
-        cores += other.node == node ? 1 : 0;
-    const uint64_t bytes = std::min(bytes_in_node(info, node), total_bytes);
-    if (info.cores[0].node != node)
-        return bytes / cores < smallest_share ? even : std::bit_floor(bytes / cores);
-    const auto share = share_of(bytes, cores);
-    return share ? share : even;
-}
 
 /// Bytes from the start of a core's first block.
 struct BlockLayout {
@@ -62,6 +19,9 @@ struct BlockLayout {
     uint64_t file{};      // the CPU driver's ELF file: names for a backtrace
     uint64_t end{};
 };
+
+/// The CPU driver builds its own tables behind what we put into its block; then the rest is RAM.
+constexpr uint64_t room_for_tables = 64 * page_bytes;
 
 /// Errors: those of elf::Image::parse; elf_entry (not the image's first byte); no_space.
 inline Result<elf::Image> check_image(Bytes file) {
@@ -80,8 +40,6 @@ inline Result<BlockLayout> layout_of(const elf::Image& image, uint64_t file_byte
     at.boot_info = at.tables + sizeof(hw::StartupTables);
     at.file = at.boot_info + page_bytes;
     at.end = at.file + round_up(file_bytes, page_bytes);
-    // The CPU driver builds its own tables behind what we put there.
-    constexpr uint64_t room_for_tables = 64 * page_bytes;
     if (at.end > large_page_bytes - room_for_tables) return fail(Err::no_space);
     return at;
 }
@@ -93,18 +51,25 @@ struct Joint {
     uint64_t core{}; // whose monitor waits
 };
 
-/// The hand-over page of `core`, whose RAM is [ram, ram + bytes).
-inline abi::BootInfo hand_over(
-    const abi::BootInfo& ours, uint64_t core, PhysAddr ram, uint64_t bytes, const BlockLayout& at
-) {
+/// The hand-over page of `core`, whose RAM is `pieces`, the first with the image.
+inline abi::BootInfo
+hand_over(const abi::BootInfo& ours, uint64_t core, const Pieces& pieces, const BlockLayout& at) {
+    const abi::MemoryRange& first = pieces.all()[0];
     abi::BootInfo info = ours;
     info.core = core;
-    info.image_block = ram.raw;
-    info.image_end = ram.raw + at.end;
-    info.image_file = ram.raw + at.file;
-    info.ram_count = 1;
+    info.image_block = first.begin;
+    info.image_end = first.begin + at.end;
+    info.image_file = first.begin + at.file;
+    info.ram_count = 0;
     info.ram = {};
-    info.ram[0] = {ram.raw + large_page_bytes, ram.raw + bytes};
+    const auto add = [&](const abi::MemoryRange& r) {
+        if (r.begin < r.end) info.ram[info.ram_count++] = r;
+    };
+    const uint64_t block_end = first.begin + large_page_bytes;
+    add({first.begin + at.end + room_for_tables, block_end});
+    add({block_end, first.end});
+    for (const abi::MemoryRange& r : pieces.all().subspan(1))
+        add(r);
     return info;
 }
 

@@ -1,5 +1,5 @@
-// How one core is started from this one: memory, image, hand-over page, joint with the monitor,
-// start-up interrupt; and waiting for it, with a time-out.
+// How cores are started from this one: memory, image, hand-over page, joint with the monitor,
+// start-up interrupt; and waiting for them, with a time-out.
 #pragma once
 
 #include <array>
@@ -11,10 +11,9 @@
 #include "lib/os/cores.hpp"
 #include "lib/os/memory.hpp"
 #include "usr/coreboot/plan.hpp"
+#include "usr/coreboot/tree.hpp"
 
 namespace coreboot {
-
-constexpr Duration patience = milliseconds(5000);
 
 class Starter {
   public:
@@ -25,28 +24,66 @@ class Starter {
     /// Everything that is the same for all cores.
     Result<> prepare();
 
-    /// Sets it going. Errors: no_such_core, bad_state (it is up or on its way), no_memory.
-    Result<> start(CoreId core);
+    /// Takes the memory of the cores below this one, before anybody else can.
+    void reserve_for_children();
+
+    /// Starts those for whom there is memory, each with all that is below it, and waits for them.
+    async::Task<> start_children();
+
+    /// Sets one going. Errors: no_such_core, bad_state (it is up or on its way), no_memory.
+    Result<> start(CoreId core) { return start(core, false); }
+
+    /// The same, with memory for all below it, which it will start.
+    Result<> start_tree(CoreId core) { return start(core, true); }
 
     /// Until it is up. Who is not by then is left out. Errors: timed_out.
     async::Task<> comes_up(CoreId core, Instant deadline);
 
+    /// What a core that has failed had is this core's, to start others with.
+    void take_back(CoreId failed);
+
     unsigned core_count() const { return static_cast<unsigned>(info_.core_count); }
+
+    Duration patience() const { return os::patience_of(core_count()); }
+
+    const Tree& tree() const { return *tree_; }
 
   private:
     using OwnedCap = os::OwnedCap;
 
+    struct Ram {
+        Pieces pieces;
+        std::array<OwnedCap, Pieces::most> capability; // of each piece
+    };
+
+    struct Child {
+        CoreId core{};
+        Ram ram;
+        bool starts{};
+    };
+
     uint32_t apic_of(CoreId core) const { return info_.cores[core.raw].apic_id; }
 
+    uint16_t node_of(CoreId core) const { return info_.cores[core.raw].node; }
+
+    void choose_shares();
     Result<> prepare_start_page();
-    Result<> start_with(CoreId core, os::CapSlot ram, PhysAddr at, uint64_t bytes);
-    Result<uint64_t> choose_share(CoreId core);
-    std::optional<OwnedCap> take_in_node(uint64_t node, uint64_t bytes);
-    Result<OwnedCap> ram_for(CoreId core, uint64_t& bytes);
+    Result<> check(CoreId core) const;
+    Result<> start(CoreId core, bool whole_tree);
+    Result<> start_on(CoreId core, Ram& ram, bool whole_tree);
+    Result<> fill(CoreId core, const Ram& ram, bool whole_tree);
+    Result<> give(CoreId core, Ram& ram);
+    void say(CoreId core, const Pieces& pieces) const;
+    async::Task<> start_child(Child& child);
+    template <class Take>
+    bool fetch_all(CoreId core, Take&& take);
+    Result<Ram> ram_for(CoreId core, bool whole_tree);
+    Result<Ram> take_ram(CoreId core, bool whole_tree);
+    void collect(Ram& ram, uint16_t node, uint64_t bytes);
+    std::optional<OwnedCap> take_in_node(uint16_t node, uint64_t bytes);
     void put_back(OwnedCap ram);
-    Result<OwnedCap> take_ram(CoreId core, uint64_t& bytes);
+    void put_back(Ram& ram);
     Result<PhysAddr> make_low_tables(PhysAddr block);
-    Result<> fill(os::CapSlot ram, PhysAddr at, const abi::BootInfo& info);
     Result<Joint> make_joint(CoreId core);
     abi::StartEntry& start_entry(CoreId core);
 
@@ -54,11 +91,13 @@ class Starter {
     os::LocalClient<interfaces::memory::Client> memory_;
     os::LocalClient<interfaces::monitor::Client> monitor_;
     abi::BootInfo info_{};
+    std::optional<Tree> tree_;
     os::View file_view_, start_view_;
     Bytes file_;
     std::optional<elf::Image> image_;
     BlockLayout layout_;
-    uint64_t whole_{};
+    std::array<Child, 4> children_; // two of its node, and two of those that lead other nodes
+    size_t child_count_{};
 };
 
 } // namespace coreboot

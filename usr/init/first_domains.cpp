@@ -1,6 +1,8 @@
 #include "usr/init/first_domains.hpp"
 
 #include "lib/base/log.hpp"
+#include "lib/os/immortal.hpp"
+#include "usr/coreboot/starter.hpp"
 
 namespace init {
 namespace {
@@ -8,6 +10,8 @@ namespace {
 constexpr uint64_t memory_quota = 768 * 1024;
 constexpr uint64_t monitor_quota = 2 * 1024 * 1024;
 constexpr uint64_t spawn_quota = 1024 * 1024;
+
+constinit os::Immortal<coreboot::Starter> the_starter;
 
 } // namespace
 
@@ -96,6 +100,18 @@ Result<> FirstDomains::start_monitor() {
     // Where lib/os looks for it: from now on init can bind like everybody.
     const os::Place at = os::place_of(monitor());
     return children_[monitor_child].dispatcher().make_endpoint(at, monitor_badge_init);
+}
+
+/// Before there is a spawner: whoever starts domains here must not have the memory of the cores
+/// below.
+Result<> FirstDomains::start_children() {
+    const os::CapSlot frame = TRY(self_.find_given("boot.info"));
+    const os::View view = TRY(os::View::make(frame, 0, page_bytes, abi::read));
+    if (view.as<const abi::BootInfo>()->starts_children == 0) return {};
+    coreboot::Starter& starter = the_starter.make(self_, memory_.slot());
+    TRY_VOID(starter.prepare());
+    starter.reserve_for_children();
+    return self_.loop().spawn("start of the cores below", starter.start_children());
 }
 
 Result<> FirstDomains::start_spawn() {

@@ -22,12 +22,14 @@ constexpr uint64_t launcher_badge = uint64_t{1} << 23;
 
 class FirstDomains final : public os::LocalServer {
   public:
-    FirstDomains(const os::Domain& self, const bundle::Bundle& files)
-        : self_{self}, files_{files} {}
+    FirstDomains(os::Domain& self, const bundle::Bundle& files) : self_{self}, files_{files} {}
 
     /// Errors: not_found (the image is not in the bundle), those of Child::build and of memory.
     Result<> start_memory();
     Result<> start_monitor();
+    /// Of the cores below this one, if this one was started with theirs. The rest goes on in a
+    /// task.
+    Result<> start_children();
     Result<> start_spawn();
 
     void set_unix_time(uint64_t seconds) { unix_time_ = seconds; }
@@ -66,7 +68,7 @@ class FirstDomains final : public os::LocalServer {
     os::FaultSubject subject(uint64_t which) const;
     Result<os::OwnedCap> endpoint(Which which, uint64_t badge);
 
-    const os::Domain& self_;
+    os::Domain& self_;
     const bundle::Bundle& files_;
     uint64_t unix_time_{};
     std::array<os::Child, count> children_;

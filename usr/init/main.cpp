@@ -117,6 +117,7 @@ Result<> run(os::Domain& self) {
     if (!stage("memory", domains.start_memory())) return fail(Err::no_memory);
     say(self, "monitor starts");
     if (!stage("monitor", domains.start_monitor())) return {};
+    stage("the cores below", domains.start_children());
     say(self, "spawn starts");
     if (!stage("spawn", domains.start_spawn())) return {};
     if (self.core().raw == 0) return start_services(self, domains, files.bundle);

@@ -9,8 +9,6 @@ namespace {
 
 constexpr unsigned nowhere = ~0u; // where no core is
 
-constexpr Duration patience = seconds(20);
-
 /// The labels as spawn_with takes them.
 std::string_view join(std::span<char> out, std::span<const std::string_view> words) {
     TextWriter text{out};
@@ -39,10 +37,7 @@ Result<> Services::give(uint32_t id, std::string_view name, os::CapSlot what) {
 
 Result<> Services::start_core_boot() {
     if (core_count_ < 2) return {};
-    const Entry* const entry = manifest_.domain("coreboot");
-    const uint64_t quota = entry != nullptr ? entry->quota : 0;
-    constexpr uint32_t priority = 22;
-    const uint32_t id = TRY(launch_->prepare(Text<16>::cut("coreboot"), quota, priority)).id;
+    const uint32_t id = TRY(launch_->prepare(Text<16>::cut("coreboot"), 0, 0)).id; // as in manifest
     TRY_VOID(give(id, "memory", domains_.memory()));
     for (std::string_view name : {"boot.info", "image.file", "start.page"}) {
         const os::CapSlot what = TRY(self_.find_given(name));
@@ -114,7 +109,9 @@ void Services::start_remote() {
 async::Task<bool> Services::comes_up(unsigned core) {
     if (!cores_start_) co_return false;
     const CoreId which{{static_cast<uint8_t>(core)}};
-    co_return co_await os::core_settles(which, os::now() + patience) == os::CoreState::up;
+    // As long as it may take its parent to be there, and that one then to start it.
+    const Instant deadline = os::now() + os::patience_of(core_count_) * 4;
+    co_return co_await os::core_settles(which, deadline) == os::CoreState::up;
 }
 
 async::Task<> Services::start_on(unsigned core) {

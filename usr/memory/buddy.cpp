@@ -67,6 +67,10 @@ Result<Block> Buddy::cut_out(size_t at, uint64_t base, uint64_t bytes) {
     return blocks_[at];
 }
 
+void Buddy::goes_away(PhysAddr base) {
+    blocks_[index_of(base)].use = Use::away;
+}
+
 Result<> Buddy::release(PhysAddr base, uint64_t bytes) {
     size_t at = TRY(granted(base, bytes));
     blocks_[at].use = Use::free;
@@ -110,7 +114,7 @@ std::optional<Block> Buddy::find(PhysAddr base) const {
 Sums Buddy::sums() const {
     Sums sums{};
     for (const Block& b : blocks()) {
-        sums.total += b.bytes;
+        if (b.use != Use::away) sums.total += b.bytes;
         if (b.use != Use::free) continue;
         sums.free += b.bytes;
         sums.largest = std::max(sums.largest, b.bytes);
@@ -128,7 +132,7 @@ Result<size_t> Buddy::granted(PhysAddr base, uint64_t bytes) const {
     const size_t at = index_of(base);
     if (at == count_ || blocks_[at].base != base || blocks_[at].bytes != bytes)
         return fail(Err::not_found);
-    if (blocks_[at].use != Use::granted) return fail(Err::bad_state);
+    if (blocks_[at].use == Use::free) return fail(Err::bad_state);
     return at;
 }
 

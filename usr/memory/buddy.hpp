@@ -14,7 +14,7 @@
 
 namespace memory {
 
-enum class Use : uint8_t { free, granted };
+enum class Use : uint8_t { free, granted, away }; // away: granted to be another core's
 
 struct Block {
     PhysAddr base;
@@ -27,7 +27,7 @@ constexpr uint64_t largest_block = uint64_t{1} << 30;
 constexpr size_t max_blocks = 2048;
 
 struct Sums {
-    uint64_t total, free, largest;
+    uint64_t total, free, largest; // total: without what is away
 };
 
 class Buddy {
@@ -43,6 +43,9 @@ class Buddy {
 
     /// The same, wholly within [begin, end).
     Result<Block> allocate_within(uint64_t bytes, PhysAddr begin, PhysAddr end);
+
+    /// A granted block will be another core's until it is released.
+    void goes_away(PhysAddr base);
 
     /// A granted block comes back. Errors: not_found (no such block), bad_state (not granted).
     Result<> release(PhysAddr base, uint64_t bytes);

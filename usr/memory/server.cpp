@@ -41,24 +41,24 @@ Result<> look_at(os::CapSlot ram, uint64_t offset, uint64_t bytes, Look&& look) 
 
 Result<AllocateResult> Server::allocate(uint64_t, const AllocateArguments& arguments) {
     if (arguments.bytes == page_bytes) return AllocateResult{TRY(ready_page())};
-    return AllocateResult{TRY(grant(arguments.bytes, true))};
+    return AllocateResult{TRY(grant(arguments.bytes))};
 }
 
 Result<AllocateDirtyResult>
 Server::allocate_dirty(uint64_t, const AllocateDirtyArguments& arguments) {
-    return AllocateDirtyResult{TRY(grant(arguments.bytes, false))};
+    return AllocateDirtyResult{TRY(hand_out(TRY(buddy_.allocate(arguments.bytes)), Use::away))};
 }
 
 Result<AllocateWithinResult>
 Server::allocate_within(uint64_t, const AllocateWithinArguments& arguments) {
     const Block block =
         TRY(buddy_.allocate_within(arguments.bytes, phys(arguments.begin), phys(arguments.end)));
-    return AllocateWithinResult{TRY(hand_out(block, false))};
+    return AllocateWithinResult{TRY(hand_out(block, Use::away))};
 }
 
 Result<abi::CapSlot> Server::ready_page() {
     // Without room for many there may be room for one.
-    if (ready_count_ == 0 && !make_pages_ready()) return grant(page_bytes, true);
+    if (ready_count_ == 0 && !make_pages_ready()) return grant(page_bytes);
     return ready_[--ready_count_];
 }
 
@@ -127,13 +127,14 @@ Result<> Server::fill(uint16_t root, PhysAddr base, uint64_t bytes) {
     return look_at(region.ram.slot(), base - region.base, bytes, canaries);
 }
 
-Result<abi::CapSlot> Server::grant(uint64_t bytes, bool zeroed) {
-    return hand_out(TRY(buddy_.allocate(bytes)), zeroed);
+Result<abi::CapSlot> Server::grant(uint64_t bytes) {
+    return hand_out(TRY(buddy_.allocate(bytes)), Use::granted);
 }
 
-Result<abi::CapSlot> Server::hand_out(const Block& block, bool zeroed) {
+/// Whoever hands it to another memory server gets it with whatever is in it.
+Result<abi::CapSlot> Server::hand_out(const Block& block, Use use) {
     const auto made = [&]() -> Result<abi::CapSlot> {
-        TRY_VOID(prepare(block, zeroed));
+        TRY_VOID(prepare(block, use == Use::granted));
         const os::CapSlot slot = TRY(os::slots().take());
         const auto carved = carve(block, slot, 1);
         if (carved) return slot;
@@ -141,6 +142,7 @@ Result<abi::CapSlot> Server::hand_out(const Block& block, bool zeroed) {
         return fail(carved.error());
     }();
     if (!made) TRY_VOID(buddy_.release(block.base, block.bytes));
+    if (made && use == Use::away) buddy_.goes_away(block.base);
     return made;
 }
 
@@ -150,7 +152,7 @@ Result<> Server::release(uint64_t, const ReleaseArguments& arguments) {
     const os::Description what = TRY(os::describe(ram.slot()));
     const auto block = buddy_.find(phys(what.base));
     const bool ours = what.kind == os::Kind::ram && block && block->bytes == what.bytes &&
-                      block->use == Use::granted;
+                      block->use != Use::free;
     if (!ours) return fail(Err::not_found);
     const os::Place at = os::place_of(ram.slot());
     if (const auto gone = os::CNode{{at.cnode}}.revoke(at.index); !gone) {

@@ -42,8 +42,8 @@ class Server final : public os::LocalServer {
     /// Pages that are carved and cleared ahead, so that most need neither.
     static constexpr uint32_t ready_pages = 16;
 
-    Result<abi::CapSlot> grant(uint64_t bytes, bool zeroed);
-    Result<abi::CapSlot> hand_out(const Block& block, bool zeroed);
+    Result<abi::CapSlot> grant(uint64_t bytes);
+    Result<abi::CapSlot> hand_out(const Block& block, Use use);
     Result<abi::CapSlot> ready_page();
     Result<> make_pages_ready();
     Result<> carve(const Block& first, abi::CapSlot to, uint32_t count) const;

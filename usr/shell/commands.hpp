@@ -66,6 +66,9 @@ class Commands {
         return spawners_.of({{static_cast<uint8_t>(core)}});
     }
 
+    /// Where all cores are asked.
+    void done_with(uint32_t core) { spawners_.done_with({{static_cast<uint8_t>(core)}}); }
+
     os::Domain& self_;
     Terminal& terminal_;
     os::LocalClient<interfaces::monitor::Client> monitor_;

@@ -34,6 +34,7 @@ async::Task<> Commands::ps() {
             co_await add_domains(core, *spawner);
         else
             co_await say("core {} does not answer: {}\n", core, spawner.error());
+        done_with(core);
     }
     co_await print_table();
     co_return {};
@@ -158,6 +159,7 @@ async::Task<std::optional<KillById>> Commands::only_one(std::string_view verb, T
             }
             found = here;
         }
+        done_with(core);
     }
     if (!found && verb == "restart") found = ended;
     if (!found) co_await say("no domain \"{}\" is running: type ps\n", wanted.view());
@@ -200,6 +202,7 @@ async::Task<> Commands::mem() {
         table_->cell("{}", memory.foreign / 1024);
         table_->cell("{}", memory.damaged);
         table_->cell("{}", figures.capabilities);
+        done_with(core);
     }
     co_await print_table();
     co_return {};
