@@ -87,6 +87,7 @@ void Arp::learn(Neighbour& neighbour, MacAddress mac, Instant now) {
     neighbour.questions = 0;
     neighbour.confirmed = now;
     neighbour.due = now + forget_after;
+    neighbour.poll_at = now + refresh_after;
     wake_at(neighbour.due);
     while (HeldPacket* held = take_held(neighbour)) {
         OutPacket packet;
@@ -96,7 +97,26 @@ void Arp::learn(Neighbour& neighbour, MacAddress mac, Instant now) {
     }
 }
 
-Result<> Arp::output(OutPacket& packet, Ipv4Address address, Instant now) {
+Result<> Arp::output(OutPacket& packet, Ipv4Address address, uint16_t& hint, Instant now) {
+    Neighbour& neighbour = neighbours_[hint];
+    if (!(neighbour.address == address) || neighbour.state != State::known) {
+        return output_unknown(packet, address, hint, now);
+    }
+    neighbour.used = now;
+    if (now > neighbour.poll_at) poll(neighbour);
+    return interface_.transmit(packet, neighbour.mac, wire::EtherType::ipv4);
+}
+
+/// By unicast while it is in use, so that it never falls out (RFC 1122 2.3.2.1 (2)).
+void Arp::poll(Neighbour& neighbour) {
+    if (neighbour.questions == most_questions) return;
+    ++neighbour.questions;
+    neighbour.poll_at = neighbour.poll_at + question_interval;
+    send(wire::Arp::request, neighbour.mac, MacAddress{}, neighbour.address);
+}
+
+/// Not where it was the last time: known elsewhere, or not (yet) at all.
+Result<> Arp::output_unknown(OutPacket& packet, Ipv4Address address, uint16_t& hint, Instant now) {
     Neighbour* neighbour = find(address);
     if (neighbour == nullptr) {
         neighbour = claim(address, now);
@@ -111,15 +131,8 @@ Result<> Arp::output(OutPacket& packet, Ipv4Address address, Instant now) {
         hold(*neighbour, packet);
         return {};
     }
-    // Poll by unicast while it is in use, so that it never falls out (RFC 1122 2.3.2.1 (2)).
-    const Duration age = now - neighbour->confirmed;
-    if (age > refresh_after + question_interval * int64_t{neighbour->questions}) {
-        if (neighbour->questions < most_questions) {
-            ++neighbour->questions;
-            send(wire::Arp::request, neighbour->mac, MacAddress{}, address);
-        }
-    }
-    return interface_.transmit(packet, neighbour->mac, wire::EtherType::ipv4);
+    hint = uint16_t(neighbour - neighbours_.data());
+    return output(packet, address, hint, now);
 }
 
 void Arp::ask(Neighbour& neighbour, Instant now) {

@@ -33,7 +33,8 @@ class Arp {
 
     /// Sends an IPv4 packet to a neighbour, or holds it until the neighbour answers.
     ///   errors   no_space (link full); host_unreachable (it did not answer a moment ago)
-    Result<> output(OutPacket& packet, Ipv4Address neighbour, Instant now);
+    ///   hint     where the neighbour was found last
+    Result<> output(OutPacket& packet, Ipv4Address neighbour, uint16_t& hint, Instant now);
 
     std::optional<Instant> next_deadline() const { return deadline_; }
 
@@ -64,10 +65,13 @@ class Arp {
         uint8_t held{};
         HeldPacket* first{}; // oldest first
         Instant confirmed{}, used{}, due{};
+        Instant poll_at{}; // it should be asked again while it is in use
     };
 
     Neighbour* find(Ipv4Address address);
     Neighbour* claim(Ipv4Address address, Instant now);
+    Result<> output_unknown(OutPacket& packet, Ipv4Address address, uint16_t& hint, Instant now);
+    void poll(Neighbour& neighbour);
     void learn(Neighbour& neighbour, MacAddress mac, Instant now);
     void ask(Neighbour& neighbour, Instant now);
     void hold(Neighbour& neighbour, OutPacket& packet);

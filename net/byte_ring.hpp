@@ -34,20 +34,33 @@ class ByteRing {
         return count;
     }
 
+    /// Appends all; the caller looked at room().
+    [[gnu::always_inline]] void append(Bytes data) {
+        const size_t at = (start_ + size_) & (capacity_ - 1);
+        size_ += data.size();
+        if (data.size() <= capacity_ - at) [[likely]]
+            return copy(memory_ + at, data);
+        copy_around(at, data);
+    }
+
     /// Lays bytes down `ahead` bytes after the end, without making them part of the content.
     void place(size_t ahead, Bytes data) {
         INVARIANT(ahead + data.size() <= room(), "the caller looked at room()");
         const size_t at = (start_ + size_ + ahead) & (capacity_ - 1);
-        const size_t first = capacity_ - at;
-        if (data.size() <= first) return copy(memory_ + at, data);
-        copy(memory_ + at, data.first(first));
-        copy(memory_, data.subspan(first));
+        if (data.size() <= capacity_ - at) return copy(memory_ + at, data);
+        copy_around(at, data);
     }
 
     /// Makes the next `count` bytes after the end, laid down before, part of the content.
     void grow(size_t count) {
         INVARIANT(count <= room(), "the caller looked at room()");
         size_ += count;
+    }
+
+    /// As many of the `length` bytes from `offset` on, which there are, as lie in one piece.
+    Bytes front(size_t offset, size_t length) const {
+        const size_t at = (start_ + offset) & (capacity_ - 1);
+        return {memory_ + at, std::min(length, capacity_ - at)};
     }
 
     /// `length` bytes from `offset` on, in at most two pieces; the second may be empty.
@@ -93,6 +106,13 @@ class ByteRing {
     }
 
   private:
+    [[gnu::noinline]] void copy_around(size_t at, Bytes data) {
+        const size_t first = capacity_ - at;
+        INVARIANT(data.size() <= capacity_, "the caller looked at room()");
+        copy(memory_ + at, data.first(first));
+        copy(memory_, data.subspan(first));
+    }
+
     static void copy(std::byte* to, Bytes from) {
         if (!from.empty()) __builtin_memcpy(to, from.data(), from.size());
     }

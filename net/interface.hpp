@@ -32,6 +32,12 @@ class Interface {
 
     bool is_ours(Ipv4Address other) const { return has_address() && other == address_.address; }
 
+    /// One that may talk to us, as far as its address says (RFC 1122 3.2.1.3).
+    bool is_other_host(Ipv4Address other) const {
+        return other.is_plain_unicast() && !(other == address_.address) &&
+               !(other == directed_broadcast_);
+    }
+
     bool is_broadcast(Ipv4Address other) const {
         return other.is_limited_broadcast() || other == directed_broadcast_;
     }

@@ -1,8 +1,18 @@
 #include "net/ip.hpp"
 
+#include <cstddef>
+
 #include "net/checksum.hpp"
 
 namespace net {
+namespace {
+
+/// Of a header without options.
+[[gnu::always_inline]] inline uint64_t sum_of(const std::byte* header) {
+    return add_carry(sum_of_words<2>(0, header), load<uint32_t>(header + 16));
+}
+
+} // namespace
 
 Ip::Ip(
     Arena& arena,
@@ -22,10 +32,6 @@ Ip::Ip(
 std::optional<Drop> Ip::refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const {
     const Ipv4Address source{ip.source}, destination{ip.destination};
     if (arrival == Arrival::loopback) return std::nullopt;
-    const bool from_a_host = source.is_plain_unicast() && !is_ours(source) && !is_broadcast(source);
-    if (from_a_host && arrival == Arrival::unicast && interface_.is_ours(destination)) {
-        return std::nullopt; // nearly always
-    }
     if (!source.is_plain_unicast() && !source.is_any()) return Drop::ip_martian_source;
     if (is_ours(source) || is_broadcast(source)) return Drop::ip_martian_source;
     if (destination.is_loopback() || destination.is_any()) return Drop::ip_martian_destination;
@@ -59,8 +65,30 @@ std::optional<Drop> Ip::refuse_options(Bytes options) {
     return std::nullopt;
 }
 
-std::optional<Ipv4Packet> Ip::input(Bytes packet, Arrival arrival, Instant now) {
+/// Nearly always one host sends another a whole packet without options: nothing else is looked at.
+bool Ip::input(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
     ++counters_.ip_in;
+    if (packet.size() < sizeof(wire::Ipv4)) return drop(Drop::ip_truncated);
+    const auto ip = load<wire::Ipv4>(packet.data());
+    const Ipv4Address source{ip.source}, destination{ip.destination};
+    const size_t total = ip.total_length;
+    const bool usual = ip.version_and_length == 0x45 && !ip.is_fragment() &&
+                       total >= sizeof(wire::Ipv4) && total <= packet.size() &&
+                       arrival == Arrival::unicast && interface_.is_other_host(source) &&
+                       interface_.is_ours(destination) && Checksum{sum_of(packet.data())}.holds();
+    if (!usual) return input_unusual(packet, arrival, now, into);
+    into = {
+        .source = source,
+        .destination = destination,
+        .protocol = ip.protocol,
+        .time_to_live = ip.time_to_live,
+        .payload = {packet.data() + sizeof(wire::Ipv4), total - sizeof(wire::Ipv4)},
+        .whole = {packet.data(), total},
+    };
+    return true;
+}
+
+bool Ip::input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
     Bytes rest = packet;
     const auto peeled = peel<wire::Ipv4>(rest);
     if (!peeled) return drop(Drop::ip_truncated);
@@ -74,17 +102,12 @@ std::optional<Ipv4Packet> Ip::input(Bytes packet, Arrival arrival, Instant now) 
     if (total > packet.size()) return drop(Drop::ip_truncated);
     packet = packet.first(total); // the rest is the link's padding
     const Bytes header = packet.first(header_bytes);
-    const bool usual = header_bytes == sizeof(wire::Ipv4);
-    if (!(usual ? checksum_holds(ip) : checksum_holds(header))) {
-        return drop(Drop::ip_bad_checksum);
-    }
+    if (!checksum_holds(header)) return drop(Drop::ip_bad_checksum);
     if (const auto reason = refuse_addresses(ip, arrival)) return drop(*reason);
-    if (!usual) {
-        if (const auto reason = refuse_options(header.subspan(sizeof(wire::Ipv4)))) {
-            return drop(*reason);
-        }
+    if (const auto reason = refuse_options(header.subspan(sizeof(wire::Ipv4)))) {
+        return drop(*reason);
     }
-    Ipv4Packet result{
+    into = {
         .source = Ipv4Address{ip.source},
         .destination = Ipv4Address{ip.destination},
         .protocol = ip.protocol,
@@ -94,12 +117,12 @@ std::optional<Ipv4Packet> Ip::input(Bytes packet, Arrival arrival, Instant now) 
         .payload = packet.subspan(header_bytes),
         .whole = packet,
     };
-    if (!ip.is_fragment()) return result;
-    const auto whole = reassembly_.add(ip, header, result.payload, now);
-    if (!whole) return std::nullopt;
-    result.payload = whole->payload;
-    result.whole = whole->both;
-    return result;
+    if (!ip.is_fragment()) return true;
+    const auto whole = reassembly_.add(ip, header, into.payload, now);
+    if (!whole) return false;
+    into.payload = whole->payload;
+    into.whole = whole->both;
+    return true;
 }
 
 Result<Path> Ip::path_to(Ipv4Address destination) const {
@@ -116,25 +139,50 @@ Result<Path> Ip::path_to(Ipv4Address destination) const {
     return path;
 }
 
+[[gnu::always_inline]] inline Result<> Ip::output_one(
+    OutPacket& packet, const Addresses& addresses, uint16_t fragment, Way& way, Instant now
+) {
+    const wire::Ipv4 ip{
+        .version_and_length = 0x45,
+        .type_of_service = 0,
+        .total_length = uint16_t(packet.size() + sizeof(wire::Ipv4)),
+        .identification = addresses.identification,
+        .fragment = fragment,
+        .time_to_live = initial_time_to_live,
+        .protocol = uint8_t(addresses.protocol),
+        .checksum = {},
+        .source = addresses.source.bits(),
+        .destination = addresses.destination.bits(),
+    };
+    packet.prepend(ip);
+    const Checksum sum{sum_of(packet.headers().data())};
+    packet.patch(offsetof(wire::Ipv4, checksum), Be<uint16_t>{sum.finish()});
+    ++counters_.ip_out;
+    if (way.as_of == routes_.changes()) return arp_.output(packet, way.next_hop, way.hint, now);
+    return send(packet, addresses.destination, way, now);
+}
+
 Result<> Ip::output(
     OutPacket& packet,
     Ipv4Address source,
     Ipv4Address destination,
     wire::Protocol protocol,
+    Way& way,
     Instant now
 ) {
-    const Addresses addresses{
-        source, destination, protocol, identification_++, packet.dont_fragment
-    };
-    if (packet.size() + sizeof(wire::Ipv4) <= interface_.mtu_bytes()) {
-        return output_one(packet, addresses, 0, now);
+    const Addresses addresses{source, destination, protocol, identification_++};
+    if (packet.size() + sizeof(wire::Ipv4) > interface_.mtu_bytes()) {
+        INVARIANT(packet.size() + sizeof(wire::Ipv4) <= 0xffff, "each protocol knows its limit");
+        return output_fragments(packet, addresses, way, now);
     }
-    INVARIANT(packet.size() + sizeof(wire::Ipv4) <= 0xffff, "each protocol knows its limit");
-    return output_fragments(packet, addresses, now);
+    return output_one(
+        packet, addresses, packet.dont_fragment ? wire::Ipv4::dont_fragment : uint16_t{0}, way, now
+    );
 }
 
 /// RFC 791 3.2, fragmentation; the pieces refer to the same memory as the packet.
-Result<> Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Instant now) {
+Result<>
+Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
     const size_t most = (interface_.mtu_bytes() - sizeof(wire::Ipv4)) / 8 * 8;
     const Bytes headers = packet.headers();
     for (size_t from = 0; from < packet.size(); from += most) {
@@ -152,29 +200,12 @@ Result<> Ip::output_fragments(const OutPacket& packet, const Addresses& addresse
             cut(piece);
         const uint16_t more = to < packet.size() ? wire::Ipv4::more_fragments : uint16_t{0};
         ++counters_.fragments_out;
-        TRY_VOID(output_one(fragment, addresses, uint16_t(more | from / 8), now));
+        TRY_VOID(output_one(fragment, addresses, uint16_t(more | from / 8), way, now));
     }
     return {};
 }
 
-Result<>
-Ip::output_one(OutPacket& packet, const Addresses& addresses, uint16_t fragment, Instant now) {
-    wire::Ipv4 ip{
-        .version_and_length = 0x45,
-        .type_of_service = 0,
-        .total_length = uint16_t(packet.size() + sizeof(wire::Ipv4)),
-        .identification = addresses.identification,
-        .fragment = uint16_t(fragment | (addresses.dont_fragment ? wire::Ipv4::dont_fragment : 0)),
-        .time_to_live = initial_time_to_live,
-        .protocol = uint8_t(addresses.protocol),
-        .checksum = {},
-        .source = addresses.source.bits(),
-        .destination = addresses.destination.bits(),
-    };
-    ip.checksum = checksum_of(ip);
-    packet.prepend(ip);
-    ++counters_.ip_out;
-    const Ipv4Address destination = addresses.destination;
+Result<> Ip::send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
     if (is_ours(destination)) return loopback_.push(packet);
     if (is_broadcast(destination)) {
         return interface_.transmit(packet, MacAddress::broadcast(), wire::EtherType::ipv4);
@@ -191,7 +222,9 @@ Ip::output_one(OutPacket& packet, const Addresses& addresses, uint16_t fragment,
         drops_.count(Drop::ip_no_route);
         return fail(Err::network_unreachable);
     }
-    return arp_.output(packet, *next_hop, now);
+    way.as_of = routes_.changes();
+    way.next_hop = *next_hop;
+    return arp_.output(packet, way.next_hop, way.hint, now);
 }
 
 } // namespace net

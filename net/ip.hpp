@@ -32,6 +32,13 @@ struct Path {
     uint16_t mtu_bytes{};
 };
 
+/// Where the packets to one destination go, as found last: good until the routes change.
+struct Way {
+    uint32_t as_of{}; // Routes::changes(); zero: not looked up yet
+    Ipv4Address next_hop;
+    uint16_t hint{}; // where ARP knows it
+};
+
 class Ip {
   public:
     Ip(Arena& arena,
@@ -42,14 +49,15 @@ class Ip {
        Drops& drops,
        Counters& counters);
 
-    /// None: dropped and counted, or a fragment that does not complete its datagram.
-    std::optional<Ipv4Packet> input(Bytes packet, Arrival arrival, Instant now);
+    /// False: dropped and counted, or a fragment that does not complete its datagram.
+    bool input(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into);
 
     /// errors   network_unreachable
     Result<Path> path_to(Ipv4Address destination) const;
 
     /// Puts the IPv4 header in front, cuts what is longer than the link takes, and sends.
     ///   source   any only before we have an address (RFC 1122 3.2.1.3)
+    ///   way      of all packets to `destination`, kept between them
     ///   errors   network_unreachable, host_unreachable, no_space (link full: nothing or only a
     ///            part was sent)
     Result<> output(
@@ -57,8 +65,20 @@ class Ip {
         Ipv4Address source,
         Ipv4Address destination,
         wire::Protocol protocol,
+        Way& way,
         Instant now
     );
+
+    Result<> output(
+        OutPacket& packet,
+        Ipv4Address source,
+        Ipv4Address destination,
+        wire::Protocol protocol,
+        Instant now
+    ) {
+        Way way;
+        return output(packet, source, destination, protocol, way, now);
+    }
 
     bool is_ours(Ipv4Address address) const {
         return interface_.is_ours(address) || address.is_loopback();
@@ -83,18 +103,21 @@ class Ip {
         Ipv4Address source, destination;
         wire::Protocol protocol;
         uint16_t identification;
-        bool dont_fragment;
     };
 
+    bool input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into);
     std::optional<Drop> refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const;
     static std::optional<Drop> refuse_options(Bytes options);
-    Result<> output_fragments(const OutPacket& packet, const Addresses& addresses, Instant now);
     Result<>
-    output_one(OutPacket& packet, const Addresses& addresses, uint16_t fragment, Instant now);
+    output_fragments(const OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
+    Result<> output_one(
+        OutPacket& packet, const Addresses& addresses, uint16_t fragment, Way& way, Instant now
+    );
+    Result<> send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now);
 
-    std::optional<Ipv4Packet> drop(Drop reason) {
+    bool drop(Drop reason) {
         drops_.count(reason);
-        return std::nullopt;
+        return false;
     }
 
     static constexpr uint8_t initial_time_to_live = 64;

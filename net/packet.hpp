@@ -24,7 +24,7 @@ class OutPacket {
             append(piece);
     }
 
-    void append(Bytes piece) {
+    [[gnu::always_inline]] void append(Bytes piece) {
         if (piece.empty()) return;
         INVARIANT(count_ < most_pieces, "a payload has at most three pieces");
         pieces_[++count_] = piece;
@@ -33,7 +33,10 @@ class OutPacket {
 
     template <Header H>
     void prepend(const H& header) {
-        prepend_bytes({as_bytes(header).data(), sizeof(H)});
+        INVARIANT(sizeof(H) <= start_, "head room is for all headers together");
+        start_ -= sizeof(H);
+        size_ += sizeof(H);
+        __builtin_memcpy(head_.data() + start_, &header, sizeof(H));
     }
 
     void prepend_bytes(Bytes bytes) {
@@ -46,26 +49,26 @@ class OutPacket {
     bool dont_fragment{}; // RFC 1191: for who wants to hear how much the path takes
 
     /// Header bytes so far, the outermost first.
-    Bytes headers() const { return Bytes{head_}.subspan(start_); }
+    Bytes headers() const { return {head_.data() + start_, head_room - start_}; }
+
+    /// Fills in a field of the outermost header.
+    template <Header F>
+    void patch(size_t offset, const F& field) {
+        INVARIANT(start_ + offset + sizeof field <= head_room, "the field is of a header");
+        __builtin_memcpy(head_.data() + start_ + offset, &field, sizeof field);
+    }
 
     size_t size() const { return size_; }
 
-    std::span<const Bytes> payload() const {
-        return std::span<const Bytes>{pieces_}.subspan(1, count_);
-    }
+    std::span<const Bytes> payload() const { return {pieces_.data() + 1, count_}; }
 
     /// Headers and payload, ready for Link::transmit(); valid until the packet changes.
     std::span<const Bytes> pieces() {
         pieces_[0] = headers();
-        return std::span<const Bytes>{pieces_}.first(1 + count_);
+        return {pieces_.data(), 1 + count_};
     }
 
   private:
-    template <class H>
-    static std::span<const std::byte, sizeof(H)> as_bytes(const H& header) {
-        return std::as_bytes(std::span<const H, 1>{&header, 1});
-    }
-
     std::array<std::byte, head_room> head_; // filled from the back; not cleared on purpose
     std::array<Bytes, most_pieces + 1> pieces_{};
     size_t start_{head_room};

@@ -60,15 +60,15 @@ void Parts::receive_frame(Bytes frame, Instant now) {
 }
 
 void Parts::receive_packet(Bytes bytes, Arrival arrival, Instant now) {
-    const auto packet = ip.input(bytes, arrival, now);
-    if (!packet) return;
-    switch (wire::Protocol(packet->protocol)) {
-    case wire::Protocol::tcp: return tcp.input(*packet, now);
-    case wire::Protocol::udp: return receive_udp(*packet, now);
-    case wire::Protocol::icmp: return receive_icmp(*packet, now);
+    Ipv4Packet packet;
+    if (!ip.input(bytes, arrival, now, packet)) return;
+    switch (wire::Protocol(packet.protocol)) {
+    case wire::Protocol::tcp: return tcp.input(packet, now);
+    case wire::Protocol::udp: return receive_udp(packet, now);
+    case wire::Protocol::icmp: return receive_icmp(packet, now);
     default:
         drops.count(Drop::ip_unknown_protocol);
-        icmp.send_unreachable(wire::Icmp::protocol_unreachable, *packet, now);
+        icmp.send_unreachable(wire::Icmp::protocol_unreachable, packet, now);
     }
 }
 

@@ -20,6 +20,7 @@ class Routes {
     Result<> add(Ipv4Prefix destination, Ipv4Address gateway) {
         const Ipv4Prefix prefix{destination.network(), destination.length};
         remove(prefix);
+        ++changes_;
         if (used_ == entries_.size()) return fail(Err::no_space);
         // Longest first, so that the first match is the answer.
         size_t at = used_++;
@@ -38,6 +39,7 @@ class Routes {
         if (found == table.end()) return fail(Err::not_found);
         std::copy(found + 1, table.end(), found);
         --used_;
+        ++changes_;
         return {};
     }
 
@@ -50,13 +52,20 @@ class Routes {
         return std::nullopt;
     }
 
-    void clear() { used_ = 0; }
+    void clear() {
+        used_ = 0;
+        ++changes_;
+    }
+
+    /// How often the table has changed, never zero: what was looked up before the last is stale.
+    uint32_t changes() const { return changes_; }
 
     std::span<RouteInfo> entries() const { return entries_.first(used_); }
 
   private:
     std::span<RouteInfo> entries_;
     size_t used_{};
+    uint32_t changes_ = 1;
 };
 
 } // namespace net

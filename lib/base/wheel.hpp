@@ -1,5 +1,6 @@
 // An intrusive hierarchical timing wheel: arm and cancel in constant time, no memory of its own
 // beyond the slots. Four levels of 64 slots; one tick is 2^20 ns, so that no division is needed.
+// To postpone an armed timer is one store: it is moved on when the slot that it lies in comes up.
 #pragma once
 
 #include <array>
@@ -49,10 +50,18 @@ class Wheel {
 
     /// Arming an armed timer moves it. A deadline that has passed expires at the next tick.
     void arm(Timer& timer, Instant deadline) {
-        cancel(timer);
+        if (deadline.ns <= int64_t(now_ << Timer::tick_shift)) [[unlikely]]
+            deadline.ns = int64_t(now_ + 1) << Timer::tick_shift;
         const uint64_t tick = ceil_tick(deadline);
-        timer.tick_ = tick > now_ ? tick : now_ + 1;
-        insert(timer);
+        if (timer.armed()) {
+            if (tick >= timer.tick_) {
+                timer.tick_ = tick;
+                return;
+            }
+            cancel(timer);
+        }
+        timer.tick_ = tick;
+        insert(timer, tick);
     }
 
     /// No effect when not armed.
@@ -109,8 +118,9 @@ class Wheel {
         return at.ns <= 0 ? 0 : uint64_t(at.ns) >> Timer::tick_shift;
     }
 
+    /// Of a time after the start.
     static uint64_t ceil_tick(Instant at) {
-        return at.ns <= 0 ? 0 : ((uint64_t(at.ns) - 1) >> Timer::tick_shift) + 1;
+        return ((uint64_t(at.ns) - 1) >> Timer::tick_shift) + 1;
     }
 
     static uint64_t bit(unsigned slot) { return uint64_t{1} << (slot % slots_a_level); }
@@ -127,19 +137,24 @@ class Wheel {
         return *static_cast<Timer*>(static_cast<void*>(&links));
     }
 
-    /// `timer.tick_` is at or after now_. Beyond the wheel's reach it waits in the last slot.
-    void insert(Timer& timer) {
-        const uint64_t away = timer.tick_ - now_;
-        const uint64_t tick = away < reach ? timer.tick_ : now_ + reach - 1;
-        unsigned level = 0;
-        while (level + 1 < levels && away >> (slot_bits * (level + 1)) != 0)
-            ++level;
+    /// `tick` is at or after now_. Beyond the wheel's reach it waits in the last slot.
+    void insert(Timer& timer, uint64_t tick) {
+        const uint64_t away = tick - now_;
+        // Nearly all are within four seconds.
+        if (away < slots_a_level) return put(timer, 0, tick);
+        if (away < slots_a_level * slots_a_level) return put(timer, 1, tick);
+        const unsigned level = away >> (slot_bits * 3) == 0 ? 2 : 3;
+        put(timer, level, away < reach ? tick : now_ + reach - 1);
+    }
+
+    [[gnu::always_inline]] void put(Timer& timer, unsigned level, uint64_t tick) {
         const unsigned within = unsigned(tick >> (slot_bits * level)) % slots_a_level;
-        timer.slot_ = uint8_t(level * slots_a_level + within);
-        Links& head = slots_[timer.slot_];
-        timer.links_ = {&head, head.prev};
-        head.prev->next = &timer.links_;
-        head.prev = &timer.links_;
+        const unsigned slot = level * slots_a_level + within;
+        timer.slot_ = uint8_t(slot);
+        Links& head = slots_[slot];
+        Links* last = head.prev;
+        timer.links_ = {&head, last};
+        last->next = head.prev = &timer.links_;
         occupied_[level] |= bit(within);
     }
 
@@ -178,7 +193,7 @@ class Wheel {
         while (list.next != &list) {
             Timer& timer = timer_of(*list.next);
             unlink(timer.links_);
-            insert(timer);
+            insert(timer, timer.tick_);
         }
     }
 
@@ -189,7 +204,11 @@ class Wheel {
         while (list.next != &list) {
             Timer& timer = timer_of(*list.next);
             unlink(timer.links_);
-            expired(timer);
+            if (timer.tick_ > now_) { // postponed meanwhile
+                insert(timer, timer.tick_);
+            } else {
+                expired(timer);
+            }
         }
     }
 

@@ -17,8 +17,9 @@ constexpr uint32_t first_limit_bytes = 65536;
 
 void Connection::reset(Endpoint own, Endpoint peer, const Birth& birth) {
     INVARIANT(!retransmit_timer_.armed() && !delayed_ack_timer_.armed(), "its past is over");
-    local = own;
-    remote = peer;
+    flow = {own, peer};
+    way = {};
+    plain_head_ = 0;
     error = soft_error_ = Err::none;
     initial_send_ = send_unacknowledged_ = send_next_ = send_max_ = birth.sequence;
     recover_ = small_until_ = repeated_ = urgent_until_ = birth.sequence;
@@ -119,6 +120,7 @@ void Connection::cancel_timers(Wheel& wheel) {
 /// From here on the connection only waits for its handle to be given up.
 void Connection::end(Engine& engine, Err reason) {
     state_ = State::closed;
+    plain_head_ = 0;
     cancel_timers(engine.wheel());
     if (!is_owned()) return;
     if (reason != Err::none) error = reason;
@@ -146,34 +148,43 @@ void Connection::trouble(Engine& engine, const Trouble& trouble, SeqNumber quote
 /// The path takes less than was thought (RFC 1191 6.4): what is in flight goes again in smaller
 /// segments, and this is no sign of congestion.
 void Connection::shrink_path(Engine& engine, const Trouble& trouble, Instant now) {
-    const PathLimit limit = engine.note_path(remote.address, trouble, now);
+    const PathLimit limit = engine.note_path(flow.remote_address(), trouble, now);
     const uint16_t mss = uint16_t(limit.mtu_bytes - header_bytes);
     may_fragment_ = limit.may_fragment;
     if (mss >= path_mss_) return;
     path_mss_ = mss;
     send_mss_ = std::min(send_mss_, mss);
     congestion_.mss_bytes = full_segment();
+    plain_head_ = 0;
     if (state_ == State::syn_sent || state_ == State::syn_received) return;
     timing_ = resend_first_ = false;
     send_next_ = send_unacknowledged_;
     dispatch(engine, now);
 }
 
-Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instant now) {
-    if (const Err pending = take_error(); pending != Err::none) return fail(pending);
+Result<> Connection::may_write() {
     if (state_ == State::closed) return fail(Err::not_connected);
     if (fin_wanted_) return fail(Err::bad_state);
     if (state_ == State::syn_sent || state_ == State::syn_received) {
         writer_waits_ = true;
         return fail(Err::would_block);
     }
-    engine.grow(*send_memory, sending().size() + data.size(), send_limit(engine));
+    return {};
+}
+
+Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instant now) {
+    if (const Err pending = take_error(); pending != Err::none) return fail(pending);
+    if (plain_head_ == 0) TRY_VOID(may_write());
+    if (data.size() > sending().room()) {
+        engine.grow(*send_memory, sending().size() + data.size(), send_limit(engine));
+    }
     const size_t taken = sending().write(data);
     if (taken < data.size()) writer_waits_ = true;
     if (taken == 0 && !data.empty()) return fail(Err::would_block);
     if (urgent) {
         urgent_until_ = send_unacknowledged_ + uint32_t(sending().size());
         urgent_out_ = true;
+        plain_head_ = 0;
     }
     // RFC 5681 4.1: after a silence the window says nothing about the path any more.
     if (in_flight() == 0 && now - last_sent_ > rtt_.timeout()) {
@@ -236,6 +247,7 @@ Result<size_t> Connection::read(Engine& engine, MutableBytes room, Instant now) 
 
 Result<> Connection::shutdown(Engine& engine, Instant now) {
     if (fin_wanted_) return {};
+    plain_head_ = 0;
     switch (state_) {
     case State::closed:
     case State::syn_sent: return fail(Err::not_connected);
@@ -250,6 +262,7 @@ Result<> Connection::shutdown(Engine& engine, Instant now) {
 
 bool Connection::abandon(Engine& engine, Instant now) {
     abandoned_ = true;
+    plain_head_ = 0;
     if (state_ == State::closed) return true;
     if (state_ == State::syn_sent) {
         end(engine, Err::none);
@@ -304,8 +317,8 @@ EventSet Connection::ready() const {
 SocketInfo Connection::info() const {
     return {
         .id = id,
-        .local = local,
-        .remote = remote,
+        .local = flow.local(),
+        .remote = flow.remote(),
         .state = state_,
         .receive_queue_bytes = uint32_t(receiving().size()),
         .send_queue_bytes = uint32_t(sending().size()),

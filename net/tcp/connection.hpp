@@ -8,6 +8,7 @@
 #include "net/icmp.hpp"
 #include "net/socket_table.hpp"
 #include "net/tcp/congestion.hpp"
+#include "net/tcp/flow.hpp"
 #include "net/tcp/option_writer.hpp"
 #include "net/tcp/rtt.hpp"
 #include "net/tcp/segment.hpp"
@@ -33,8 +34,8 @@ struct OutSegment {
     };
 
     SeqNumber sequence;
-    uint8_t flags{};
     uint32_t offset{}, length{}; // of the payload, in the send buffer
+    uint8_t flags{};
     Why why{Why::next};
 
     uint32_t sequence_length() const {
@@ -58,7 +59,8 @@ class Connection : public SocketBase {
     bool held{};   // waits for room on the link
     bool listed{}; // is in the table
 
-    Endpoint local, remote;
+    Flow flow;
+    Way way;
 
     // --- Beginning. The connection is fresh: reset() was called, and it has buffers.
 
@@ -84,9 +86,11 @@ class Connection : public SocketBase {
 
     // --- What comes in. Afterwards state() may be closed: then the owner of the table clears up.
     void process(Engine& engine, const Segment& segment, Instant now);
-    /// Header prediction (Jacobson 1990): does in short what process() would, for the segment that
-    /// an established connection gets nearly always. False: it is another one, and nothing is done.
-    bool process_expected(Engine& engine, const Segment& segment, Instant now);
+    /// As it comes, to this connection by its addresses and ports; if it is not what was expected,
+    /// the engine has to look closer.
+    void input(Engine& engine, const Ipv4Packet& packet, Instant now);
+    /// It has an owner now, or nothing is the matter any more.
+    void note_whether_plain();
     void dispatch(Engine& engine, Instant now);
     void expired(Engine& engine, Timer& timer, Instant now);
     void trouble(Engine& engine, const Trouble& trouble, SeqNumber quoted, Instant now);
@@ -132,24 +136,21 @@ class Connection : public SocketBase {
     // --- For the engine, when it makes a header.
     SeqNumber receive_next() const { return receive_next_; }
 
-    uint16_t advertise(bool is_syn);
     /// The smallest shift by which a whole buffer can be offered (RFC 7323 2.3).
     static uint8_t scale_for(size_t buffer_bytes);
-    /// The options of a segment with `length` bytes of data; returns how many bytes they take.
-    size_t write_options(
-        OptionBytes& into, const OutSegment& out, uint16_t own_mss_bytes, Instant now
-    ) const;
-    /// Zero: nothing urgent from `sequence` on.
-    uint16_t urgent_from(SeqNumber sequence) const;
-
-    bool may_fragment() const { return may_fragment_; }
-
-    const ByteRing& send_ring() const { return send_memory->ring; }
+    /// Of a segment with the header bits `flags`; returns how many bytes they take.
+    size_t
+    write_options(OptionBytes& into, uint8_t flags, uint16_t own_mss_bytes, Instant now) const;
 
   private:
     enum class Waiting : uint8_t { nothing, acknowledgement, window, end, keep_alive };
 
     // input.cpp
+    bool is_plain() const;
+    bool expects(Bytes bytes) const;
+    void take_expected(Engine& engine, Bytes bytes, Instant now);
+    void data_arrived(Engine& engine, Instant now);
+    void process_segment(Engine& engine, const Segment& segment, Instant now);
     void process_syn_sent(Engine& engine, const Segment& segment, Instant now);
     bool timely(Engine& engine, const Segment& segment, Instant now);
     bool acceptable(const Segment& segment) const;
@@ -158,7 +159,7 @@ class Connection : public SocketBase {
     void process_reset(Engine& engine, const Segment& segment, Instant now);
     bool process_ack(Engine& engine, const Segment& segment, Instant now);
     bool process_handshake_ack(Engine& engine, const Segment& segment, Instant now);
-    void process_new_ack(Engine& engine, const Segment& segment, Instant now);
+    void process_new_ack(Engine& engine, SeqNumber ack, uint32_t echo, Instant now);
     void update_window(Engine& engine, const Segment& segment, Instant now);
     void process_urgent(Engine& engine, const Segment& segment);
     void process_text(Engine& engine, const Segment& segment, Instant now);
@@ -169,7 +170,7 @@ class Connection : public SocketBase {
     void meet(const Segment& syn, Instant now);
     void negotiate(const Options& options, Instant now);
     void become_established(Engine& engine, const Segment& segment, Instant now);
-    void sample_rtt(const Segment& segment, Instant now);
+    void sample_rtt(SeqNumber ack, uint32_t echo, Instant now);
     void challenge(Engine& engine, Instant now);
     bool may_challenge(Instant now);
     void enter_time_wait(Engine& engine, Instant now);
@@ -191,9 +192,23 @@ class Connection : public SocketBase {
     std::optional<OutSegment> next_in_turn() const;
     std::optional<OutSegment> cut(SeqNumber from, SeqNumber until, OutSegment::Why why) const;
 
-    OutSegment bare_ack() const { return {send_max_, wire::Tcp::ack, 0, 0}; }
+    OutSegment bare_ack() const { return {send_max_, 0, 0, wire::Tcp::ack}; }
 
-    void note_sent(Engine& engine, const OutSegment& out, Instant now);
+    /// False: the link has no room.
+    bool transmit(Engine& engine, OutSegment out, Instant now);
+    bool send_plain(Engine& engine, Instant now);
+    bool
+    transmit_plain(Engine& engine, uint32_t offset, uint32_t length, uint8_t push, Instant now);
+    void add_data(OutPacket& packet, uint32_t offset, uint32_t length) const;
+    bool send(Engine& engine, OutPacket& packet, Instant now);
+    void write_header(OutPacket& packet, OutSegment out, uint16_t own_mss, Instant now);
+    uint16_t advertise(bool is_syn);
+    /// Zero: nothing urgent from `sequence` on.
+    uint16_t urgent_from(SeqNumber sequence) const;
+    bool is_worth_sending(uint32_t length, bool is_last) const;
+    void note_answered(Engine& engine, Instant now);
+    void note_new(uint32_t data_bytes, SeqNumber end, Instant now);
+    void note_sent(Engine& engine, OutSegment out, Instant now);
     void probe_window(Engine& engine, Instant now);
     void probe_life(Engine& engine, Instant now);
     bool given_up(Engine& engine, Instant now);
@@ -205,6 +220,11 @@ class Connection : public SocketBase {
     bool work_is_left() const;
     size_t block_option_bytes() const;
     uint32_t full_segment() const;
+
+    uint32_t full_without_blocks() const {
+        return send_mss_ - (offers_timestamps_ ? uint32_t{sizeof(wire::TcpTimestamps)} : 0);
+    }
+
     size_t write_blocks(MutableBytes into) const;
 
     uint32_t in_flight() const { return send_max_ - send_unacknowledged_; }
@@ -217,6 +237,7 @@ class Connection : public SocketBase {
     }
 
     // connection.cpp
+    Result<> may_write();
     void end(Engine& engine, Err reason);
     void tune_receive_limit(Engine& engine, Instant now);
     uint32_t send_limit(const Engine& engine) const;
@@ -228,6 +249,8 @@ class Connection : public SocketBase {
         const uint32_t used = uint32_t(receiving().size());
         return std::max(receive_limit(), used) - used;
     }
+
+    uint32_t plain_header_bytes() const { return (plain_head_ & 0xf0u) / 4; }
 
     bool can_receive() const;
     void shrink_path(Engine& engine, const Trouble& trouble, Instant now);
@@ -271,6 +294,9 @@ class Connection : public SocketBase {
     uint32_t keep_alive_seconds_{}, user_timeout_seconds_{};
 
     uint16_t send_mss_{}, path_mss_{}, retries_{};
+    /// How the thirteenth and fourteenth byte of the header of what comes next will look, as a
+    /// number in memory order, PUSH aside. Zero: this connection is not plain, or not known to be.
+    uint16_t plain_head_{};
     State state_{State::closed};
     Waiting waiting_{Waiting::nothing};
     uint8_t send_scale_{}, receive_scale_{}, receive_order_{};

@@ -57,33 +57,26 @@ Engine::Engine(
           config.congestion_control != nullptr ? config.congestion_control : &cubic()
       },
       sequence_key_{random.next(), random.next()}, cookies_{{random.next(), random.next()}},
-      hash_add_{random.next()}, hash_multiply_{random.next() | 1} {
+      first_hash_key_{random.next()}, second_hash_key_{random.next()} {
     for (StreamBuffer& buffer : arena.make<StreamBuffer>(config.stream_buffers))
         buffers_.put(buffer);
 }
 
 // --- Tables
 
-/// Keyed, so that nobody outside can aim connections at one bucket: multiply-shift hashing with
-/// secret numbers (Dietzfelbinger and others, 1997).
-Connection*& Engine::bucket_of(Endpoint local, Endpoint remote) const {
-    const uint64_t ports = uint64_t{local.port.number()} << 16 | remote.port.number();
-    uint64_t key = uint64_t{remote.address.bits()} << 32 | ports;
-    key += hash_add_ ^ local.address.bits();
-    const uint64_t mixed = (key ^ key >> 32) * hash_multiply_;
-    return buckets_[mixed >> 32 & (buckets_.size() - 1)];
+Connection*& Engine::bucket_of(const Flow& flow) const {
+    return buckets_.data()[flow.hash(first_hash_key_, second_hash_key_) & (buckets_.size() - 1)];
 }
 
-Connection* Engine::find(Endpoint local, Endpoint remote) const {
-    Connection* connection = bucket_of(local, remote);
-    while (connection != nullptr && !(connection->remote == remote && connection->local == local)) {
+Connection* Engine::find(const Flow& flow) const {
+    Connection* connection = bucket_of(flow);
+    while (connection != nullptr && !(connection->flow == flow))
         connection = connection->next_in_bucket;
-    }
     return connection;
 }
 
 void Engine::enlist(Connection& connection) {
-    Connection*& bucket = bucket_of(connection.local, connection.remote);
+    Connection*& bucket = bucket_of(connection.flow);
     connection.next_in_bucket = bucket;
     connection.listed = true;
     bucket = &connection;
@@ -91,7 +84,7 @@ void Engine::enlist(Connection& connection) {
 
 void Engine::delist(Connection& connection) {
     if (!std::exchange(connection.listed, false)) return;
-    Connection** at = &bucket_of(connection.local, connection.remote);
+    Connection** at = &bucket_of(connection.flow);
     while (*at != &connection)
         at = &(*at)->next_in_bucket;
     *at = connection.next_in_bucket;
@@ -227,11 +220,17 @@ void Engine::retry_held(Instant now) {
 
 void Engine::input(const Ipv4Packet& packet, Instant now) {
     ++counters_.tcp_in;
+    if (packet.payload.size() < sizeof(wire::Tcp)) return count(Drop::tcp_truncated);
+    const uint32_t ports = load<Be<uint32_t>>(packet.payload.data());
+    Connection* connection = find({packet.destination, packet.source, ports});
+    if (connection != nullptr) return connection->input(*this, packet, now);
+    input_unexpected(nullptr, packet, now);
+}
+
+void Engine::input_unexpected(Connection* connection, const Ipv4Packet& packet, Instant now) {
     if (packet.broadcast || packet.source.is_any()) return count(Drop::tcp_not_unicast);
     Segment segment;
     if (const auto refused = segment.read(packet)) return count(*refused);
-    Connection* connection = find(segment.to, segment.from);
-    if (connection != nullptr && connection->process_expected(*this, segment, now)) return;
     if (connection != nullptr && !connection->is_owned() &&
         connection->may_be_replaced_by(segment)) {
         connection->cancel_timers(wheel_);
@@ -260,11 +259,9 @@ void Engine::trouble(const Trouble& trouble, Instant now) {
 
     Bytes bytes = trouble.transport;
     const auto quoted = peel<Quoted>(bytes);
-    Connection* connection = quoted ? find(
-                                          {trouble.source, Port{quoted->source}},
-                                          {trouble.destination, Port{quoted->destination}}
-                                      )
-                                    : nullptr;
+    if (!quoted) return count(Drop::icmp_bad_quote);
+    const Endpoint from{trouble.source, Port{quoted->source}};
+    Connection* connection = find({from, {trouble.destination, Port{quoted->destination}}});
     if (connection == nullptr) return count(Drop::icmp_bad_quote);
     connection->trouble(*this, trouble, SeqNumber{quoted->sequence}, now);
     settle(*connection);
@@ -301,51 +298,21 @@ Connection::Birth Engine::birth(Endpoint local, Endpoint remote, Instant now) co
 }
 
 Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes options, Instant now) {
-    wire::Tcp tcp{
-        .source = header.from.port.number(),
-        .destination = header.to.port.number(),
+    if (!options.empty()) packet.prepend_bytes(options);
+    const Flow flow{header.from, header.to};
+    packet.prepend(wire::Tcp{
+        .ports = flow.ports_out(),
         .sequence = header.sequence.number(),
         .acknowledgement = header.acknowledgement.number(),
         .offset = uint8_t((sizeof(wire::Tcp) + options.size()) / 4 << 4),
         .flags = header.flags,
         .window = header.window,
         .checksum = {},
-        .urgent = header.urgent,
-    };
-    const size_t length = sizeof tcp + options.size() + packet.size();
-    Checksum sum;
-    sum.add_pseudo(header.from.address, header.to.address, uint8_t(wire::Protocol::tcp), length);
-    sum.add(std::as_bytes(std::span<const wire::Tcp, 1>{&tcp, 1}));
-    sum.add(options);
-    for (const Bytes piece : packet.payload())
-        sum.add(piece);
-    tcp.checksum = sum.finish();
-    if (!options.empty()) packet.prepend_bytes(options);
-    packet.prepend(tcp);
-    ++counters_.tcp_out;
-    return ip_.output(packet, header.from.address, header.to.address, wire::Protocol::tcp, now);
-}
-
-bool Engine::transmit(Connection& connection, const OutSegment& out, Instant now) {
-    const bool is_syn = (out.flags & wire::Tcp::syn) != 0;
-    const bool has_ack = (out.flags & wire::Tcp::ack) != 0;
-    OptionBytes options;
-    const size_t option_bytes = connection.write_options(options, out, own_mss_bytes(), now);
-    const uint16_t urgent = connection.urgent_from(out.sequence);
-    const Header header{
-        .from = connection.local,
-        .to = connection.remote,
-        .sequence = out.sequence,
-        .acknowledgement = has_ack ? connection.receive_next() : SeqNumber{},
-        .flags = uint8_t(out.flags | (urgent != 0 ? wire::Tcp::urg : 0)),
-        .window = connection.advertise(is_syn),
-        .urgent = urgent,
-    };
-    OutPacket packet{connection.send_ring().view(out.offset, out.length)};
-    packet.dont_fragment = !connection.may_fragment();
-    const auto sent = send_header(header, packet, Bytes{options}.first(option_bytes), now);
-    // Whatever else goes wrong is as a loss on the way, and the timer sees to it.
-    return sent || !(sent.error() == Err::no_space);
+        .urgent = {},
+    });
+    seal(packet, flow);
+    Way way;
+    return output(packet, flow, way, now);
 }
 
 void Engine::send_reset_segment(const Header& header, Bytes options, Instant now) {
@@ -356,15 +323,15 @@ void Engine::send_reset_segment(const Header& header, Bytes options, Instant now
 }
 
 void Engine::send_reset(const Connection& connection, Instant now) {
-    const OutSegment out{connection.send_next(), wire::Tcp::rst | wire::Tcp::ack, 0, 0};
+    constexpr uint8_t flags = wire::Tcp::rst | wire::Tcp::ack;
     OptionBytes options;
-    const size_t option_bytes = connection.write_options(options, out, own_mss_bytes(), now);
+    const size_t option_bytes = connection.write_options(options, flags, own_mss_bytes(), now);
     send_reset_segment(
-        {.from = connection.local,
-         .to = connection.remote,
-         .sequence = out.sequence,
+        {.from = connection.flow.local(),
+         .to = connection.flow.remote(),
+         .sequence = connection.send_next(),
          .acknowledgement = connection.receive_next(),
-         .flags = out.flags},
+         .flags = flags},
         Bytes{options}.first(option_bytes),
         now
     );

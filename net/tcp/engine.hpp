@@ -2,6 +2,7 @@
 // calls of the applications. What one connection does is in connection.hpp.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 
 #include "lib/base/wheel.hpp"
@@ -24,6 +25,25 @@ struct Listener : SocketBase {
     uint16_t waiting{};           // for accept
     Connection *first{}, *last{}; // those, oldest first
 };
+
+/// The headers of a segment are laid: sums them and the data up into their field.
+[[gnu::always_inline]] inline void seal(OutPacket& packet, const Flow& flow) {
+    Checksum sum{flow.pseudo_sum(packet.size())};
+    const Bytes headers = packet.headers();
+    const auto data = packet.payload();
+    if (headers.size() == sizeof(wire::Tcp) + sizeof(wire::TcpTimestamps)) {
+        sum.add_sum(sum_of_words<4>(0, headers.data()));
+    } else {
+        sum.add_sum(sum_of(headers));
+    }
+    if (data.size() == 1) {
+        sum.add_sum(sum_of(data.front()));
+    } else {
+        for (const Bytes piece : data)
+            sum.add(piece);
+    }
+    packet.patch(offsetof(wire::Tcp, checksum), Be<uint16_t>{sum.finish()});
+}
 
 class Engine {
   public:
@@ -93,6 +113,9 @@ class Engine {
         return ip_.paths().note(destination, trouble.mtu_bytes, now);
     }
 
+    /// `connection` null: there is none between these ports.
+    void input_unexpected(Connection* connection, const Ipv4Packet& packet, Instant now);
+
     void count(Drop reason) { drops_.count(reason); }
 
     void raise(SocketBase& socket, EventSet what) { news_.raise(socket, what); }
@@ -104,8 +127,14 @@ class Engine {
 
     /// A connection of a listener has finished its handshake.
     void established(Connection& connection);
-    /// False: the link has no room.
-    bool transmit(Connection& connection, const OutSegment& out, Instant now);
+
+    Result<> output(OutPacket& packet, const Flow& flow, Way& way, Instant now) {
+        ++counters_.tcp_out;
+        return ip_.output(
+            packet, flow.local_address(), flow.remote_address(), wire::Protocol::tcp, way, now
+        );
+    }
+
     void hold(Connection& connection);
     void send_reset(const Connection& connection, Instant now);
     /// RFC 9293 3.10.7.1: a reset that the sender of `segment` will believe.
@@ -116,11 +145,11 @@ class Engine {
         Endpoint from{}, to{};
         SeqNumber sequence{}, acknowledgement{};
         uint8_t flags{};
-        uint16_t window{}, urgent{};
+        uint16_t window{};
     };
 
-    Connection* find(Endpoint local, Endpoint remote) const;
-    Connection*& bucket_of(Endpoint local, Endpoint remote) const;
+    Connection* find(const Flow& flow) const;
+    Connection*& bucket_of(const Flow& flow) const;
     void enlist(Connection& connection);
     void delist(Connection& connection);
 
@@ -163,7 +192,7 @@ class Engine {
     Connection* first_held_{};
     SecretKey sequence_key_;
     SynCookies cookies_;
-    uint64_t hash_add_, hash_multiply_;
+    uint64_t first_hash_key_, second_hash_key_;
 };
 
 } // namespace net::tcp

@@ -25,7 +25,7 @@ Result<Port> Engine::choose_port(Endpoint local, Endpoint remote) {
     const uint64_t start = random_.next();
     for (uint32_t i = 0; i < dynamic_ports; ++i) {
         local.port = Port{uint16_t(first_dynamic_port + (start + i) % dynamic_ports)};
-        if (!ports_.taken(local) && find(local, remote) == nullptr) return local.port;
+        if (!ports_.taken(local) && find({local, remote}) == nullptr) return local.port;
     }
     return fail(Err::address_in_use);
 }
@@ -39,7 +39,7 @@ Result<SocketId> Engine::connect(Endpoint remote, Endpoint local, uint64_t cooki
     if (local.address.is_any()) local.address = path.source;
     if (!ip_.is_ours(local.address)) return fail(Err::address_not_available);
     if (local.port.is_any()) local.port = TRY(choose_port(local, remote));
-    if (find(local, remote) != nullptr) return fail(Err::address_in_use);
+    if (find({local, remote}) != nullptr) return fail(Err::address_in_use);
     Connection* connection = take_connection();
     if (connection == nullptr) return fail(Err::no_memory);
     connection->reset(local, remote, birth(local, remote, now));
@@ -58,6 +58,7 @@ Result<SocketId> Engine::accept(SocketId id, uint64_t cookie) {
     const SocketId accepted = connections_.hand_out(*connection, cookie);
     // What came before there was anybody to tell.
     const EventSet ready = connection->ready();
+    connection->note_whether_plain();
     if (ready.has(Event::readable)) raise(*connection, Event::readable);
     if (ready.has(Event::peer_closed)) raise(*connection, Event::peer_closed);
     return accepted;

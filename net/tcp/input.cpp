@@ -1,13 +1,38 @@
 // What a segment does to a connection: RFC 9293 3.10.7.3 and 3.10.7.4, in that order, with the
 // checks of RFC 5961.
 #include <bit>
+#include <cstddef>
 
+#include "net/checksum.hpp"
 #include "net/tcp/connection.hpp"
 #include "net/tcp/engine.hpp"
 
 namespace net::tcp {
 
 void Connection::process(Engine& engine, const Segment& segment, Instant now) {
+    plain_head_ = 0;
+    process_segment(engine, segment, now);
+    note_whether_plain();
+}
+
+void Connection::note_whether_plain() {
+    using wire::Tcp;
+    if (!is_plain()) return;
+    const size_t bytes = sizeof(Tcp) + (offers_timestamps_ ? sizeof(wire::TcpTimestamps) : 0);
+    plain_head_ = uint16_t(bytes / 4 << 4 | Tcp::ack << 8);
+}
+
+/// Nothing is the matter: the short ways of take_expected() and send_plain() lead where the long
+/// ones do. Whatever may change this clears plain_head_.
+bool Connection::is_plain() const {
+    const bool waits = waiting_ == Waiting::window || waiting_ == Waiting::end || retries_ != 0;
+    const bool receives = beyond().empty() && !peer_fin_known_;
+    const bool sends = held_by_peer().empty() && !in_recovery_ && !resend_first_ && !override_ &&
+                       !urgent_out_ && duplicate_acks_ == 0 && send_next_ == send_max_;
+    return state_ == State::established && is_owned() && !waits && receives && sends;
+}
+
+void Connection::process_segment(Engine& engine, const Segment& segment, Instant now) {
     if (state_ == State::syn_sent) return process_syn_sent(engine, segment, now);
     const Flags flags = segment.flags;
     if (!timely(engine, segment, now)) return;
@@ -17,7 +42,7 @@ void Connection::process(Engine& engine, const Segment& segment, Instant now) {
         Segment rest = segment;
         rest.sequence = receive_next_;
         rest.flags = flags.without(wire::Tcp::syn);
-        return process(engine, rest, now);
+        return process_segment(engine, rest, now);
     }
     if (!acceptable(segment)) return refuse(engine, segment, now);
     if (flags.rst()) return process_reset(engine, segment, now);
@@ -38,40 +63,73 @@ void Connection::process(Engine& engine, const Segment& segment, Instant now) {
     if (state_ != State::closed) dispatch(engine, now);
 }
 
-bool Connection::process_expected(Engine& engine, const Segment& segment, Instant now) {
-    using wire::Tcp;
-    constexpr uint8_t unusual = Tcp::fin | Tcp::syn | Tcp::rst | Tcp::urg;
-    const Options& options = segment.options;
-    const SeqNumber ack = segment.acknowledgement;
-    const bool plain = state_ == State::established && is_owned() && !in_recovery_ &&
-                       (segment.flags.bits() & (unusual | Tcp::ack)) == Tcp::ack &&
-                       segment.sequence == receive_next_ && options.sack.empty() &&
-                       options.has_timestamps == offers_timestamps_ &&
-                       int32_t(options.timestamp_value - recent_timestamp_) >= 0;
-    if (!plain || !within(send_unacknowledged_, ack, send_max_)) return false;
-    const uint32_t bytes = uint32_t(segment.data.size());
-    const bool is_new = after(ack, send_unacknowledged_);
-    const bool quiet = waiting_ != Waiting::window && waiting_ != Waiting::keep_alive;
-    if (bytes == 0 ? !is_new : !beyond().empty() || peer_fin_known_) return false;
-    if (bytes > std::min<size_t>(receiving().room(), receive_room()) || !quiet ||
-        !held_by_peer().empty())
-        return false;
-    last_heard_ = now;
-    if (offers_timestamps_ && !after(segment.sequence, last_ack_sent_)) {
-        recent_timestamp_ = options.timestamp_value;
-        recent_since_ = now;
+[[gnu::always_inline]] inline void Connection::data_arrived(Engine& engine, Instant now) {
+    // RFC 9293 3.8.6.3: at least every second segment, and within the delay.
+    if (++unanswered_segments_ >= 2) {
+        ack_now_ = true;
+    } else if (!delayed_ack_timer_.armed()) {
+        engine.wheel().arm(delayed_ack_timer_, now + engine.config().delayed_ack);
     }
+}
+
+/// Header prediction (Jacobson 1990): is it what an established connection gets nearly always?
+/// Looks only; whether the checksum is right is seen when the data are taken.
+[[gnu::always_inline]] inline bool Connection::expects(Bytes bytes) const {
+    using wire::Tcp;
+    constexpr uint16_t push = Tcp::psh << 8;
+    const std::byte* at = bytes.data();
+    const uint16_t head = load<uint16_t>(at + offsetof(Tcp, offset));
+    if ((head & ~push) != plain_head_ || bytes.size() < plain_header_bytes()) return false;
+    const auto tcp = load<Tcp>(at);
+    if (offers_timestamps_) {
+        const auto times = load<wire::TcpTimestamps>(at + sizeof tcp);
+        if (times.head != wire::TcpTimestamps::usual_head) return false;
+        if (int32_t(times.value - recent_timestamp_) < 0) return false;
+    }
+    const uint32_t acked = SeqNumber{tcp.acknowledgement} - send_unacknowledged_;
+    if (!(SeqNumber{tcp.sequence} == receive_next_) || acked > in_flight()) return false;
+    const uint32_t length = uint32_t(bytes.size()) - plain_header_bytes();
+    // The ring never has more room than the limit allows: it grows up to that.
+    return (length | acked) != 0 && length <= receiving().room();
+}
+
+void Connection::input(Engine& engine, const Ipv4Packet& packet, Instant now) {
+    if (!expects(packet.payload)) return engine.input_unexpected(this, packet, now);
+    take_expected(engine, packet.payload, now);
+}
+
+/// Does in short what process() would.
+void Connection::take_expected(Engine& engine, Bytes bytes, Instant now) {
+    Checksum sum{flow.pseudo_sum(bytes.size())};
+    sum.add_sum(sum_of(bytes));
+    if (!sum.holds()) return engine.count(Drop::tcp_bad_checksum);
+    const auto tcp = load<wire::Tcp>(bytes.data());
+    const SeqNumber ack{tcp.acknowledgement};
+    uint32_t echo = 0;
+    if (offers_timestamps_) {
+        const auto times = load<wire::TcpTimestamps>(bytes.data() + sizeof tcp);
+        echo = times.echo;
+        if (!after(receive_next_, last_ack_sent_)) { // RFC 7323 4.3 (R3)
+            recent_timestamp_ = times.value;
+            recent_since_ = now;
+        }
+    }
+    last_heard_ = now;
     // The number is the one expected, so the window is the latest.
-    const uint32_t window = uint32_t{segment.window} << send_scale_;
-    const bool may_send = is_new || window > send_window_;
-    send_window_ = window;
-    greatest_window_ = std::max(greatest_window_, window);
-    window_from_sequence_ = segment.sequence;
+    send_window_ = uint32_t{tcp.window} << send_scale_;
+    greatest_window_ = std::max(greatest_window_, send_window_);
+    window_from_sequence_ = receive_next_;
     window_from_ack_ = ack;
-    if (is_new) process_new_ack(engine, segment, now);
-    if (bytes != 0) take_in_order(engine, segment.data, now);
-    if (may_send || ack_now_) dispatch(engine, now);
-    return true;
+    if (!(ack == send_unacknowledged_)) process_new_ack(engine, ack, echo, now);
+    const uint32_t length = uint32_t(bytes.size()) - plain_header_bytes();
+    if (length != 0) {
+        receiving().append({bytes.data() + plain_header_bytes(), length});
+        receive_next_ = receive_next_ + length;
+        received_bytes_ += length;
+        engine.raise(*this, Event::readable);
+        data_arrived(engine, now);
+    }
+    if (ack_now_ || in_flight() != sending().size()) dispatch(engine, now);
 }
 
 void Connection::process_syn_sent(Engine& engine, const Segment& segment, Instant now) {
@@ -194,15 +252,15 @@ void Connection::challenge(Engine& engine, Instant now) {
 
 /// One segment at a time is timed by our own clock; of what was repeated only its timestamp tells
 /// which of the copies was acknowledged (RFC 7323 4, instead of Karn's silence).
-void Connection::sample_rtt(const Segment& segment, Instant now) {
+void Connection::sample_rtt(SeqNumber ack, uint32_t echo, Instant now) {
     if (timing_) {
-        if (before(segment.acknowledgement, timed_until_)) return;
+        if (before(ack, timed_until_)) return;
         timing_ = false;
         return rtt_.sample(now - timed_since_);
     }
     const bool repeated = retries_ != 0 || in_recovery_;
-    if (!repeated || !offers_timestamps_ || !segment.options.has_timestamps) return;
-    const int32_t ticks = int32_t(timestamp(now) - segment.options.timestamp_echo);
+    if (!repeated || !offers_timestamps_) return;
+    const int32_t ticks = int32_t(timestamp(now) - echo);
     if (ticks >= 0) rtt_.sample(Duration{int64_t{ticks} << timestamp_shift});
 }
 
@@ -211,7 +269,7 @@ void Connection::become_established(Engine& engine, const Segment& segment, Inst
     const bool lost_syn = retries_ != 0;
     send_unacknowledged_ = initial_send_ + 1;
     send_next_ = send_max_ = later(send_max_, send_unacknowledged_);
-    sample_rtt(segment, now);
+    sample_rtt(segment.acknowledgement, segment.options.timestamp_echo, now);
     if (lost_syn) rtt_.after_lost_syn();
     retries_ = 0;
     // The window of a SYN is never scaled (RFC 7323 2.2).
@@ -257,7 +315,7 @@ bool Connection::process_ack(Engine& engine, const Segment& segment, Instant now
     const bool has_blocks = offers_blocks_ && !segment.options.sack.empty();
     const bool sack_news = has_blocks && note_blocks(segment.options.sack);
     if (is_new) {
-        process_new_ack(engine, segment, now);
+        process_new_ack(engine, ack, segment.options.timestamp_echo, now);
     } else if (!offers_blocks_ && segment.length() == 0 && in_flight() != 0 &&
                waiting_ != Waiting::window &&
                uint32_t{segment.window} << send_scale_ == send_window_) {
@@ -269,8 +327,7 @@ bool Connection::process_ack(Engine& engine, const Segment& segment, Instant now
     return true;
 }
 
-void Connection::process_new_ack(Engine& engine, const Segment& segment, Instant now) {
-    const SeqNumber ack = segment.acknowledgement;
+void Connection::process_new_ack(Engine& engine, SeqNumber ack, uint32_t echo, Instant now) {
     const uint32_t flying = in_flight();
     const uint32_t acked = ack - send_unacknowledged_;
     const uint32_t data = std::min(acked, uint32_t(sending().size()));
@@ -283,7 +340,7 @@ void Connection::process_new_ack(Engine& engine, const Segment& segment, Instant
         // What it said to hold, it must acknowledge: else it has dropped it again (RFC 2018 8).
         if (!(held_by_peer().skip(ack) == ack)) held_by_peer().clear();
     }
-    sample_rtt(segment, now);
+    sample_rtt(ack, echo, now);
     retries_ = 0;
     if (in_recovery_) {
         recovery_acknowledged(acked);
@@ -425,12 +482,7 @@ void Connection::take_in_order(Engine& engine, Bytes data, Instant now) {
         ack_now_ = true; // RFC 5681 4.2: a hole was filled, all or in part
     }
     if (is_owned()) engine.raise(*this, Event::readable);
-    // RFC 9293 3.8.6.3: at least every second segment, and within the delay.
-    if (++unanswered_segments_ >= 2) {
-        ack_now_ = true;
-    } else if (!delayed_ack_timer_.armed()) {
-        engine.wheel().arm(delayed_ack_timer_, now + engine.config().delayed_ack);
-    }
+    data_arrived(engine, now);
 }
 
 void Connection::process_fin(Engine& engine, Instant now) {

@@ -25,11 +25,9 @@ class OptionWriter {
 
     /// In front, and as laid out in RFC 7323 appendix A.
     void timestamps(const Timestamps& timestamps) {
-        struct Usual {
-            Be<uint32_t> head, value, echo;
+        const wire::TcpTimestamps usual{
+            wire::TcpTimestamps::usual_head, timestamps.value, timestamps.echo
         };
-
-        const Usual usual{0x0101080a, timestamps.value, timestamps.echo};
         INVARIANT(size_ + sizeof usual <= into_.size(), "there is room for all options");
         __builtin_memcpy(into_.data() + size_, &usual, sizeof usual);
         size_ += sizeof usual;

@@ -5,16 +5,193 @@
 
 namespace net::tcp {
 
+/// The window field, and the promise in it. The edge moves in steps worth a segment, so that the
+/// sender is not lured into small ones (RFC 9293 3.8.6.2.2), and never back.
+[[gnu::always_inline]] uint16_t Connection::advertise(bool is_syn) {
+    const uint32_t room = receive_room();
+    if (is_syn) {
+        const uint16_t field = uint16_t(std::min(room, 0xffffu));
+        advertised_edge_ = receive_next_ + field;
+        return field;
+    }
+    const uint32_t step = std::min<uint32_t>(send_mss_, receive_limit() / 2);
+    uint32_t offered = advertised_edge_ - receive_next_;
+    const bool behind = int32_t(offered) < 0;
+    if (behind || int32_t(room - offered) >= int32_t(step)) offered = room;
+    const uint32_t field = std::min(offered >> receive_scale_, 0xffffu);
+    advertised_edge_ = receive_next_ + (field << receive_scale_);
+    return uint16_t(field);
+}
+
+/// From the options to the ports, in front of the data, and the sum of it all.
+void Connection::write_header(
+    OutPacket& packet, OutSegment out, uint16_t own_mss_bytes, Instant now
+) {
+    using wire::Tcp;
+    OptionBytes options;
+    const size_t option_bytes = write_options(options, out.flags, own_mss_bytes, now);
+    packet.prepend_bytes(Bytes{options}.first(option_bytes));
+    const uint16_t urgent = urgent_from(out.sequence);
+    packet.prepend(
+        Tcp{.ports = flow.ports_out(),
+            .sequence = out.sequence.number(),
+            .acknowledgement = (out.flags & Tcp::ack) != 0 ? receive_next_.number() : 0,
+            .offset = uint8_t((sizeof(Tcp) + option_bytes) / 4 << 4),
+            .flags = uint8_t(out.flags | (urgent != 0 ? Tcp::urg : 0)),
+            .window = advertise((out.flags & Tcp::syn) != 0),
+            .checksum = {},
+            .urgent = urgent}
+    );
+    seal(packet, flow);
+}
+
+[[gnu::always_inline]] inline void
+Connection::add_data(OutPacket& packet, uint32_t offset, uint32_t length) const {
+    if (length == 0) return;
+    const Bytes first = sending().front(offset, length);
+    packet.append(first);
+    if (first.size() != length) [[unlikely]]
+        packet.append(sending().front(offset + first.size(), length - first.size()));
+}
+
+[[gnu::always_inline]] inline bool
+Connection::send(Engine& engine, OutPacket& packet, Instant now) {
+    packet.dont_fragment = !may_fragment_;
+    const auto sent = engine.output(packet, flow, way, now);
+    // Whatever else goes wrong is as a loss on the way, and the timer sees to it.
+    return sent || !(sent.error() == Err::no_space);
+}
+
+bool Connection::transmit(Engine& engine, OutSegment out, Instant now) {
+    OutPacket packet;
+    add_data(packet, out.offset, out.length);
+    write_header(packet, out, engine.own_mss_bytes(), now);
+    return send(engine, packet, now);
+}
+
+[[gnu::always_inline]] inline void Connection::note_answered(Engine& engine, Instant now) {
+    ack_now_ = false;
+    unanswered_segments_ = 0;
+    engine.wheel().cancel(delayed_ack_timer_);
+    last_sent_ = now;
+    last_ack_sent_ = receive_next_;
+}
+
+[[gnu::always_inline]] inline void
+Connection::note_new(uint32_t data_bytes, SeqNumber end, Instant now) {
+    sent_bytes_ += data_bytes;
+    if (timing_) return;
+    timing_ = true;
+    timed_until_ = end;
+    timed_since_ = now;
+}
+
+void Connection::note_sent(Engine& engine, OutSegment out, Instant now) {
+    note_answered(engine, now);
+    if (out.sequence_length() == 0) return;
+    const SeqNumber end = out.sequence + out.sequence_length();
+    if (out.sequence == send_max_) {
+        note_new(out.length, end, now);
+    } else if (after(end, send_max_)) {
+        sent_bytes_ += std::min(end - send_max_, out.length);
+    } else {
+        timing_ = false; // Karn: it cannot be told which of the two was acknowledged
+        ++retransmitted_;
+        ++engine.counters().tcp_retransmitted;
+    }
+    switch (out.why) {
+    case OutSegment::Why::next: send_next_ = end; break;
+    case OutSegment::Why::first: resend_first_ = false; [[fallthrough]];
+    case OutSegment::Why::hole: repeated_ = later(repeated_, end); break;
+    case OutSegment::Why::rescue: rescued_ = true; break;
+    }
+    if (out.length != 0 && out.length < full_segment()) small_until_ = end;
+    send_max_ = later(send_max_, end);
+    if (waiting_ != Waiting::acknowledgement) { // RFC 6298 (5.1)
+        wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout());
+    }
+}
+
+/// Nagle (RFC 9293 3.7.4) as Minshall and Linux have it: one small segment at a time in flight, so
+/// that the tail of a long answer does not wait for a delayed acknowledgement of its beginning.
+bool Connection::may_send_small() const {
+    return no_delay_ || !after(small_until_, send_unacknowledged_);
+}
+
+/// Of less than a full segment: against silly windows (RFC 9293 3.8.6.2.1) and small segments.
+[[gnu::always_inline]] inline bool
+Connection::is_worth_sending(uint32_t length, bool is_last) const {
+    return (is_last && may_send_small()) || length >= std::max(greatest_window_ / 2, 1u);
+}
+
+/// Of a plain connection: the data from `offset` on, or only an acknowledgement.
+[[gnu::always_inline]] inline bool Connection::transmit_plain(
+    Engine& engine, uint32_t offset, uint32_t length, uint8_t push, Instant now
+) {
+    using wire::Tcp;
+    OutPacket packet;
+    add_data(packet, offset, length);
+    if (offers_timestamps_) {
+        constexpr uint32_t head = wire::TcpTimestamps::usual_head;
+        packet.prepend(wire::TcpTimestamps{head, timestamp(now), recent_timestamp_});
+    }
+    packet.prepend(
+        Tcp{.ports = flow.ports_out(),
+            .sequence = send_max_.number(),
+            .acknowledgement = receive_next_.number(),
+            .offset = uint8_t(plain_head_),
+            .flags = uint8_t(plain_head_ >> 8 | push),
+            .window = advertise(false),
+            .checksum = {},
+            .urgent = {}}
+    );
+    seal(packet, flow);
+    return send(engine, packet, now);
+}
+
+/// What dispatch() does for a plain connection: something new, or just an acknowledgement. False:
+/// the link has no room.
+bool Connection::send_plain(Engine& engine, Instant now) {
+    while (true) {
+        const uint32_t full = full_without_blocks();
+        const uint32_t flying = in_flight();
+        const uint32_t unsent = uint32_t(sending().size()) - flying;
+        const uint32_t window = std::min(send_window_, congestion_.window_bytes);
+        const uint32_t room = window > flying ? window - flying : 0;
+        uint32_t length = std::min({unsent, room, full});
+        const bool is_last = length == unsent;
+        if (length != full && !is_worth_sending(length, is_last)) length = 0;
+        if (length == 0 && !ack_now_) return true;
+        const uint8_t push = is_last && length != 0 ? wire::Tcp::psh : uint8_t{0};
+        if (!transmit_plain(engine, flying, length, push, now)) return false;
+        note_answered(engine, now);
+        if (length == 0) return true;
+        const SeqNumber end = send_max_ + length;
+        note_new(length, end, now);
+        send_next_ = send_max_ = end;
+        if (length < full) small_until_ = end;
+        if (waiting_ != Waiting::acknowledgement) {
+            wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout());
+        }
+        if (is_last) return true;
+    }
+}
+
 void Connection::dispatch(Engine& engine, Instant now) {
-    while (const auto out = next_segment()) {
-        if (!engine.transmit(*this, *out, now)) return engine.hold(*this);
-        note_sent(engine, *out, now);
+    if (plain_head_ != 0) {
+        if (!send_plain(engine, now)) return engine.hold(*this);
+    } else {
+        while (const auto out = next_segment()) {
+            if (!transmit(engine, *out, now)) return engine.hold(*this);
+            note_sent(engine, *out, now);
+        }
     }
     override_ = false;
     // Nothing in flight will bring news of the window: ask for it (RFC 9293 3.8.6.1), and do not
     // wait for ever with a small segment either (3.8.6.2.1, the override).
+    if (in_flight() != 0) return;
     const bool waits = waiting_ != Waiting::nothing && waiting_ != Waiting::keep_alive;
-    if (!waits && in_flight() == 0 && work_is_left()) {
+    if (!waits && work_is_left()) {
         wait_for(engine, Waiting::window, now + rtt_.timeout());
     }
 }
@@ -29,12 +206,6 @@ bool Connection::work_is_left() const {
     return offset < sending().size() || (fin_is_due() && offset == sending().size());
 }
 
-/// Nagle (RFC 9293 3.7.4) as Minshall and Linux have it: one small segment at a time in flight, so
-/// that the tail of a long answer does not wait for a delayed acknowledgement of its beginning.
-bool Connection::may_send_small() const {
-    return no_delay_ || !after(small_until_, send_unacknowledged_);
-}
-
 std::optional<OutSegment> Connection::next_segment() const {
     using wire::Tcp;
     switch (state_) {
@@ -42,10 +213,10 @@ std::optional<OutSegment> Connection::next_segment() const {
     case State::listen: return std::nullopt;
     case State::syn_sent:
         if (!(send_next_ == initial_send_)) return std::nullopt;
-        return OutSegment{initial_send_, Tcp::syn, 0, 0};
+        return OutSegment{initial_send_, 0, 0, Tcp::syn};
     case State::syn_received:
         if (send_next_ == initial_send_) {
-            return OutSegment{initial_send_, uint8_t(Tcp::syn | Tcp::ack), 0, 0};
+            return OutSegment{initial_send_, 0, 0, Tcp::syn | Tcp::ack};
         }
         break;
     default:
@@ -71,7 +242,7 @@ Connection::cut(SeqNumber from, SeqNumber until, OutSegment::Why why) const {
     uint8_t flags = wire::Tcp::ack;
     if (fin) flags |= wire::Tcp::fin;
     if (is_last && length != 0) flags |= wire::Tcp::psh;
-    return OutSegment{from, flags, offset, length, why};
+    return OutSegment{from, offset, length, flags, why};
 }
 
 std::optional<OutSegment> Connection::next_data_segment() const {
@@ -110,48 +281,15 @@ std::optional<OutSegment> Connection::next_in_turn() const {
     if (!out) return std::nullopt;
     const bool is_last = offset + out->length == queued;
     const bool fin = (out->flags & wire::Tcp::fin) != 0;
-    const bool sends = fin || override_ || out->length == full_segment() || // RFC 9293 3.8.6.2.1
-                       again ||                                             // so no small news
-                       (is_last && may_send_small()) ||
-                       out->length >= std::max(greatest_window_ / 2, 1u);
+    // What goes again is no small news.
+    const bool sends = fin || again || override_ || out->length == full_segment() ||
+                       is_worth_sending(out->length, is_last);
     return sends ? out : std::nullopt;
-}
-
-void Connection::note_sent(Engine& engine, const OutSegment& out, Instant now) {
-    ack_now_ = false;
-    unanswered_segments_ = 0;
-    engine.wheel().cancel(delayed_ack_timer_);
-    last_sent_ = now;
-    last_ack_sent_ = receive_next_;
-    if (out.sequence_length() == 0) return;
-    const SeqNumber end = out.sequence + out.sequence_length();
-    if (after(end, send_max_)) {
-        sent_bytes_ += std::min(end - send_max_, out.length);
-        if (!timing_ && out.sequence == send_max_) {
-            timing_ = true;
-            timed_until_ = end;
-            timed_since_ = now;
-        }
-    } else {
-        timing_ = false; // Karn: it cannot be told which of the two was acknowledged
-        ++retransmitted_;
-        ++engine.counters().tcp_retransmitted;
-    }
-    switch (out.why) {
-    case OutSegment::Why::next: send_next_ = end; break;
-    case OutSegment::Why::first: resend_first_ = false; [[fallthrough]];
-    case OutSegment::Why::hole: repeated_ = later(repeated_, end); break;
-    case OutSegment::Why::rescue: rescued_ = true; break;
-    }
-    if (out.length != 0 && out.length < full_segment()) small_until_ = end;
-    send_max_ = later(send_max_, end);
-    if (waiting_ != Waiting::acknowledgement) { // RFC 6298 (5.1)
-        wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout());
-    }
 }
 
 void Connection::wait_for(Engine& engine, Waiting what, Instant until) {
     waiting_ = what;
+    if (what == Waiting::window || what == Waiting::end) plain_head_ = 0;
     engine.wheel().arm(retransmit_timer_, until);
 }
 
@@ -172,6 +310,7 @@ void Connection::expired(Engine& engine, Timer& timer, Instant now) {
     }
     const Waiting what = waiting_;
     waiting_ = Waiting::nothing;
+    plain_head_ = 0;
     switch (what) {
     case Waiting::acknowledgement: return retransmission_timeout(engine, now);
     case Waiting::window: return probe_window(engine, now);
@@ -202,8 +341,8 @@ void Connection::probe_life(Engine& engine, Instant now) {
     if (state_ == State::closed) return;
     if (hopeless) return end(engine, Err::timed_out);
     ++retries_;
-    const OutSegment probe{send_unacknowledged_ - 1, wire::Tcp::ack, 0, 0};
-    (void)engine.transmit(*this, probe, now); // without room now, there is the next one
+    const OutSegment probe{send_unacknowledged_ - 1, 0, 0, wire::Tcp::ack};
+    (void)transmit(engine, probe, now); // without room now, there is the next one
     wait_for(engine, Waiting::keep_alive, now + probe_interval);
 }
 
@@ -221,9 +360,9 @@ void Connection::probe_window(Engine& engine, Instant now) {
     rtt_.back_off();
     const bool has_data = !sending().empty();
     const uint8_t flags = has_data ? wire::Tcp::ack : uint8_t(wire::Tcp::ack | wire::Tcp::fin);
-    const OutSegment probe{send_unacknowledged_, flags, 0, has_data ? 1u : 0u};
+    const OutSegment probe{send_unacknowledged_, 0, has_data ? 1u : 0u, flags};
     // Whether the link took it or not: there will be another one.
-    if (engine.transmit(*this, probe, now)) ack_now_ = false;
+    if (transmit(engine, probe, now)) ack_now_ = false;
     send_next_ = send_unacknowledged_;
     send_max_ = later(send_max_, send_unacknowledged_ + 1);
     timing_ = false;
@@ -239,19 +378,19 @@ size_t Connection::block_option_bytes() const {
 
 /// How much data a segment may carry beside the options (RFC 9293 3.7.1, Eff.snd.MSS).
 uint32_t Connection::full_segment() const {
-    return uint32_t(send_mss_ - (offers_timestamps_ ? 12 : 0) - block_option_bytes());
+    return full_without_blocks() - uint32_t(block_option_bytes());
 }
 
 size_t Connection::write_options(
-    OptionBytes& into, const OutSegment& out, uint16_t own_mss_bytes, Instant now
+    OptionBytes& into, uint8_t flags, uint16_t own_mss_bytes, Instant now
 ) const {
     OptionWriter options{into};
     std::optional<Timestamps> timestamps;
     if (offers_timestamps_) {
-        const bool has_ack = (out.flags & wire::Tcp::ack) != 0;
+        const bool has_ack = (flags & wire::Tcp::ack) != 0;
         timestamps = {timestamp(now), has_ack ? recent_timestamp_ : 0};
     }
-    if ((out.flags & wire::Tcp::syn) != 0) {
+    if ((flags & wire::Tcp::syn) != 0) {
         options.syn(
             own_mss_bytes,
             offers_blocks_,
@@ -261,7 +400,7 @@ size_t Connection::write_options(
         return options.size();
     }
     if (timestamps) options.timestamps(*timestamps);
-    const bool is_reset = (out.flags & wire::Tcp::rst) != 0;
+    const bool is_reset = (flags & wire::Tcp::rst) != 0;
     if (is_reset || block_option_bytes() == 0) return options.size();
     return options.size() + write_blocks(MutableBytes{into}.subspan(options.size()));
 }
@@ -294,25 +433,6 @@ size_t Connection::write_blocks(MutableBytes into) const {
 }
 
 // --- The window
-
-/// The window field, and the promise in it. The edge moves in steps worth a segment, so that the
-/// sender is not lured into small ones (RFC 9293 3.8.6.2.2), and never back.
-uint16_t Connection::advertise(bool is_syn) {
-    const uint32_t room = receive_room();
-    if (is_syn) {
-        const uint16_t field = uint16_t(std::min(room, 0xffffu));
-        advertised_edge_ = receive_next_ + field;
-        return field;
-    }
-    const uint32_t step = std::min<uint32_t>(send_mss_, receive_limit() / 2);
-    const SeqNumber edge = receive_next_ + room;
-    const bool behind = before(advertised_edge_, receive_next_);
-    const bool further = after(edge, advertised_edge_) && edge - advertised_edge_ >= step;
-    const SeqNumber offered = behind || further ? edge : advertised_edge_;
-    const uint32_t field = std::min((offered - receive_next_) >> receive_scale_, 0xffffu);
-    advertised_edge_ = receive_next_ + (field << receive_scale_);
-    return uint16_t(field);
-}
 
 /// The application has read: tell the peer when that is worth a segment of its own.
 void Connection::offer_more(Engine& engine, Instant now) {

@@ -35,14 +35,9 @@ void read_option(Options& options, wire::TcpOption kind, Bytes value) {
 
 /// Nearly every segment has timestamps and nothing else (RFC 7323 appendix A). False: not so.
 bool read_timestamps_alone(Options& options, Bytes bytes) {
-    struct Usual {
-        Be<uint32_t> head, value, echo;
-    };
-
-    constexpr uint32_t usual_head = 0x0101080a; // two NOPs, kind, length
-    if (bytes.size() != sizeof(Usual)) return false;
-    const auto usual = *peel<Usual>(bytes);
-    if (usual.head != usual_head) return false;
+    if (bytes.size() != sizeof(wire::TcpTimestamps)) return false;
+    const auto usual = load<wire::TcpTimestamps>(bytes.data());
+    if (usual.head != wire::TcpTimestamps::usual_head) return false;
     options.has_timestamps = true;
     options.timestamp_value = usual.value;
     options.timestamp_echo = usual.echo;
@@ -79,8 +74,8 @@ std::optional<Drop> Segment::read(const Ipv4Packet& packet) {
     sum.add_pseudo(packet.source, packet.destination, packet.protocol, bytes);
     sum.add(packet.payload);
     if (!sum.holds()) return Drop::tcp_bad_checksum;
-    from = {packet.source, Port{tcp->source}};
-    to = {packet.destination, Port{tcp->destination}};
+    from = {packet.source, Port{tcp->source()}};
+    to = {packet.destination, Port{tcp->destination()}};
     if (from.port.is_any() || to.port.is_any()) return Drop::tcp_bad_flags;
     flags = Flags{tcp->flags};
     // SYN with FIN or RST is nobody's segment; without any of the four it can mean nothing.
