@@ -17,7 +17,8 @@ STAGES = ("link", "ip", "tcp", "udp", "events", "checksum", "copy", "timer")
 OWNERS = (
     ("net::Checksum", "checksum"),
     ("memcpy", "copy"), ("memmove", "copy"), ("memset", "copy"),
-    ("net::tcp::", "tcp"), ("net::ByteRing", "tcp"), ("net::siphash", "tcp"), ("net::Udp", "udp"), ("net::Ip::", "ip"),
+    ("net::tcp::", "tcp"), ("net::ByteRing", "tcp"), ("net::siphash", "tcp"),
+    ("net::Udp", "udp"), ("net::Ip::", "ip"),
     ("net::Parts::settle", "events"), ("net::Stack", "events"), ("net::", "link"),
     ("(anonymous namespace)::set_timer", "timer"), ("(anonymous namespace)::cancel_timer", "timer"),
 )  # fmt: skip
