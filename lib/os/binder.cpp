@@ -52,8 +52,10 @@ Result<> Binder::ask(Pending& pending, const ServiceName& name, bool wait, CapSl
 }
 
 void Binder::forget(Pending& pending) {
-    if (!pending.hook.linked()) return;
-    pending_.remove(pending);
+    if (pending.hook.linked())
+        pending_.remove(pending);
+    else if (!pending.ours)
+        return;
     (void)monitor_->unbind(pending.binding);
 }
 
@@ -154,6 +156,7 @@ void Binder::established(const Notices& news, OwnedCap bell) {
         if (pending.binding != news.binding) continue;
         pending.status = news.status;
         pending.bell = std::move(bell);
+        pending.ours = news.status == Err::none;
         pending_.remove(pending);
         pending.done.set();
         return;
@@ -212,17 +215,17 @@ Result<> Binder::accept(const Notices& news, OwnedCap frame) {
             },
             handler
         );
-        return {};
+        session->binding_ = news.binding;
+        return monitor_->answer(news.binding, Fault{Err::none});
     }();
     if (!opened) {
         delete session;
         return opened;
     }
     ++service->sessions_;
-    session->binding_ = news.binding;
     session->known_ = true;
     add(*session);
-    return monitor_->answer(news.binding, Fault{Err::none});
+    return {};
 }
 
 } // namespace os

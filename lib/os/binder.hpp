@@ -25,6 +25,7 @@ class Binder {
         async::Event done;
         Fault status{Err::none};
         OwnedCap bell;
+        bool ours{}; // it is established, and nobody has taken it over yet
     };
 
     /// Errors: those of monitor.bind.

@@ -63,6 +63,7 @@ async::Task<> Binding::open(Request asked) {
     bell_ = std::move(pending.bell);
     binding_ = pending.binding;
     known_ = true;
+    pending.ours = false;
     binder().add(*this);
     events_ = asked.events;
     const auto bell_is = co_await describe(bell_.slot());

@@ -10,21 +10,37 @@ CoreState state_of(CoreId core) {
     return known ? known->state : CoreState::absent;
 }
 
-async::Task<> core_changes(Instant deadline) {
-    async::Signal* const changed = co_await binder().cores();
-    co_await changed->wait_until(deadline);
-    co_return {};
-}
+namespace {
 
-async::Task<CoreState> core_settles(CoreId core, Instant deadline) {
+/// Waits until `is_it` says so, or until the deadline, and answers the state then.
+template <class Check>
+async::Task<CoreState> wait_for(CoreId core, Instant deadline, Check is_it) {
     // Asked for before the first look, so that no change falls between.
     async::Signal* const changed = co_await binder().cores();
     for (;;) {
         const CoreState state = state_of(core);
-        const bool settled = state != CoreState::absent && state != CoreState::starting;
-        if (settled || now() >= deadline) co_return state;
+        if (is_it(state) || now() >= deadline) co_return state;
         (void)co_await async::result_of(changed->wait_until(deadline));
     }
+}
+
+} // namespace
+
+async::Task<CoreState> core_becomes(CoreId core, CoreState wanted, Instant deadline) {
+    return wait_for(core, deadline, [wanted](CoreState state) { return state == wanted; });
+}
+
+async::Task<CoreState> core_settles(CoreId core, Instant deadline) {
+    return wait_for(core, deadline, [](CoreState state) {
+        return state != CoreState::absent && state != CoreState::starting;
+    });
+}
+
+async::Task<CoreState> core_rests(CoreId core, Instant deadline) {
+    return wait_for(core, deadline, [](CoreState state) {
+        using enum CoreState;
+        return state != absent && state != starting && state != failing;
+    });
 }
 
 } // namespace os

@@ -25,7 +25,10 @@ CoreState state_of(CoreId core);
 /// then.
 async::Task<CoreState> core_settles(CoreId core, Instant deadline);
 
-/// Waits until any core's state has changed. Errors: timed_out.
-async::Task<> core_changes(Instant deadline);
+/// The same, and until it is not failing either: when it is neither coming nor going.
+async::Task<CoreState> core_rests(CoreId core, Instant deadline);
+
+/// Waits until the core is in that state, or until the deadline. Answers how it is then.
+async::Task<CoreState> core_becomes(CoreId core, CoreState wanted, Instant deadline);
 
 } // namespace os

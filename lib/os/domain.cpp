@@ -65,4 +65,9 @@ Result<unsigned> Domain::take_event_bit() {
     return bit;
 }
 
+void Domain::give_event_bit(unsigned bit) {
+    loop().unbind(bit);
+    event_bits_ = static_cast<uint16_t>(event_bits_ | 1u << bit);
+}
+
 } // namespace os

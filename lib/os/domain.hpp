@@ -64,6 +64,8 @@ class Domain {
     /// An event bit for a device's doorbell, 4..15. Errors: no_space.
     Result<unsigned> take_event_bit();
 
+    void give_event_bit(unsigned bit);
+
     /// Local calls into this domain go to `server` from now on. They are delivered in serve().
     void answer_calls(LocalServer& server);
 

@@ -13,11 +13,23 @@ Result<> PageGrant::refill() {
     const auto place = std::ranges::find(blocks_, abi::null_slot, &Block::ram);
     if (place == blocks_.end()) return fail(Err::no_space);
     OwnedCap ram{TRY(server_->allocate(block_bytes)).ram};
-    const uint64_t base = TRY(describe(ram.slot())).base;
+    const auto base = cut(ram.slot());
+    if (!base) {
+        (void)server_->release(ram.slot());
+        return fail(base.error());
+    }
+    ready_count_ = block_pages;
+    *place = {ram.release(), *base, block_pages};
+    return {};
+}
+
+/// Makes the block's pages ready. Answers where it begins.
+Result<uint64_t> PageGrant::cut(CapSlot ram) {
+    const uint64_t base = TRY(describe(ram)).base;
     const CapSlot first = TRY(slots().take_run(block_pages));
     const Place at = place_of(first);
     const CNode cnode{{at.cnode}};
-    const auto made = cnode.retype(at.index, ram.slot(), Kind::ram, 0, page_bytes, block_pages);
+    const auto made = cnode.retype(at.index, ram, Kind::ram, 0, page_bytes, block_pages);
     for (uint32_t i = 0; i < block_pages; ++i) {
         const CapSlot slot{{first.raw + block_pages - 1 - i}}; // the lowest address comes first
         if (made)
@@ -26,9 +38,7 @@ Result<> PageGrant::refill() {
             slots().release(slot);
     }
     TRY_VOID(made);
-    ready_count_ = block_pages;
-    *place = {ram.release(), base, block_pages};
-    return {};
+    return base;
 }
 
 Result<> PageGrant::give(CapSlot page) {

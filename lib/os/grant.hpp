@@ -37,6 +37,7 @@ class PageGrant {
     };
 
     Result<> refill();
+    Result<uint64_t> cut(CapSlot ram);
 
     LocalClient<interfaces::memory::Client> server_;
     std::array<Block, max_blocks> blocks_{};

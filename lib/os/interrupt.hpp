@@ -1,6 +1,8 @@
 // A device interrupt as something a task waits for.
 #pragma once
 
+#include <optional>
+
 #include "lib/async/loop.hpp"
 #include "lib/os/domain.hpp"
 
@@ -14,14 +16,18 @@ class Interrupt {
 
     Interrupt(const Interrupt&) = delete;
 
+    ~Interrupt() {
+        if (bit_) domain_.give_event_bit(*bit_);
+    }
+
     /// `line` is an interrupt capability of one line. Errors: no_space, no_slots, and those of
     /// interrupt_bind.
     Result<> open(CapSlot line, abi::InterruptMode mode) {
-        const unsigned bit = TRY(domain_.take_event_bit());
+        if (!bit_) bit_ = TRY(domain_.take_event_bit());
         const CapSlot slot = TRY(slots().take());
         bell_ = OwnedCap{slot};
-        TRY_VOID(self().make_doorbell(place_of(slot), bit));
-        domain_.loop().bind(bit, event_);
+        TRY_VOID(self().make_doorbell(place_of(slot), *bit_));
+        domain_.loop().bind(*bit_, event_);
         line_ = {{line}};
         return line_.bind(slot, mode);
     }
@@ -36,6 +42,7 @@ class Interrupt {
   private:
     Domain& domain_;
     async::Event event_;
+    std::optional<unsigned> bit_;
     OwnedCap bell_;
     InterruptLine line_;
 };

@@ -9,6 +9,8 @@
 namespace os {
 namespace {
 
+constexpr Duration look_again = seconds(1); // for a console
+
 class BufferSink final : public LogSink {
   public:
     void line(LogLevel, std::string_view text) override {
@@ -58,10 +60,15 @@ async::Task<> forward_log(Domain& self) {
         };
         // Who says nothing needs no channel: there may be hundreds of us.
         if (on_attached == nullptr && ring.empty()) co_await bell.wait();
-        co_await link.open(console);
+        if (!co_await async::result_of(link.open(console))) {
+            co_await self.loop().sleep_for(look_again);
+            continue;
+        }
         if (on_attached != nullptr) on_attached();
         for (Client client{link.channel()}; link.is_open();) {
             if (ring.empty()) co_await bell.wait();
+            if (const uint64_t lost = ring.take_lost(); lost != 0)
+                log::warn("{} lines of log found no room", lost);
             std::array<char, decltype(interfaces::console::WriteArguments::text)::capacity> text;
             const auto part = co_await Blob<text.size()>::from(std::as_bytes(ring.take(text)));
             writing = true;
@@ -70,7 +77,7 @@ async::Task<> forward_log(Domain& self) {
             answered.notify();
             if (!taken) break;
         }
-        co_await self.loop().sleep_for(seconds(1));
+        co_await self.loop().sleep_for(look_again);
     }
 }
 

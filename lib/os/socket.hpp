@@ -152,6 +152,7 @@ class Stream : public Socket {
         for (uint32_t done = 0; done < bytes;) {
             const auto sent =
                 co_await network().client().send(handle(), chunk.offset() + done, bytes - done);
+            if (sent.sent == 0 || sent.sent > bytes - done) co_await fail(Err::protocol);
             done += sent.sent;
         }
         co_return {};

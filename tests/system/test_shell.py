@@ -136,7 +136,7 @@ FAULTS = [
     ("kernel", r"read of ffffffff80000000", "read_of_the_cpu_driver"),
     ("write", r"write of 0000000\d[0-9a-f]{8}", "write_to_code"),
     ("jump", r"execute of 0000000\d[0-9a-f]{8}", "go_wrong"),
-    ("stack", r"write of 00007[0-9a-f]{11}", "overflow_the_stack"),
+    ("stack", r"write of 0000000000c[0-9a-f]{5}", "overflow_the_stack"),
     ("privileged", r"general protection", "privileged"),
     ("undefined", r"(invalid|undefined) (opcode|instruction)", "undefined"),
     ("divide", r"divide error", "divide_by_zero"),

@@ -37,26 +37,15 @@ bool began(CoreId core, Result<> started) {
     return started.has_value();
 }
 
-/// How a core is when it is neither coming nor going.
-async::Task<CoreState> rests(CoreId core, Instant deadline) {
-    for (;;) {
-        const CoreState state = os::state_of(core);
-        const bool moves = state == CoreState::absent || state == CoreState::starting ||
-                           state == CoreState::failing;
-        if (!moves || os::now() >= deadline) co_return state;
-        (void)co_await async::result_of(os::core_changes(deadline));
-    }
-}
-
 /// Its parent starts it; if that one is not there, or cannot, this core does.
 async::Task<bool> look_after(Starter& starter, CoreId core) {
     const CoreId parent = starter.tree().parent(core);
     CoreState state = os::state_of(core);
     if (os::state_of(parent) == CoreState::up)
-        state = co_await rests(core, os::now() + starter.patience() * 2);
+        state = co_await os::core_rests(core, os::now() + starter.patience() * 2);
     if (state != CoreState::absent) co_return state == CoreState::up;
     const Instant deadline = os::now() + starter.patience();
-    if (co_await rests(parent, deadline) != CoreState::up) starter.take_back(parent);
+    if (co_await os::core_rests(parent, deadline) != CoreState::up) starter.take_back(parent);
     if (!began(core, starter.start_tree(core))) co_return false;
     const auto came = co_await async::result_of(starter.comes_up(core, deadline));
     co_return came.has_value();

@@ -16,12 +16,7 @@ constexpr Duration patience = seconds(60);
 
 /// False: not in time.
 async::Task<bool> Commands::becomes(CoreId core, CoreState state) {
-    const Instant end = self_.loop().now() + patience;
-    while (os::state_of(core) != state) {
-        if (self_.loop().now() >= end) co_return false;
-        (void)co_await async::result_of(os::core_changes(end));
-    }
-    co_return true;
+    co_return co_await os::core_becomes(core, state, self_.loop().now() + patience) == state;
 }
 
 /// The lowest core that is up has the memory of those that are not.

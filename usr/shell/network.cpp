@@ -62,7 +62,9 @@ async::Task<> Commands::netstat() {
 }
 
 async::Task<> Commands::connections(interfaces::netctl::Client& client) {
-    constexpr uint8_t tcp = 6;
+    const auto name_of = [](uint8_t protocol) -> std::string_view {
+        return protocol == 6 ? "tcp" : protocol == 17 ? "udp" : "icmp";
+    };
     table_.emplace(std::array{
         Column{"protocol", Align::left},
         Column{"local", Align::left},
@@ -74,7 +76,7 @@ async::Task<> Commands::connections(interfaces::netctl::Client& client) {
     for (uint32_t index = 0;; ++index) {
         const auto c = co_await async::result_of(client.connection(index));
         if (!c) break;
-        table_->cell("{}", std::string_view{c->protocol == tcp ? "tcp" : "udp"});
+        table_->cell("{}", name_of(c->protocol));
         table_->cell("{}", Endpoint{{c->local}, c->local_port});
         table_->cell("{}", Endpoint{{c->remote}, c->remote_port});
         table_->cell("{}", c->state.view());

@@ -33,9 +33,11 @@ class Keys {
 
     // interfaces::console::Listener
     void typed(const interfaces::console::TypedArguments& a) {
-        for (std::byte key : a.text.span())
-            if (last_ - first_ < typed_.size())
-                typed_[last_++ % typed_.size()] = static_cast<char>(key);
+        for (std::byte byte : a.text.span()) {
+            const auto key = static_cast<char>(byte);
+            if (key == 0x03 && last_ - first_ == typed_.size()) first_ = last_; // it is heard
+            if (last_ - first_ < typed_.size()) typed_[last_++ % typed_.size()] = key;
+        }
         event_.set();
     }
 
