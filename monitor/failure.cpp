@@ -204,6 +204,7 @@ void Monitor::lost(CoreId core) {
     names_.remove_all(core);
     names_.forget(core);
     owners_.forget(core);
+    costs_.forget(core);
     for (CoreSet& untold : core_untold_)
         untold.erase(core);
     link_lost(core);

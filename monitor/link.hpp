@@ -6,6 +6,7 @@
 
 #include "interfaces/intermon.hpp"
 #include "lib/async/loop.hpp"
+#include "lib/os/instructions.hpp"
 #include "lib/os/memory.hpp"
 #include "lib/ump/layout.hpp"
 #include "monitor/monitor.hpp"
@@ -87,6 +88,7 @@ class Link final : public async::Source {
 /// What a core has written on another's doorstep; that core alone writes in it.
 struct DoorLine {
     std::atomic<uint64_t> knocks; // so often
+    std::atomic<uint64_t> measured;
     uint64_t life, base, bytes, apic, vector;
 };
 
@@ -95,7 +97,17 @@ inline DoorLine& line_at(const os::View& view, uint64_t offset) {
     return *static_cast<DoorLine*>(at);
 }
 
-constexpr uint64_t doorstep_bytes = max_cores * line_bytes;
+/// Behind the lines of those who knock: for each core that measures some that it alone reads, and
+/// only the owner of the doorstep writes.
+constexpr uint64_t samples_at = max_cores * line_bytes, samples_each = 8;
+constexpr uint64_t doorstep_bytes =
+    samples_at + CostBoard::most_samplers * samples_each * line_bytes;
+
+inline std::atomic<uint64_t>& sample_at(const os::View& view, size_t place, uint64_t i) {
+    const uint64_t offset = samples_at + (place * samples_each + i) * line_bytes;
+    void* const at = view.span().subspan(offset, line_bytes).data();
+    return *static_cast<std::atomic<uint64_t>*>(at);
+}
 
 /// The own doorstep: looked at when the domain has slept, as a knock ends with a ring.
 class Doorstep final : public async::Source {
@@ -121,6 +133,12 @@ class Doorstep final : public async::Source {
     void arm(uint64_t) override {}
 
     void disarm() override { slept_ = true; }
+
+    // relaxed: nobody looks at what is in them
+    void write_lines_for(size_t place) {
+        for (uint64_t i = 0; i < samples_each; ++i)
+            sample_at(view_, place, i).store(1, std::memory_order_relaxed);
+    }
 
   private:
     DoorLine& line(size_t core) { return line_at(view_, core * line_bytes); }
@@ -166,7 +184,39 @@ class MachineLinks final : public Links {
         auto* const source = new (std::nothrow) Doorstep{*monitor_, std::move(view)};
         if (source == nullptr) return fail(Err::no_memory);
         loop_.add(*source);
+        doorstep_ = source;
         return frame.base;
+    }
+
+    void write_lines_for(size_t place) override {
+        if (doorstep_ != nullptr) doorstep_->write_lines_for(place);
+    }
+
+    /// The lines come out of the other core's cache, if it still has them there; of several the
+    /// median, as virtual CPUs may stand still at any time.
+    Result<LineCost> measure(CoreId there, PhysAddr doorstep, size_t own_place) override {
+        const os::OwnedCap frame{TRY(kernel_.accept({
+            .kind = abi::Kind::frame,
+            .rights = abi::read | abi::write,
+            .base = doorstep.raw,
+            .bytes = doorstep_bytes,
+            .badge = there.raw,
+        }))};
+        const os::View view =
+            TRY(os::View::make(frame.slot(), 0, doorstep_bytes, abi::read | abi::write));
+        std::array<group::Cost, samples_each> read;
+        for (uint64_t i = 0; i < samples_each; ++i)
+            read[i] = cycles_of([&] {
+                // relaxed: only the time it takes counts
+                (void)sample_at(view, own_place, i).load(std::memory_order_relaxed);
+            });
+        DoorLine& own = line_at(view, monitor_->self().raw * line_bytes);
+        const group::Cost write = cycles_of([&] {
+            // relaxed: it says nothing
+            own.measured.store(1, std::memory_order_relaxed);
+            std::atomic_thread_fence(std::memory_order_seq_cst); // until it is in our cache
+        });
+        return LineCost{write, group::median(read)};
     }
 
     Result<> knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) override {
@@ -202,6 +252,14 @@ class MachineLinks final : public Links {
     }
 
   private:
+    template <class Do>
+    static group::Cost cycles_of(Do&& act) {
+        const uint64_t begun = os::read_tsc_in_order();
+        act();
+        const uint64_t passed = os::read_tsc_in_order() - begun;
+        return static_cast<group::Cost>(std::min<uint64_t>(passed, ~group::Cost{}));
+    }
+
     Result<LinkFrame> make_frame(uint64_t bytes) {
         const CapSlot slot = TRY(os::slots().take());
         if (const auto made = os::quota().make(os::place_of(slot), abi::Kind::frame, bytes);
@@ -248,6 +306,7 @@ class MachineLinks final : public Links {
     Kernel& kernel_;
     Bell own_bell_;
     Monitor* monitor_{};
+    Doorstep* doorstep_{};
     std::array<Link*, max_cores> links_{};
 };
 

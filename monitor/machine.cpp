@@ -80,6 +80,7 @@ void Monitor::on(CoreId from, const NameChange& message) {
 
 /// What came by this way, and is not said again, was withdrawn while there was no way.
 void Monitor::on(CoreId from, const Names& message) {
+    if (message.end) survey_all();
     for (NameTable::Entry& entry : names_.entries()) {
         if (!entry.used || !entry.present || entry.home == self_) continue;
         if (!message.end) {

@@ -103,10 +103,14 @@ class MachineKernel final : public Kernel, public CoreFigures {
         return part;
     }
 
-    /// The frame of the replica, which this domain keeps.
+    /// The frames of the replicas, which this domain keeps.
     void show_names(CapSlot frame) { names_ = frame; }
 
+    void show_costs(CapSlot frame) { costs_ = frame; }
+
     Result<CapSlot> names_table() override { return os::slots().mint(names_, abi::read); }
+
+    Result<CapSlot> costs_table() override { return os::slots().mint(costs_, abi::read); }
 
   private:
     static Result<bool> left(CapSlot ram, Result<bool> leaves_loan) {
@@ -125,7 +129,7 @@ class MachineKernel final : public Kernel, public CoreFigures {
     }
 
     os::Core core_, others_;
-    CapSlot names_{};
+    CapSlot names_{}, costs_{};
 };
 
 } // namespace monitor

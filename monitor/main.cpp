@@ -5,6 +5,7 @@
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/local.hpp"
+#include "lib/os/machine_costs.hpp"
 #include "lib/os/name_replica.hpp"
 #include "monitor/link.hpp"
 #include "monitor/machine_kernel.hpp"
@@ -88,6 +89,41 @@ class Replica final : public async::Source {
     uint64_t version_{};
 };
 
+/// The same for what messages cost.
+class ShownCosts final : public async::Source {
+  public:
+    explicit ShownCosts(const CostBoard& costs) : costs_{costs} {}
+
+    Result<> begin(MachineKernel& kernel) {
+        memory_ = TRY(os::Memory::make(sizeof(os::MachineCosts)));
+        shown_ = new (memory_.span().data()) os::MachineCosts;
+        kernel.show_costs(memory_.frame.slot());
+        return {};
+    }
+
+    bool pump() override { return false; }
+
+    bool ready() override { return revision_ != costs_.revision(); }
+
+    void flush() override {
+        if (!ready()) return;
+        revision_ = costs_.revision();
+        costs_.fill(table_);
+        shown_->publish(table_);
+    }
+
+    void arm(uint64_t) override {}
+
+    void disarm() override {}
+
+  private:
+    const CostBoard& costs_;
+    os::Memory memory_;
+    os::MachineCosts* shown_{};
+    group::CostTable table_{}; // too large for the stack
+    uint32_t revision_{};
+};
+
 async::Task<> hear_of_drained(async::Event& bell, Monitor& monitor) {
     for (;;) {
         co_await bell.wait();
@@ -100,6 +136,7 @@ constinit os::Immortal<async::Event> drained_memory;
 constinit os::Immortal<MachineKernel> kernel_memory;
 constinit os::Immortal<MachineLinks> links_memory;
 constinit os::Immortal<Replica> replica_memory;
+constinit os::Immortal<ShownCosts> costs_memory;
 constinit os::Immortal<Monitor> monitor_memory;
 constinit os::Immortal<monitor::Server> server_memory;
 constinit os::Immortal<LocalFace> face_memory;
@@ -117,7 +154,14 @@ Result<abi::BootInfo> read_boot_info(const os::Domain& self) {
 
 Result<> learn_machine(const os::Domain& self, const abi::BootInfo& info, Monitor& monitor) {
     for (size_t i = 0; i < info.core_count; ++i)
-        monitor.set_core(CoreId{{static_cast<uint8_t>(i)}}, info.cores[i].apic_id);
+        monitor.set_core(
+            CoreId{{static_cast<uint8_t>(i)}},
+            info.cores[i].apic_id,
+            static_cast<uint8_t>(info.cores[i].node)
+        );
+    for (uint8_t from = 0; from < abi::nodes_max; ++from)
+        for (uint8_t to = 0; to < abi::nodes_max; ++to)
+            monitor.set_distance(from, to, info.node_distance[from][to]);
     TRY_VOID(monitor.open_doorstep());
     if (info.joint_frame != 0) { // who started us has said what RAM we have
         const CoreId parent{{static_cast<uint8_t>(info.joint_core)}};
@@ -176,6 +220,9 @@ Result<> begin(os::Domain& self) {
     Replica& replica = replica_memory.make(monitor.names());
     TRY_VOID(replica.begin(kernel));
     self.loop().add(replica);
+    ShownCosts& costs = costs_memory.make(monitor.costs());
+    TRY_VOID(costs.begin(kernel));
+    self.loop().add(costs);
     TRY_VOID(watch_drained(self, kernel, monitor));
     monitor::Server& server = server_memory.make(monitor, kernel, kernel);
     self.answer_calls(face_memory.make(server));

@@ -6,8 +6,9 @@
 
 namespace monitor {
 
-void Monitor::set_core(CoreId core, uint32_t apic) {
+void Monitor::set_core(CoreId core, uint32_t apic, uint8_t node) {
     cores_.set_apic(core, apic);
+    costs_.set_node(core, node);
     if (core == self_)
         cores_.set(core, {.apic = apic, .state = CoreState::up, .parent = core, .version = 1});
 }
@@ -41,6 +42,8 @@ void Monitor::learn(CoreId core, const CoreRecord& record, std::optional<CoreId>
         if (!peer(core).burial.used) clear(core);
     }
     if (is_over(record.state)) end_doubts(core);
+    if (record.state == CoreState::starting)
+        if (const auto place = costs_.place_of(core)) links_.write_lines_for(*place);
     look_at_edges();
     tell_watchers(core);
     if (cores_.decider() == decider) return;
@@ -130,6 +133,7 @@ void Monitor::sync(CoreId core) {
     for (size_t i = 0; i < cores_.count(); ++i)
         if (cores_[{{static_cast<uint8_t>(i)}}].version != 0) core_untold_[i].insert(core);
     owners_.tell_all(core);
+    costs_.tell_all(core);
     names_.tell_all(core);
     peer(core).owes_names = peer(core).owes_names_end = true;
 }
@@ -149,6 +153,7 @@ std::optional<Message> Monitor::next_on_tree(CoreId core) {
     if (const NameTable::Entry* const entry = names_.next_untold(core))
         return NameChange{entry->name, entry->home, entry->present};
     if (std::exchange(peer(core).owes_names_end, false)) return Names{.end = true};
+    if (const auto row = costs_.next_untold(core)) return *row;
     return std::nullopt;
 }
 

@@ -15,7 +15,7 @@
 namespace monitor {
 
 /// Of intermon.if: monitors of different versions do not talk.
-constexpr uint32_t protocol_version = 3;
+constexpr uint32_t protocol_version = 4;
 
 /// How a dispatcher of another core is rung.
 struct Bell {
@@ -69,6 +69,17 @@ struct Cleared {
     CoreId core{};
     uint32_t version{};
     CoreSet by{};
+};
+
+/// What one core has measured (costs.hpp): what lines of the others cost it, by their places. The
+/// later version counts.
+struct LineCosts {
+    using Row = std::array<uint8_t, 32>;
+
+    CoreId core{};
+    uint32_t version{};
+    uint32_t write{}; // cycles
+    Row read{};       // 0: not measured
 };
 
 /// To the decider: `core` does not answer, or `leaves` (the sender itself).
@@ -195,6 +206,7 @@ using Message = std::variant<
     Names,
     NameChange,
     Cleared,
+    LineCosts,
     Suspect,
     Ping,
     Pong,
@@ -213,10 +225,10 @@ using Message = std::variant<
 
 /// Names in the order of Message, for counters.
 constexpr std::array<std::string_view, std::variant_size_v<Message>> message_names = {
-    "hello",         "welcome", "core_change", "owner_change", "names",       "name_change",
-    "cleared",       "suspect", "ping",        "pong",         "bind",        "bind_answer",
-    "unbind",        "hand",    "hand_answer", "lend",         "lend_answer", "relend",
-    "relend_answer", "return",  "revoke",      "revoked",
+    "hello",       "welcome",       "core_change", "owner_change", "names",   "name_change",
+    "cleared",     "line_costs",    "suspect",     "ping",         "pong",    "bind",
+    "bind_answer", "unbind",        "hand",        "hand_answer",  "lend",    "lend_answer",
+    "relend",      "relend_answer", "return",      "revoke",       "revoked",
 };
 
 /// What a core leaves on another's doorstep: a frame for the two is lent, the one who reads it

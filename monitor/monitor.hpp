@@ -71,7 +71,11 @@ class Monitor {
 
     /// What the hand-over page knows about the machine; the own core is up, and the root until it
     /// joins.
-    void set_core(CoreId core, uint32_t apic);
+    void set_core(CoreId core, uint32_t apic, uint8_t node = 0);
+
+    void set_distance(uint8_t from, uint8_t to, uint8_t distance) {
+        costs_.set_distance(from, to, distance);
+    }
 
     /// RAM that this core has had from the start, of which no other has told anybody.
     Result<> set_ram(const Range& ram) { return owners_.assign(ram, self_, edges_); }
@@ -182,6 +186,8 @@ class Monitor {
     const OwnerTable& owners() const { return owners_; }
 
     const CoreTable& cores() const { return cores_; }
+
+    const CostBoard& costs() const { return costs_; }
 
     const Counters& counters() const { return counters_; }
 
@@ -340,6 +346,10 @@ class Monitor {
     std::optional<Message> next_on_tree(CoreId core);
     Result<> introduced(CoreId from, const Knock& knock);
 
+    // survey.cpp: what lines cost between cores
+    void survey_all();
+    bool survey();
+
     // failure.cpp: suspecting, deciding, clearing up
     void report(CoreId core);
     void expect(CoreId core);
@@ -388,6 +398,7 @@ class Monitor {
     void on(CoreId from, const OwnerChange& message);
     void on(CoreId from, const Names& message);
     void on(CoreId from, const Cleared& message);
+    void on(CoreId from, const LineCosts& message);
     void on(CoreId from, const Suspect& message);
     void on(CoreId from, const Ping& message);
     void on(CoreId from, const Pong& message);
@@ -423,6 +434,9 @@ class Monitor {
     std::array<CoreSet, max_cores> core_untold_{};
     std::array<uint64_t, max_cores> messages_{}; // exchanged with each monitor
     OwnerTable owners_;
+    CostBoard costs_;
+    CoreSet to_survey_; // cores to which we have yet to measure
+    bool surveyed_{};   // once, when we had joined
     PhysAddr doorstep_{};
     CoreSet expects_;                          // peers of whom something is to be heard
     CoreSet suspected_, suspects_untold_;      // by us; the decider has yet to hear of these

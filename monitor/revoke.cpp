@@ -283,6 +283,7 @@ bool Monitor::work() {
     for (Revocation* const revocation : marks_)
         if (revocation != nullptr) went_on |= step(*revocation);
     went_on |= take_over_cleared();
+    went_on |= survey();
     busy_ = went_on || drained_ || sweep_ > 0;
     return busy_;
 }

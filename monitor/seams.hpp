@@ -7,7 +7,7 @@
 
 #include "lib/abi/capability.hpp"
 #include "lib/base/result.hpp"
-#include "monitor/messages.hpp"
+#include "monitor/costs.hpp"
 
 namespace monitor {
 
@@ -98,6 +98,11 @@ class Links {
     virtual Result<PhysAddr> doorstep() = 0;
     /// Writes our line on the doorstep of `to`, and rings there.
     virtual Result<> knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) = 0;
+    /// What lines cost between `there` and this core, which has that number among those who
+    /// measure.
+    virtual Result<LineCost> measure(CoreId there, PhysAddr doorstep, size_t own_place) = 0;
+    /// Behind our doorstep: the lines that who has that number is going to read.
+    virtual void write_lines_for(size_t place) = 0;
 
   protected:
     ~Links() = default;

@@ -16,6 +16,7 @@ class CoreFigures {
     virtual Result<std::array<uint64_t, 4>> core_info(uint32_t page, uint32_t first) = 0;
     /// A capability, to be given away, to read the replica of the names.
     virtual Result<CapSlot> names_table() = 0;
+    virtual Result<CapSlot> costs_table() = 0;
 
   protected:
     ~CoreFigures() = default;
@@ -88,6 +89,10 @@ class Server {
 
     Result<face::NamesResult> names(uint64_t) {
         return face::NamesResult{TRY(figures_.names_table())};
+    }
+
+    Result<face::CostsResult> costs(uint64_t) {
+        return face::CostsResult{TRY(figures_.costs_table())};
     }
 
     Result<face::CoreAtResult> core_at(uint64_t, const face::CoreAtArguments& a) {

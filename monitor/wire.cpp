@@ -1,5 +1,7 @@
 #include "monitor/wire.hpp"
 
+#include <bit>
+
 #include "interfaces/intermon.hpp"
 
 namespace monitor {
@@ -64,6 +66,14 @@ Encoded pack(const Cleared& m) {
     return pack(
         Number::cleared, wire::ClearedArguments{m.core, m.version, by[0], by[1], by[2], by[3]}
     );
+}
+
+Encoded pack(const LineCosts& m) {
+    const auto read = std::bit_cast<std::array<uint64_t, 4>>(m.read);
+    const wire::LineCostsArguments arguments{
+        m.core, m.version, m.write, read[0], read[1], read[2], read[3]
+    };
+    return pack(Number::line_costs, arguments);
 }
 
 Encoded pack(const Suspect& m) {
@@ -180,6 +190,12 @@ Result<Message> unpack_core_change(Bytes bytes) {
     };
 }
 
+Result<Message> unpack_line_costs(Bytes bytes) {
+    const auto m = TRY(wire::LineCostsArguments::decode(bytes));
+    const std::array read{m.read0, m.read1, m.read2, m.read3};
+    return LineCosts{m.which, m.change, m.write, std::bit_cast<LineCosts::Row>(read)};
+}
+
 Result<Message> unpack_bind(Bytes bytes) {
     const auto m = TRY(wire::BindArguments::decode(bytes));
     return Bind{
@@ -261,6 +277,7 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
         const auto m = TRY(wire::ClearedArguments::decode(bytes));
         return Cleared{m.which, m.change, CoreSet{{m.by0, m.by1, m.by2, m.by3}}};
     }
+    case Number::line_costs: return unpack_line_costs(bytes);
     case Number::suspect: {
         const auto m = TRY(wire::SuspectArguments::decode(bytes));
         return Suspect{m.which, m.leaves};

@@ -40,6 +40,19 @@ struct CostTable {
         return typical != 0 ? typical : distance[node(from)][node(to)];
     }
 
+    /// What `machine` says of some of its cores, who have other numbers here: the i-th is who(i).
+    template <class Who>
+    void take(const CostTable& machine, unsigned count, Who&& who) {
+        *this = machine;
+        cores = count;
+        pair = {};
+        for (unsigned i = 0; i < count; ++i) {
+            node_of[i] = machine.node_of[who(i).raw];
+            for (unsigned j = 0; j < count && std::max(i, j) < max_measured_pairs; ++j)
+                if (i != j) pair[i][j] = machine.latency(who(i), who(j));
+        }
+    }
+
     uint8_t node(MemberId m) const { return uint8_t(node_of[m.raw] % max_nodes); }
 
     /// A machine of which nothing is known: everybody is equally far.

@@ -13,6 +13,14 @@ inline uint64_t read_tsc() {
     return uint64_t{high} << 32 | low;
 }
 
+/// The same, when everything before has happened and nothing after has begun (SDM vol. 2, RDTSC).
+inline uint64_t read_tsc_in_order() {
+    asm volatile("lfence" ::: "memory");
+    const uint64_t now = read_tsc();
+    asm volatile("lfence" ::: "memory");
+    return now;
+}
+
 /// Random bits of the processor; false when it had none ready (SDM vol. 1, 7.3.17). Only where
 /// CPUID says so.
 inline bool read_random(uint64_t& value) {

@@ -21,6 +21,7 @@ const Message messages[] = {
     Names{true},
     NameChange{*Name::from("sixteen-letters!"), {{2}}, true},
     Cleared{{{4}}, 7, CoreSet{{1, 2, 3, 4}}},
+    LineCosts{{{31}}, 0x2'0001, 700, {1, 2, 255}},
     Suspect{{{5}}, true},
     Ping{},
     Pong{},
@@ -68,10 +69,10 @@ TEST(Wire, RefusesWhatIsCutShort) {
 TEST(Wire, RefusesNumbersOutOfRange) {
     EXPECT_EQ(decode(0, {}).error(), Err::bad_operation);
     EXPECT_EQ(decode(99, {}).error(), Err::bad_operation);
-    Encoded hand = encode(messages[13]);
+    Encoded hand = encode(messages[14]);
     hand.storage[4] = std::byte{0x55}; // the kind
     EXPECT_EQ(decode(hand.number, hand.bytes()).error(), Err::malformed);
-    Encoded bind = encode(messages[10]);
+    Encoded bind = encode(messages[11]);
     bind.storage[40] = std::byte{0x10}; // the rights
     EXPECT_EQ(decode(bind.number, bind.bytes()).error(), Err::malformed);
 }

@@ -348,7 +348,20 @@ class FakeLinks : public Links {
 
     Result<> knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) override;
 
+    /// As if the cores stood in a line.
+    Result<LineCost> measure(CoreId there, PhysAddr doorstep, size_t own_place) override {
+        EXPECT_EQ(doorstep, phys(0x1000 * (there.raw + 1u)));
+        EXPECT_LT(own_place, CostBoard::most_samplers);
+        ++measured;
+        return LineCost{
+            300, 200 + 40u * (there.raw > core_ ? there.raw - core_ : core_ - there.raw)
+        };
+    }
+
+    void write_lines_for(size_t) override {}
+
     std::map<unsigned, End> ends; // by peer
+    unsigned measured{};
 
   private:
     World& world_;

@@ -51,6 +51,8 @@ class SimKernel final : public monitor::Kernel, public monitor::CoreFigures {
 
     Result<CapSlot> names_table() override { return fail(Err::unsupported); }
 
+    Result<CapSlot> costs_table() override { return fail(Err::unsupported); }
+
     Result<> watch(CapSlot slot, uint64_t bit);
     Result<CapSlot> take();
 
@@ -86,6 +88,12 @@ class SimLinks final : public monitor::Links {
 
     Result<>
     knock(CoreId to, PhysAddr doorstep, monitor::Bell bell, const monitor::Knock& what) override;
+
+    Result<monitor::LineCost> measure(CoreId there, PhysAddr, size_t) override {
+        return monitor::LineCost{300, 200 + 8u * there.raw};
+    }
+
+    void write_lines_for(size_t) override {}
 
     LinkEnd& end(unsigned peer) { return ends_[peer]; }
 

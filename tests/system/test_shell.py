@@ -32,6 +32,8 @@ def test_cores_shows_the_work_of_each(guest):
     assert [row["state"] for row in table] == ["up"] * 4
     assert len({row["APIC"] for row in table}) == 4
     assert all(int(row["messages"]) > 0 for row in table[1:])
+    assert int(table[0]["line"]) == 0, "the shell is there"
+    assert all(int(row["line"]) > 0 for row in table[1:]), "what a message costs was measured"
 
 
 def test_names_shows_every_service_and_its_core(guest):

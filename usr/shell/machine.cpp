@@ -1,5 +1,6 @@
 // The machine: cores, names, log, halt.
 #include "lib/os/device.hpp"
+#include "lib/os/machine_costs.hpp"
 #include "lib/os/names.hpp"
 #include "usr/shell/columns.hpp"
 #include "usr/shell/commands.hpp"
@@ -25,7 +26,10 @@ async::Task<> Commands::cores() {
         Column{"system calls", Align::right},
         Column{"interrupts", Align::right},
         Column{"messages", Align::right},
+        Column{"line", Align::right}, // cycles from here
     });
+    static constinit group::CostTable costs{};
+    (void)os::read_machine_costs(costs);
     for (uint32_t core = 0;; ++core) {
         const auto known = monitor_->core_at(core);
         if (!known) break;
@@ -44,6 +48,9 @@ async::Task<> Commands::cores() {
         table_->cell("{}", figures.system_calls);
         table_->cell("{}", figures.interrupts);
         table_->cell("{}", known->messages);
+        const CoreId own = self_.core();
+        const auto there = group::member(core), here = group::member(own.raw);
+        table_->cell("{}", there == here ? 0 : costs.latency(here, there));
     }
     co_await print_table();
     co_return {};

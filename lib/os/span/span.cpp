@@ -45,6 +45,10 @@ uint32_t this_worker() {
     return scheduler().worker();
 }
 
+CoreId core_of_worker(uint32_t worker) {
+    return CoreId{{static_cast<uint8_t>(control().desks[worker].core)}};
+}
+
 std::string_view program_arguments() {
     const auto& text = control().arguments;
     return {text.data(), static_cast<size_t>(std::ranges::find(text, '\0') - text.begin())};

@@ -26,6 +26,7 @@ int run_spanning(Domain& self, const Spread& how, int (*program)());
 
 uint32_t worker_count();
 uint32_t this_worker();
+CoreId core_of_worker(uint32_t worker);
 
 /// The domain's argument string.
 std::string_view program_arguments();

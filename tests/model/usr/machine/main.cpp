@@ -2,6 +2,7 @@
 // many nodes, how many samples of each figure, how many turns a member polls before it sleeps.
 #include "lib/base/cmdline.hpp"
 #include "lib/base/log.hpp"
+#include "lib/os/machine_costs.hpp"
 #include "lib/os/manifest.hpp"
 #include "lib/os/span/span.hpp"
 #include "tests/model/usr/machine/groups.hpp"
@@ -9,6 +10,9 @@
 namespace {
 
 using namespace machine;
+
+/// What the monitors have measured.
+constinit group::CostTable published{};
 
 uint64_t next_number(std::string_view& arguments, uint64_t otherwise, uint64_t most) {
     return parse_number(os::take_word(arguments), most).value_or(otherwise);
@@ -27,6 +31,12 @@ Result<Session*> make_session() {
         costs.node_of[core] = static_cast<uint8_t>(core * costs.nodes / count);
     for (auto& row : costs.between)
         row.fill(1);
+    if (published.cores != 0)
+        log::info(
+            "the monitors say: from core 0 to {}: {} cycles",
+            count - 1,
+            published.latency(group::member(0), group::member(os::core_of_worker(count - 1).raw))
+        );
     session.wanted = static_cast<uint32_t>(next_number(arguments, 5, 60));
     session.poll_turns = static_cast<uint32_t>(next_number(arguments, 0, 100'000'000));
     return &session;
@@ -74,6 +84,7 @@ int program() {
 } // namespace
 
 int domain_main(os::Domain& self) {
+    (void)os::read_machine_costs(published);
     std::string_view arguments = self.arguments();
     const auto cores = next_number(arguments, 64, 64);
     return os::run_spanning(self, {.cores = static_cast<unsigned>(cores)}, program);
