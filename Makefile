@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs plugins counts image-more model longest-path check-isolation messages doctor help clean compdb format
+.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs plugins counts image-more exp exp-quick exp-diff longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -68,9 +68,12 @@ image-more:
 	@MORE=tests/model $(PYTHON) tools/configure.py
 	@ninja -f $(BUILD)/build-more.ninja --quiet image
 
-model: configure image-more
+exp exp-quick: configure image-more
 	@ninja -f $(BUILD)/build.ninja --quiet plugins
-	@MORE=tests/model $(PYTHON) tools/model.py
+	@$(PYTHON) tools/exp $(if $(filter exp-quick,$@),--quick) $(NAME)
+
+exp-diff: configure
+	@$(PYTHON) tools/exp/diff.py $(NAME)
 
 longest-path: configure
 	@$(NINJA) --quiet image plugins

@@ -16,7 +16,9 @@ TARGETS = {
     "make lint": "clang-tidy over all sources (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",
     "make net-costs": "instructions of the network stack alone, by stage; ROW=name: by function",
-    "make model": "operations of groups on modelled machines, in simulated cycles",
+    "make exp": "experiments: rows, plots and a page in BUILD/exp; NAME=groups: that one",
+    "make exp-quick": "the same with few points, in minutes",
+    "make exp-diff": "A=rev B=rev: run an experiment on both, and compare",
     "make longest-path": "for how many instructions a CPU driver keeps interrupts off at most",
     "make check-isolation": "show on a run that cores share no memory but what is declared",
     "make messages": "what the domains of a run say to each other, counted and as pcapng",
@@ -51,4 +53,4 @@ table("Settings of every build", setting_rows(settings.BUILD))
 table("Settings of make test", setting_rows(settings.TEST))
 table("Settings of make sim", setting_rows(settings.SIM))
 table("Settings of make counts", setting_rows(settings.COUNTS))
-table("Settings of make model", setting_rows(settings.MODEL))
+table("Settings of make exp", setting_rows(settings.EXP))

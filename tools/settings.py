@@ -48,8 +48,10 @@ BUILD = {
 COUNTS = {
     "REPEAT": ("1", "make counts: how often to measure; differing runs show a range"),
 }
-MODEL = {
-    "MODEL": ("8x4 4x4 2x32", "make model: machines, SOCKETSxCORES or SOCKETSxCORES-TOPOLOGY"),
+EXP = {
+    "NAME": ("", "make exp: experiments of usr/bench by name; empty: all"),
+    "A": ("", "make exp-diff: the revision to compare with"),
+    "B": ("", "make exp-diff: the revision that is compared; empty: the tree as it is"),
 }
 SIM = {
     "SEEDS": ("1000", "make sim: how many seeds, from 1"),
@@ -75,7 +77,7 @@ def make_overrides(flags):
     return [w.partition("=")[0].rstrip(":+?") for w in words if "=" in w]
 
 
-def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS, *SIM, *MODEL)):
+def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS, *SIM, *EXP)):
     """Values of all known settings; arguments win over the environment."""
     values = {name: environment.get(name) or default for name, (default, _) in known.items()}
     given = make_overrides(environment.get("MAKEFLAGS", ""))

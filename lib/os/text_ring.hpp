@@ -13,6 +13,8 @@ namespace os {
 template <size_t Capacity>
 class TextRing {
   public:
+    static constexpr size_t capacity = Capacity;
+
     /// `line` ends in a newline. One that is longer than the ring is not kept.
     constexpr void add(std::string_view line) {
         if (line.size() > Capacity) {

@@ -95,22 +95,3 @@ def test_two_runs_are_the_same_to_the_last_count(model, vcpus, bench):
 def test_the_quantum_does_not_matter_below_the_latency_of_a_transfer(model):
     short, long = (model(8, "bench=msg l=1 k=50", f"quantum={q}")[0] for q in (20, 200))
     assert 0.97 <= short["cyc_per_op"] / long["cyc_per_op"] <= 1.03
-
-
-def test_a_machine_is_sockets_cores_and_topology():
-    import model as tool
-
-    assert tool.machine("8x4") == (8, 4, 2)
-    assert tool.machine("2x32-ring") == (2, 32, 1)
-    for wrong in ("8", "8x4-star", "17x1", "16x16", "1x1"):
-        with pytest.raises(SystemExit):
-            tool.machine(wrong)
-
-
-def test_figures_are_read_from_what_the_guest_said():
-    import model as tool
-
-    said = "skerry> [0 1.4 machine] group one_phase k_ary 4 6 425152 4\r\n".replace("\r", "")
-    assert tool.figures(said) == {("one_phase", "k_ary", 4): (6, 425152)}
-    lines = list(tool.table(tool.figures(said)))
-    assert lines[1].split() == ["one_phase", "4", "6", "-", "425,152", "-", "-"]

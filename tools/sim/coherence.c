@@ -31,7 +31,7 @@ int qemu_plugin_version = 1;
 /* ---------------------------------------------------------------- options */
 static struct opts {
     long sockets, cores, topo, quantum, par, cpi, mode, fast, tsc, detail, start_minsn, wdog_us;
-    long l1_kb, l1_ways, l2_kb, l2_ways, l3_kb, l3_ways, mem_mb, home_mb;
+    long l1_kb, l1_ways, l2_kb, l2_ways, l3_kb, l3_ways, mem_mb, home_mb, rename;
     long l1, l2, l3, c2c, hop, dram, inv, atomic, pause, occ_rd, occ_home, defer, fwd, moesi, sb,
         ipi, mhz;
 } o = {
@@ -54,6 +54,7 @@ static struct opts {
     .l3_ways = 16,
     .mem_mb = 1024,
     .home_mb = 0,
+    .rename = 1,
     .l1 = 3,
     .l2 = 12,
     .l3 = 40,
@@ -84,7 +85,7 @@ static const struct {
     O(l2_kb),   O(l2_ways), O(l3_kb),    O(l3_ways),     O(mem_mb),  O(home_mb), O(l1),
     O(l2),      O(l3),      O(c2c),      O(hop),         O(dram),    O(inv),     O(atomic),
     O(pause),   O(occ_rd),  O(occ_home), O(defer),       O(fwd),     O(moesi),   O(sb),
-    O(ipi),     O(mhz),
+    O(ipi),     O(mhz),     O(rename),
 };
 
 static FILE* out;
@@ -154,6 +155,10 @@ static uint64_t homebusy[16];
 enum { I, S, E, M, OW };
 static struct line* dir;
 static uint64_t nlines;
+/* Pages have the numbers in which they are first touched after an align, since those that memory
+ * was handed out by differ from boot to boot. 0: not touched yet. */
+static uint32_t* renamed;
+static uint32_t nrenamed;
 static uint64_t* l3tag[16];
 static unsigned l1s, l2s, l3s;
 static uint8_t dist[16][16];
@@ -532,6 +537,8 @@ static void align(unsigned i, unsigned n) {
         for (int s = 0; s < o.sockets; s++)
             memset(l3tag[s], 0, l3s * o.l3_ways * 8);
         madvise(dir, nlines * sizeof *dir, MADV_DONTNEED);
+        if (renamed) madvise(renamed, (nlines >> 6) * sizeof *renamed, MADV_DONTNEED);
+        nrenamed = 0;
     }
     dispatch(i);
     wait_grant(vc + i);
@@ -782,6 +789,16 @@ static void one_line(struct vcpu* p, unsigned v, uint64_t ln, bool st, bool atom
     p->clk += lat << SH;
 }
 
+static uint64_t line_of(uint64_t pa) {
+    if (!renamed) return pa >> 6;
+    uint32_t *slot = renamed + (pa >> 12), none = 0;
+    if (unlikely(!*slot)) {
+        uint32_t next = __atomic_fetch_add(&nrenamed, 1, __ATOMIC_RELAXED) + 1;
+        __atomic_compare_exchange_n(slot, &none, next, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+    return (uint64_t)(*slot - 1) << 6 | (pa >> 6 & 63);
+}
+
 static void on_mem(unsigned v, uint32_t info, uint64_t va, void* ud) {
     struct vcpu* p = vc + v;
     unsigned long fl = (unsigned long)ud;
@@ -803,10 +820,11 @@ static void on_mem(unsigned v, uint32_t info, uint64_t va, void* ud) {
         return;
     }
     if (st && (fl & F_ATOMIC)) p->c[C_ATOMIC]++;
-    one_line(p, v, pa >> 6, st, st && (fl & F_ATOMIC));
+    uint64_t ln = line_of(pa);
+    one_line(p, v, ln, st, st && (fl & F_ATOMIC));
     unsigned sz = 1u << qemu_plugin_mem_size_shift(info);
     if (unlikely((pa & 63) + sz > 64 && (pa & 4095) + sz <= 4096))
-        one_line(p, v, (pa >> 6) + 1, st, false);
+        one_line(p, v, ln + 1, st, false);
 }
 
 static void on_tb(unsigned v, void* ud) {
@@ -995,6 +1013,17 @@ int qemu_plugin_install(plugin_id id, const struct plugin_info* info, int argc, 
         0
     );
     if (dir == MAP_FAILED) return 1;
+    if (o.rename && !o.home_mb) {
+        renamed = mmap(
+            0,
+            (nlines >> 6) * sizeof *renamed,
+            PROT_READ | PROT_WRITE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+            -1,
+            0
+        );
+        if (renamed == MAP_FAILED) return 1;
+    }
     pthread_spin_init(&model_lock, 0);
     phys_rw = dlsym(RTLD_DEFAULT, "cpu_physical_memory_rw");
     detailed = o.detail;

@@ -5,6 +5,7 @@
 #include "lib/base/mark.hpp"
 #include "lib/os/instructions.hpp"
 #include "lib/os/model.hpp"
+#include "tests/model/checks.hpp"
 
 namespace machine {
 namespace {
@@ -13,17 +14,6 @@ using namespace group;
 
 constexpr MemberId root{};
 constexpr uint64_t settle_cycles = 4000; // until the last has left the barrier and looks
-
-/// False after some turns that found it not so.
-[[gnu::section(".text.poll"), gnu::noinline]] bool
-has_finished(const Finish& member, uint64_t sample) {
-    for (int turns = 4000; turns > 0; --turns) {
-        // acquire: pairs with the release of `finish`
-        if (member.sample.load(std::memory_order_acquire) == sample) return true;
-        __builtin_ia32_pause();
-    }
-    return false;
-}
 
 /// Too large for a thread's stack.
 struct Team {
@@ -74,7 +64,7 @@ class Runner {
             finish(lines_.sent() - sent);
             if (!is_root()) continue;
             for (unsigned m = 0; m < members_; ++m)
-                while (!has_finished(session_.finished[m], sample_))
+                while (!experiments::comes_to(session_.finished[m].sample, sample_))
                     os::scheduler().rest();
             if (!counts) continue;
             mark<17>();
@@ -155,31 +145,38 @@ constexpr Shape shapes[] = {Shape::flat, Shape::k_ary, Shape::binomial, Shape::m
 } // namespace
 
 void run_member(Session& session, MutableBytes memory, MemberId self) {
-    auto* const made = new (std::nothrow) os::GroupLines{memory, self, session.members, 0};
+    auto* const made = new (std::nothrow) os::GroupLines{memory, self, session.team.members, 0};
     INVARIANT(made != nullptr, "the quota has room for it");
     os::GroupLines& lines = *made;
     Runner runner{session, lines};
     for (const Shape shape : shapes) { // every line is touched once, so that no page is missing
-        runner.run(session.members, shape, 1);
-        session.meet.wait();
+        runner.run(session.team.members, shape, 1);
+        session.team.barrier.wait();
     }
-    if (self == root) os::model::detail(true);
-    session.meet.wait();
-    os::model::align(session.members);
+    if (self == root) {
+        os::model::detail(true);
+        os::model::begin("machine");
+        session.checks.measure();
+    }
+    session.team.align();
     lines.poll_for(session.poll_turns);
     measure(lines, session.samples);
-    session.meet.wait();
+    session.team.barrier.wait();
     if (self == root) summarize(session.samples, session.costs);
-    session.meet.wait();
-    for (unsigned members = 2; members <= session.members; members *= 2)
+    session.team.barrier.wait();
+    for (unsigned members = 2; members <= session.team.members; members *= 2)
         for (const Shape shape : shapes) {
+            session.team.align();
             if (self.raw < members)
                 runner.run(members, shape, session.wanted);
             else
                 runner.rest(session.wanted);
-            session.meet.wait();
         }
-    if (self == root) os::model::detail(false);
+    session.team.barrier.wait();
+    if (self == root) {
+        os::model::end("machine");
+        os::model::detail(false);
+    }
     delete made;
 }
 

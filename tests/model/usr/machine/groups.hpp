@@ -4,6 +4,8 @@
 
 #include "lib/os/group.hpp"
 #include "lib/os/threads/sync.hpp"
+#include "tests/model/checks.hpp"
+#include "tests/model/team.hpp"
 #include "tests/model/usr/machine/measure.hpp"
 
 namespace machine {
@@ -34,8 +36,8 @@ struct Session {
     std::array<Figure, 256> figures;
     size_t figure_count;
     uint32_t wanted, poll_turns;
-    os::Barrier meet;
-    unsigned members;
+    experiments::Team team;
+    experiments::Checks checks;
 };
 
 /// What the thread of one core does; `lines` is memory for that.

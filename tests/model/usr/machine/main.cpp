@@ -23,7 +23,7 @@ Result<Session*> make_session() {
     (void)os::take_word(arguments); // the cores: domain_main's
     const MutableBytes memory = TRY(os::map_shared(sizeof(Session)));
     const unsigned count = os::worker_count();
-    Session& session = *new (memory.data()) Session{.meet = os::Barrier{count}, .members = count};
+    Session& session = *new (memory.data()) Session{.team = experiments::Team{count}};
     group::CostTable& costs = session.costs;
     costs = group::CostTable::unknown(count);
     costs.nodes = static_cast<uint32_t>(next_number(arguments, 1, group::max_nodes));
@@ -47,12 +47,14 @@ void print(const Session& session) {
     log::info("a line takes {} cycles to send, {} to read", costs.send, costs.receive);
     for (unsigned b = 0; b < costs.nodes; ++b)
         log::info("from node 0 to {}: {} cycles", b, costs.between[0][b]);
+    session.checks.print();
     for (const Figure& f : std::span{session.figures}.first(session.figure_count))
-        log::info(
-            "group {} {} {} {} {} {}",
+        experiments::say(
+            "row operation={} shape={} members={} samples={}: messages={} cycles={} longest={}",
             what_names[size_t(f.what)],
             shape_names[size_t(f.shape)],
             f.cores,
+            session.wanted,
             f.messages,
             f.cycles,
             f.longest
@@ -61,10 +63,11 @@ void print(const Session& session) {
 
 Result<> run() {
     Session* const session = TRY(make_session());
-    const MutableBytes lines = TRY(os::map_shared(os::GroupLines::bytes_for(session->members)));
+    const MutableBytes lines =
+        TRY(os::map_shared(os::GroupLines::bytes_for(session->team.members)));
     {
         std::array<os::Thread, os::GroupLines::most> others;
-        for (uint32_t w = 1; w < session->members; ++w)
+        for (uint32_t w = 1; w < session->team.members; ++w)
             others[w] = TRY(os::Thread::create_on(w, [session, lines, w] {
                 run_member(*session, lines, group::member(w));
             }));
@@ -76,7 +79,7 @@ Result<> run() {
 
 int program() {
     const auto done = run();
-    if (!done) log::error("cannot measure: {}", done.error());
+    if (!done) log::error("machine cannot measure: {}", done.error());
     log::info("machine done");
     return done ? 0 : 1;
 }
