@@ -1,4 +1,4 @@
-"""The harness of experiments, broken in each way that must not go unnoticed; its guests are fakes."""
+"""The harness of experiments, broken in each way that must not go unnoticed; guests are fakes."""
 import json
 import os
 import sys
@@ -215,8 +215,9 @@ FAULT = "[0 1 spawn] domain toy on core 1 faulted: read of 0000000000000008\n"
 BROKEN = {
     "hangs": ("", "toy did not come to its end within 600 s"),
     "panics": (PANIC, "the guest says: CPU driver panic"),
+    "cannot": ("[0 1 toy] cannot span: no room\n", "the guest says: toy] cannot span: no room"),
     "faults": (FAULT, "the guest says: domain toy on core 1 faulted"),
-    "loses messages": (GOOD.replace("received=9", "received=8"), "9 messages were sent, 8 received"),
+    "loses": (GOOD.replace("received=9", "received=8"), "9 messages were sent, 8 received"),
     "counts wrong": (GOOD.replace("cycles=502", "cycles=602"), "a row of 1000 NOPs takes 602"),
     "checks nothing": (GOOD.replace("row check=nops", "now"), "the guest does not say check=nops"),
     "says no row": (GOOD.replace("row kind=plain", "now"), "the guest said no row"),
@@ -229,7 +230,9 @@ def test_a_broken_point_says_why_and_the_others_go_on(measured, how):
     text, why = BROKEN[how]
 
     def script(arguments, again):
-        return (text.replace("{cycles}", "7"), 0) if arguments == "2 4 8" else good(arguments, again)
+        if arguments == "2 4 8":
+            return text.replace("{cycles}", "7"), 0
+        return good(arguments, again)
 
     tasks, fake, _ = measured(script)
     assert [bool(t.result) for t in tasks] == [True, False, True]
@@ -262,8 +265,8 @@ def test_a_guest_that_does_not_boot_fails_its_points(measured, monkeypatch):
 def test_counts_come_from_the_plugin_in_the_order_of_rows():
     import count_output
 
-    text = ("[0 1 a] row check=empty samples=1: cycles=1\n[0 1 a] row check=nops samples=1: cycles=1\n"
-            "[0 1 a] row kind=x samples=3: cycles=1\n")  # fmt: skip
+    labels = ("check=empty samples=1", "check=nops samples=1", "kind=x samples=3")
+    text = "".join(f"[0 1 a] row {words}: cycles=1\n" for words in labels)
     rows = reading.rows_of(text)
     passed = [count_output.Counts(n, 0, p) for n, p in
               ((6, 0), (1006, 0), (60, 4), (50, 0), (90, 0))]  # fmt: skip

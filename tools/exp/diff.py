@@ -69,7 +69,8 @@ def measure(revision, names, quick):
         try:
             _, rows = results.read(os.path.join(made, "exp", name, "rows.jsonl"))
         except OSError as e:
-            raise DiffError(f"{revision or 'this tree'}: {name} has no rows: {e.strerror}") from None
+            who = revision or "this tree"
+            raise DiffError(f"{who}: {name} has no rows: {e.strerror}") from None
         found |= {key: value for row in rows for key, value in metrics(row)}
     return found
 

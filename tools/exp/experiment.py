@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from machines import Machine
 
 MODES = ("count", "model")
-STARTS = ("spawn", "setting", "boot")
+STARTS = ("spawn", "setting")
 SANITY = ("empty", "nops", "sent")
 MOST_POINTS = 2000
 NEEDED, TOP = ("question", "domain", "measures"), {
@@ -64,8 +64,7 @@ class Experiment:
         """How many cores the guest boots with."""
         if mode == "model":
             return Machine(point["machine"]).all_cores
-        boots = self.domain["start"] != "spawn"
-        return point.get("cores", 1) if boots else self.domain["cores"]
+        return point.get("cores", 1) if self.domain["start"] == "setting" else self.domain["cores"]
 
     def arguments_of(self, point):
         return self.domain["arguments"].format(**known_words(point))

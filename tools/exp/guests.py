@@ -97,7 +97,7 @@ class Session:
             guest.send(f"spawn {name} on {domain['place']} {arguments}")
             done = rf"{name} done|domain {name} ended with code 0\s*$"
         bad = rf"domain {name} (on core \d+ faulted.*|ended with code [1-9].*)$"
-        bad += rf"|domain {name} says: .*$|{name} cannot .*$|CPU driver panic.*$"
+        bad += rf"|domain {name} says: .*$|{name}\]? cannot .*$|CPU driver panic.*$"
         try:
             found = guest.expect(f"(?P<done>{done})|(?P<bad>{bad})\n", domain["seconds"])
         except GuestError:
@@ -133,8 +133,8 @@ class Session:
         raise PointError(f"the order of clocks was not kept in {TRIES} runs: a loaded host")
 
     def checked(self, rows, point):
-        e = self.job.experiment
-        return reading.results(reading.judge(rows, self.job.mode, e.sanity), e, self.job.mode, point)
+        e, mode = self.job.experiment, self.job.mode
+        return reading.results(reading.judge(rows, mode, e.sanity), e, mode, point)
 
 
 def first_sentence(error):

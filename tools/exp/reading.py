@@ -107,7 +107,8 @@ def results(rows, experiment, mode, point):
             raise PointError(f"a row of the guest has no label {unknown[0]}")
         values = {k: row.values[k] for k in experiment.measures[mode] if k in row.values}
         if not values:
-            raise PointError(f"a row has none of the measures {', '.join(experiment.measures[mode])}")
+            wanted = ", ".join(experiment.measures[mode])
+            raise PointError(f"a row has none of the measures {wanted}")
         # An axis that a row says more exactly (members of so many cores) is the row's.
         kept.append({"labels": point | labels, "measures": values})
     if not kept:

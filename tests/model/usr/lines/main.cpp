@@ -24,6 +24,17 @@ void print(const Session& session) {
     experiments::print_sent(session.sent, session.received);
 }
 
+void begin(Session& session) {
+    os::model::detail(true);
+    os::model::begin("lines");
+    session.checks.measure();
+}
+
+void end() {
+    os::model::end("lines");
+    os::model::detail(false);
+}
+
 Result<> run() {
     std::string_view arguments = os::program_arguments();
     (void)os::take_word(arguments); // the cores: domain_main's
@@ -34,16 +45,13 @@ Result<> run() {
     const MutableBytes rings = TRY(os::map_shared(cores * ump::Layout::bytes_for(ring)));
     const uint32_t of_a_socket = socket && *socket > 0 ? static_cast<uint32_t>(*socket) : cores;
     Session& session = *new (memory.data()) Session{cores, of_a_socket, rings};
-    os::model::detail(true);
-    os::model::begin("lines");
-    session.checks.measure();
-    const auto done = experiments::on_each(cores, [&session, contends](uint32_t self) {
+    TRY_VOID(experiments::on_each(cores, [&session, contends](uint32_t self) {
+        session.team.barrier.wait(); // all threads are there
+        if (self == 0) begin(session);
         contends ? contend(session, self) : measure_distance(session, self);
         session.team.barrier.wait();
-    });
-    os::model::end("lines");
-    os::model::detail(false);
-    TRY_VOID(done);
+        if (self == 0) end();
+    }));
     print(session);
     return {};
 }
