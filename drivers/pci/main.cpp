@@ -25,6 +25,9 @@ using os::CapSlot, os::OwnedCap;
 
 class Client;
 
+/// For a core that was started with this one.
+constexpr Duration core_patience = seconds(20);
+
 /// What the board says about its interrupts, by the hand-over page.
 struct Board {
     std::array<uint8_t, 16> isa_line{};
@@ -93,7 +96,9 @@ struct Driven {
     PciFunction function;
     const pci::DriverEntry* driver{};
     Spawner* spawner{};
-    uint32_t domain{}; // its number there
+    uint32_t first{}; // number there of the domain it was started for; 0: of which is not known yet
+    uint32_t domain{}; // of the one that drives it now
+    uint32_t ended{};  // of one that had ended before its number was known
     OwnedCap window;
     std::optional<os::Registers> registers;
 };
@@ -172,7 +177,7 @@ class Pci {
     // -- for Spawner --
 
     void silence(Spawner& spawner, uint32_t domain);
-    void wake(Spawner& spawner, uint32_t former, uint32_t domain);
+    void wake(Spawner& spawner, uint32_t first, uint32_t domain);
 
     // -- for Client --
 
@@ -244,7 +249,11 @@ class Pci {
         if (!line)
             log::warn("{} has no interrupt that is known: it is polled", Written{function.at});
         const auto placed = self_.settings().core_for(driver.program);
-        const unsigned core = placed ? placed->raw % self_.core_count() : self_.core().raw;
+        unsigned core = placed ? placed->raw % self_.core_count() : self_.core().raw;
+        if (!co_await async::result_of(spawner_on(core))) {
+            log::warn("{} is not placed on core {}, which is not there", driver.program, core);
+            core = self_.core().raw;
+        }
         co_await start_on(core, function, driver, line);
         log::info("{} drives {} on core {}", driver.program, Written{function.at}, core);
         co_return {};
@@ -291,19 +300,30 @@ class Pci {
         pci::enable(*config_, function.at, {.memory = true, .bus_master = true, .intx = true});
         interfaces::spawn::Client client{spawner.link.channel()};
         std::array<char, 32> argument;
-        const auto started = co_await client.spawn_with(
+        place->function = function;
+        place->driver = &driver;
+        place->spawner = &spawner;
+        const auto started = co_await async::result_of(client.spawn_with(
             Text<16>::cut(driver.program),
             Text<128>::cut(argument_of(argument, here, function, line)),
             {},
             0,
             0,
             Text<128>::cut(text.text())
-        );
-        place->function = function;
-        place->driver = &driver;
-        place->spawner = &spawner;
-        place->domain = started.id;
+        ));
+        if (!started) {
+            silence(*place);
+            *place = Driven{};
+            co_await fail(started.error());
+        }
+        place->first = place->domain = started->id;
+        if (place->ended == started->id) silence(spawner, started->id);
         co_return {};
+    }
+
+    void silence(Driven& driven) {
+        hw::Mmio registers = driven.registers->mmio();
+        pci::silence(*config_, driven.function.at, *driven.driver, registers);
     }
 
     Result<OwnedCap> registers_at(const pci::WindowPart& part) {
@@ -315,27 +335,35 @@ class Pci {
         return monitor_->hand(to, Text<16>::cut(label), what.slot());
     }
 
-    /// The link to that core's spawner, which stays.
+    /// The link to that core's spawner, which stays. Errors: timed_out, those of Binding::open.
     async::Task<Spawner*> spawner_on(unsigned core) {
-        for (LinkedSpawner* known : spawners_)
-            if (known != nullptr && known->spawner.core == core) co_return &known->spawner;
-        const auto place = std::ranges::find(spawners_, nullptr);
-        if (place == spawners_.end()) co_await fail(Err::no_space);
-        LinkedSpawner* const made = new (std::nothrow) LinkedSpawner{self_, *this, core};
-        if (made == nullptr) co_await fail(Err::no_memory);
-        *place = made;
+        LinkedSpawner& there = *co_await linked(core);
         std::array<char, 16> service;
-        co_await made->spawner.link.open(
-            {.name = format_to(service, "spawn.{}", core),
-             .contract = interfaces::spawn::contract,
-             .events = &made->side}
-        );
-        co_return &made->spawner;
+        if (!there.spawner.link.is_open())
+            co_await there.spawner.link.open(
+                {.name = format_to(service, "spawn.{}", core),
+                 .contract = interfaces::spawn::contract,
+                 .events = &there.side,
+                 .until = self_.loop().now() + core_patience}
+            );
+        co_return &there.spawner;
+    }
+
+    /// Open or not.
+    Result<LinkedSpawner*> linked(unsigned core) {
+        for (LinkedSpawner* known : spawners_)
+            if (known != nullptr && known->spawner.core == core) return known;
+        const auto place = std::ranges::find(spawners_, nullptr);
+        if (place == spawners_.end()) return fail(Err::no_space);
+        *place = new (std::nothrow) LinkedSpawner{self_, *this, core};
+        if (*place == nullptr) return fail(Err::no_memory);
+        return *place;
     }
 
     async::Task<> answer_silent(Spawner& spawner, uint32_t domain);
     async::Task<> answer_ready(Spawner& spawner, uint32_t domain);
     Driven* driven_by(const Spawner& spawner, uint32_t domain);
+    void note_early(const Spawner& spawner, uint32_t domain);
 
     Result<> forward(uint32_t address, Line line) {
         const auto place = std::ranges::find(forwarded_, nullptr);
@@ -436,7 +464,7 @@ void Spawner::silence(const interfaces::spawn::SilenceArguments& a) {
 }
 
 void Spawner::wake(const interfaces::spawn::WakeArguments& a) {
-    pci.wake(*this, a.former, a.id);
+    pci.wake(*this, a.first, a.id);
 }
 
 Driven* Pci::driven_by(const Spawner& spawner, uint32_t domain) {
@@ -448,12 +476,17 @@ Driven* Pci::driven_by(const Spawner& spawner, uint32_t domain) {
 /// The driver has ended, in whatever state its card was.
 void Pci::silence(Spawner& spawner, uint32_t domain) {
     Driven* const driven = driven_by(spawner, domain);
-    if (driven == nullptr) return;
-    hw::Mmio registers = driven->registers->mmio();
-    pci::silence(*config_, driven->function.at, *driven->driver, registers);
+    if (driven == nullptr) return note_early(spawner, domain);
+    silence(*driven);
     log::info("{} is silent: its driver has ended", Written{driven->function.at});
     if (!self_.loop().spawn("a device is silent", answer_silent(spawner, domain)))
         log::error("the spawner of core {} waits for a silent device", spawner.core);
+}
+
+/// The answer of spawn_with, which says who that is, may lie behind it.
+void Pci::note_early(const Spawner& spawner, uint32_t domain) {
+    for (Driven& d : driven_)
+        if (d.driver != nullptr && d.spawner == &spawner && d.first == 0) d.ended = domain;
 }
 
 async::Task<> Pci::answer_silent(Spawner& spawner, uint32_t domain) {
@@ -461,9 +494,11 @@ async::Task<> Pci::answer_silent(Spawner& spawner, uint32_t domain) {
     co_return {};
 }
 
-void Pci::wake(Spawner& spawner, uint32_t former, uint32_t domain) {
-    Driven* const driven = driven_by(spawner, former);
-    if (driven == nullptr) return;
+void Pci::wake(Spawner& spawner, uint32_t first, uint32_t domain) {
+    const auto driven = std::ranges::find_if(driven_, [&](const Driven& d) {
+        return d.driver != nullptr && d.spawner == &spawner && d.first == first;
+    });
+    if (driven == driven_.end()) return;
     driven->domain = domain;
     const hw::PciAddress at = driven->function.at;
     pci::enable(*config_, at, {.memory = true, .bus_master = true, .intx = true});

@@ -8,6 +8,7 @@
 #include "lib/os/loader.hpp"
 #include "lib/os/manifest.hpp"
 #include "usr/spawn/environment.hpp"
+#include "usr/spawn/keepers.hpp"
 #include "usr/spawn/restarts.hpp"
 
 namespace spawn {
@@ -16,18 +17,6 @@ namespace spawn {
 enum class State : uint32_t { prepared, running, exited, faulted, killed, ending };
 
 using DomainName = Text<abi::name_bytes>;
-
-/// Whoever started a bus master, and has its device.
-class DeviceKeeper {
-  public:
-    /// Asks that the device reaches memory no more; the answer is Spawner::silent.
-    virtual Result<> silence(uint32_t id) = 0;
-    /// Asks that it may again, for another domain; the answer is Spawner::ready.
-    virtual Result<> wake(uint32_t former, uint32_t id) = 0;
-
-  protected:
-    ~DeviceKeeper() = default;
-};
 
 struct Given {
     DomainName label;
@@ -43,8 +32,9 @@ struct Plan {
     uint32_t priority{};
     os::RestartPolicy restart;
     bool bus_master{};
-    bool control{};         // may end others
-    DeviceKeeper* keeper{}; // of a bus master
+    bool control{};     // may end others
+    uint32_t keeper{};  // of a bus master, among Keepers
+    uint32_t first{};   // number of a bus master when it was first started: its device's
     uint32_t replica{}; // a worker, from 1, of a domain that spans cores; 0: a domain of its own
     std::array<char, 256> arguments{};
     size_t argument_bytes{};
@@ -54,6 +44,33 @@ struct Plan {
     bool lacks_given{}; // it was given something that was not kept
 
     std::string_view argument_text() const { return {arguments.data(), argument_bytes}; }
+
+    /// All but the capabilities.
+    Plan without_given() const {
+        return {
+            .name = name,
+            .quota = quota,
+            .priority = priority,
+            .restart = restart,
+            .bus_master = bus_master,
+            .control = control,
+            .keeper = keeper,
+            .first = first,
+            .replica = replica,
+            .arguments = arguments,
+            .argument_bytes = argument_bytes,
+            .environment = environment,
+        };
+    }
+
+    std::span<const Given> all_given() const { return std::span{given}.first(given_count); }
+
+    /// Those of `former`, which cannot be started again then.
+    void take_given(Plan& former) {
+        given = std::move(former.given);
+        given_count = std::exchange(former.given_count, 0);
+        former.lacks_given = true;
+    }
 };
 
 struct Child {
@@ -64,10 +81,13 @@ struct Child {
     uint64_t quota{};    // what it got of what it wanted
     uint32_t restarts{}; // since somebody asked for it
     bool was_started{};
-    bool by_hand{};      // its end is asked for: no policy starts it again
-    bool attended{};     // a task brings its end about
-    bool device_quiet{}; // of a bus master
-    bool lost{};         // a device may reach its memory for good: neither is used again
+    bool has_device{};    // of a bus master: it may reach its memory
+    bool renewed{};       // a task starts it again by this entry's plan
+    bool awaits_memory{}; // its policy starts it again when some is free
+    bool by_hand{};       // its end is asked for: no policy starts it again
+    bool attended{};      // a task brings its end about
+    bool device_quiet{};  // of a bus master
+    bool lost{};          // a device may reach its memory for good: neither is used again
     RestartHistory history;
     os::LineJoiner words; // its last ones
     Plan plan;
@@ -78,6 +98,9 @@ struct Child {
     bool is_over() const {
         return state == State::exited || state == State::faulted || state == State::killed;
     }
+
+    /// For another domain. What a device may write to for good stays, and who is started again.
+    bool may_be_used() const { return is_over() && !lost && !renewed && !awaits_memory; }
 
     bool is_alive() const { return id != 0 && !is_over() && state != State::ending; }
 };

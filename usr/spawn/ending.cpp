@@ -12,6 +12,19 @@ namespace {
 // For the PCI service, and for a driver to take its device off the memory of a peer that has gone.
 constexpr Duration device_patience = seconds(5), driver_patience = seconds(2);
 
+/// While somebody is started again its entry is nobody else's.
+class Renewal {
+  public:
+    explicit Renewal(Child& child) : child_{child} { child_.renewed = true; }
+
+    Renewal(const Renewal&) = delete;
+
+    ~Renewal() { child_.renewed = false; }
+
+  private:
+    Child& child_;
+};
+
 } // namespace
 
 Result<> Spawner::kill(uint32_t id) {
@@ -36,8 +49,8 @@ void Spawner::end(Child& child, State how, int64_t code) {
     child.state = State::ending;
     child.how = how;
     child.code = code;
-    const bool has_device = child.plan.bus_master && child.was_started;
-    if (has_device || !take_back(child)) attend(child);
+    child.device_quiet = false; // even if nobody has answered yet that it is awake
+    if (child.has_device || !take_back(child)) attend(child);
 }
 
 /// What needs nobody else's answer. Errors: lent.
@@ -62,7 +75,7 @@ void Spawner::attend_the_rest() {
 
 async::Task<> Spawner::bring_about(Child& child) {
     const uint32_t id = child.id;
-    if (child.plan.bus_master && child.was_started && !co_await silence_device(child)) {
+    if (child.has_device && !co_await silence_device(child)) {
         give_up(child);
         co_return {};
     }
@@ -75,15 +88,19 @@ async::Task<> Spawner::bring_about(Child& child) {
     co_return {};
 }
 
-/// Asks whoever has the device, and waits as long as it takes, or until there is nobody to wait
-/// for: false.
+/// Asks whoever has the device, again and again: there may be no room to ask, or the keeper does
+/// not know yet whom it started. False: nobody is left to wait for.
 async::Task<bool> Spawner::silence_device(Child& child) {
-    if (child.plan.keeper != nullptr) (void)child.plan.keeper->silence(child.id);
     for (bool told = false; !child.device_quiet;) {
-        if (child.plan.keeper == nullptr) co_return false;
+        if (DeviceKeeper* const keeper = keepers_.find(child.plan.keeper))
+            (void)keeper->silence(child.id);
         const Instant until = self_.loop().now() + device_patience;
-        const auto heard = co_await async::result_of(changed_.wait_until(until));
-        if (heard || std::exchange(told, true)) continue;
+        bool in_time = true;
+        while (in_time && !child.device_quiet) {
+            if (keepers_.find(child.plan.keeper) == nullptr) co_return false;
+            in_time = (co_await async::result_of(changed_.wait_until(until))).has_value();
+        }
+        if (in_time || std::exchange(told, true)) continue;
         log::error(
             "the device of {} is not silenced: its memory is not used before that",
             child.plan.name.view()
@@ -145,19 +162,11 @@ void Spawner::over(Child& child) {
     child.state = child.how;
     child.attended = false;
     changed_.notify();
-    const os::RestartPolicy& policy = child.plan.restart;
-    const bool wanted = child.was_started && !child.by_hand &&
-                        wants_restart(policy, child.how == State::faulted, child.code);
-    if (!wanted) return attend_the_rest();
-    if (!child.history.grant(policy, self_.loop().now()))
-        log::error(
-            "{} has ended more than {} times in {} s: it is not started again",
-            child.plan.name.view(),
-            policy.times,
-            policy.within.ns / seconds(1).ns
-        );
-    else if (!self_.loop().spawn("restart of a domain", start_again(child.id)))
-        log::error("{} is not started again: out of memory", child.plan.name.view());
+    if (!child.was_started) return attend_the_rest();
+    if (!child.by_hand &&
+        wants_restart(child.plan.restart, child.how == State::faulted, child.code))
+        begin_by_policy(child);
+    begin_waiting(child);
     attend_the_rest();
 }
 
@@ -167,50 +176,81 @@ async::Task<> Spawner::start_again(uint32_t former) {
     const std::string_view name = (co_await find(former))->plan.name.view();
     const DomainName kept = DomainName::cut(name);
     const auto made = co_await async::result_of(restart(former));
-    if (!made)
-        log::error("{} cannot be started again: {}", kept.view(), made.error());
-    else
+    if (made) {
         log::info("{} is started again", kept.view());
+        co_return {};
+    }
+    log::error("{} cannot be started again: {}", kept.view(), made.error());
+    const auto child = find(former);
+    if (child) (*child)->awaits_memory = made.error().top() == Err::no_memory;
     co_return {};
+}
+
+void Spawner::begin_by_policy(Child& former) {
+    const os::RestartPolicy& policy = former.plan.restart;
+    if (former.history.grant(policy, self_.loop().now())) return begin_again(former);
+    log::error(
+        "{} has ended more than {} times in {} s: it is not started again",
+        former.plan.name.view(),
+        policy.times,
+        policy.within.ns / seconds(1).ns
+    );
+}
+
+void Spawner::begin_again(Child& former) {
+    former.awaits_memory = !self_.loop().spawn("restart of a domain", start_again(former.id));
+    if (former.awaits_memory)
+        log::error("{} is not started again: out of memory", former.plan.name.view());
+}
+
+/// Memory of `over` has come back.
+void Spawner::begin_waiting(const Child& over) {
+    for (Child& child : children_)
+        if (&child != &over && std::exchange(child.awaits_memory, false)) begin_again(child);
 }
 
 async::Task<uint32_t> Spawner::restart(uint32_t id) {
     if ((co_await find(id))->plan.lacks_given) co_await fail(Err::bad_state);
     (void)kill(id);
     co_await is_over(id);
-    Child* const former = co_await find(id);
-    if (!former->is_over()) co_await fail(Err::bad_state);
-    const RestartHistory history = former->history;
-    const uint32_t restarts = former->restarts + 1;
-    // Its entry serves again: who looks for the former number finds nothing.
-    Plan plan = std::move(former->plan);
-    if (!former->lost) *former = Child{};
-    const uint32_t next = co_await make_of_all(std::move(plan));
+    Child& former = *co_await find(id);
+    if (!former.is_over() || former.renewed) co_await fail(Err::bad_state);
+    const Renewal guard{former};
+    co_return co_await start_instead_of(former);
+}
+
+/// Its entry keeps the plan until the next one runs: what fails can be tried again.
+async::Task<uint32_t> Spawner::start_instead_of(Child& former) {
+    const uint32_t next = co_await make_of_all(former.plan.without_given());
     Unstarted guard{*this, next};
     Child& child = *co_await find(next);
-    child.history = history;
-    child.restarts = restarts;
-    co_await give_again(child);
-    if (child.plan.bus_master) co_await wake_device(child, id);
+    child.history = former.history;
+    child.restarts = former.restarts + 1;
+    co_await give_again(child, former.plan);
+    if (child.plan.bus_master) co_await wake_device(child);
     co_await start(next);
     guard.started();
+    child.plan.take_given(former.plan);
+    if (!former.lost) former = Child{}; // who looks for the former number finds nothing
     co_return next;
 }
 
 /// The keeper may have gone: then nobody can let the device master the bus.
-async::Task<> Spawner::wake_device(Child& child, uint32_t former) {
-    if (child.plan.keeper == nullptr) co_await fail(Err::no_device);
+async::Task<> Spawner::wake_device(Child& child) {
+    DeviceKeeper* const keeper = keepers_.find(child.plan.keeper);
+    if (keeper == nullptr) co_await fail(Err::no_device);
     child.device_quiet = true;
-    co_await child.plan.keeper->wake(former, child.id);
+    co_await keeper->wake(child.plan.first, child.id);
+    child.has_device = true;
     const Instant until = self_.loop().now() + device_patience;
     while (child.device_quiet)
         co_await changed_.wait_until(until);
     co_return {};
 }
 
-Result<> Spawner::give_again(Child& child) {
-    TRY_VOID(child.domain.add_argument(child.plan.argument_text()));
-    for (const Given& given : std::span{child.plan.given}.first(child.plan.given_count))
+Result<> Spawner::give_again(Child& child, const Plan& plan) {
+    TRY_VOID(child.domain.add_argument(plan.argument_text()));
+    for (const Given& given : plan.all_given())
         TRY_VOID(child.domain.give(given.label.view(), given.what.slot()));
     return {};
 }
@@ -219,7 +259,7 @@ Result<> Spawner::give_again(Child& child) {
 
 Result<> Spawner::silent(uint32_t id, const DeviceKeeper& keeper) {
     Child& child = *TRY(find(id));
-    if (child.plan.keeper != &keeper) return fail(Err::not_found);
+    if (keepers_.find(child.plan.keeper) != &keeper) return fail(Err::not_found);
     if (child.state == State::ending) child.device_quiet = true;
     changed_.notify();
     return {};
@@ -227,7 +267,7 @@ Result<> Spawner::silent(uint32_t id, const DeviceKeeper& keeper) {
 
 Result<> Spawner::ready(uint32_t id, const DeviceKeeper& keeper) {
     Child& child = *TRY(find(id));
-    if (child.plan.keeper != &keeper) return fail(Err::not_found);
+    if (keepers_.find(child.plan.keeper) != &keeper) return fail(Err::not_found);
     child.device_quiet = false;
     changed_.notify();
     return {};
@@ -235,8 +275,7 @@ Result<> Spawner::ready(uint32_t id, const DeviceKeeper& keeper) {
 
 /// Its children run on; whether their devices are silent can then nobody say.
 void Spawner::keeper_gone(const DeviceKeeper& keeper) {
-    for (Child& child : children_)
-        if (child.plan.keeper == &keeper) child.plan.keeper = nullptr;
+    keepers_.remove(keeper);
     changed_.notify();
 }
 

@@ -20,7 +20,7 @@ async::Task<api::SpawnWithResult> SpawnSession::spawn_with(api::SpawnWithArgumen
     Unstarted guard{spawner_, id};
     co_await spawner_.add_argument(id, a.arguments.view());
     co_await spawner_.set_variables(id, a.environment.view());
-    spawner_.set_keeper(id, *this);
+    co_await spawner_.set_keeper(id, *this);
     co_await give_all(id, a.labels.view());
     co_await spawner_.start(id);
     guard.started();
@@ -78,7 +78,7 @@ async::Task<api::StartedWithResult> SpawnSession::started_with(api::StartedWithA
     const Plan& plan = (co_await spawner_.find(a.id))->plan;
     std::array<char, 256> labels;
     TextWriter text{labels};
-    for (const Given& given : std::span{plan.given}.first(plan.given_count))
+    for (const Given& given : plan.all_given())
         format(text, "{}{}", text.text().empty() ? "" : " ", given.label.view());
     co_return api::StartedWithResult{
         .arguments = Text<256>::cut(plan.argument_text()),

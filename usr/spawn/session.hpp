@@ -49,8 +49,8 @@ class SpawnSession final : public DeviceKeeper {
         return api::Events{session_.channel()}.try_silence(id);
     }
 
-    Result<> wake(uint32_t former, uint32_t id) override {
-        return api::Events{session_.channel()}.try_wake(former, id);
+    Result<> wake(uint32_t first, uint32_t id) override {
+        return api::Events{session_.channel()}.try_wake(first, id);
     }
 
   private:

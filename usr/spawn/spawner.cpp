@@ -27,8 +27,7 @@ Result<Child*> Spawner::free_entry() {
     Child* best = nullptr;
     for (Child& child : children_) {
         if (child.id == 0) return &child;
-        if (child.is_over() && !child.lost && (best == nullptr || child.id < best->id))
-            best = &child;
+        if (child.may_be_used() && (best == nullptr || child.id < best->id)) best = &child;
     }
     if (best == nullptr) return fail(Err::no_space);
     *best = Child{};
@@ -241,12 +240,15 @@ Result<> Spawner::start(uint32_t id) {
     TRY_VOID(child.domain.start());
     child.state = State::running;
     child.was_started = true;
+    child.has_device = child.plan.bus_master;
+    if (child.plan.first == 0) child.plan.first = id;
     return {};
 }
 
-void Spawner::set_keeper(uint32_t id, DeviceKeeper& keeper) {
-    const auto child = find(id);
-    if (child && (*child)->plan.bus_master) (*child)->plan.keeper = &keeper;
+Result<> Spawner::set_keeper(uint32_t id, DeviceKeeper& keeper) {
+    Plan& plan = TRY(find(id))->plan;
+    if (plan.bus_master) plan.keeper = TRY(keepers_.number_of(keeper));
+    return {};
 }
 
 } // namespace spawn

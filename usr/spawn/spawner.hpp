@@ -50,8 +50,8 @@ class Spawner final : public os::LocalServer {
     Result<> set_variables(uint32_t id, std::string_view words);
     Result<> give(uint32_t id, std::string_view name, abi::CapSlot what);
     Result<> start(uint32_t id);
-    /// Who answers for the device of this bus master.
-    void set_keeper(uint32_t id, DeviceKeeper& keeper);
+    /// Who answers for the device, if this is a bus master. Errors: no_space.
+    Result<> set_keeper(uint32_t id, DeviceKeeper& keeper);
 
     // -- ending (ending.cpp) --
 
@@ -129,8 +129,12 @@ class Spawner final : public os::LocalServer {
     Result<> take_back(Child& child);
     void over(Child& child);
     async::Task<> start_again(uint32_t former);
-    static Result<> give_again(Child& child);
-    async::Task<> wake_device(Child& child, uint32_t former);
+    void begin_by_policy(Child& former);
+    void begin_again(Child& former);
+    void begin_waiting(const Child& over);
+    async::Task<uint32_t> start_instead_of(Child& former);
+    static Result<> give_again(Child& child, const Plan& plan);
+    async::Task<> wake_device(Child& child);
 
     os::Domain& self_;
     const bundle::Bundle& files_;
@@ -141,6 +145,7 @@ class Spawner final : public os::LocalServer {
     interfaces::monitor::Client monitor_client_{monitor_port_};
     os::OwnedCap fault_bell_;
     std::array<Child, 64> children_;
+    Keepers keepers_;
     uint32_t fresh_id();
 
     uint32_t next_id_{first_id};
