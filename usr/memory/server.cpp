@@ -189,7 +189,20 @@ Result<> Server::add(uint64_t, const AddArguments& arguments) {
     return fill(root, phys(what.base), what.bytes);
 }
 
+/// Pages that are ready are no use of the region they are cut from.
+Result<> Server::forget_ready() {
+    while (ready_count_ != 0) {
+        os::OwnedCap page{ready_[--ready_count_]};
+        const PhysAddr base = phys(TRY(os::describe(page.slot())).base);
+        page.reset();
+        if (const auto block = buddy_.find(base)) TRY_VOID(fill(block->root, base, page_bytes));
+        TRY_VOID(buddy_.release(base, page_bytes));
+    }
+    return {};
+}
+
 Result<SpareResult> Server::spare(uint64_t) {
+    if (std::ranges::any_of(regions_, &Region::foreign)) TRY_VOID(forget_ready());
     for (Region& region : regions_) {
         if (!region.foreign) continue;
         const auto root = static_cast<uint16_t>(&region - regions_.data());

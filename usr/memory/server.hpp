@@ -46,6 +46,7 @@ class Server final : public os::LocalServer {
     Result<abi::CapSlot> hand_out(const Block& block, Use use);
     Result<abi::CapSlot> ready_page();
     Result<> make_pages_ready();
+    Result<> forget_ready();
     Result<> carve(const Block& first, abi::CapSlot to, uint32_t count) const;
     Result<> prepare(const Block& block, bool zeroed);
     Result<> fill(uint16_t root, PhysAddr base, uint64_t bytes);

@@ -36,7 +36,7 @@ bool Neighbours::is_up(uint8_t core) {
     return state && state->state == interfaces::monitor::CoreState::up;
 }
 
-Neighbours::Label Neighbours::next_label() {
+Label Neighbours::next_label() {
     std::array<char, 16> text;
     return Label::cut(format_to(text, "ram.{}.{}", self_.core().raw, labels_++ % 1'000'000));
 }
@@ -72,45 +72,90 @@ async::Task<> Neighbours::borrow(uint64_t bytes) {
 }
 
 async::Task<> Neighbours::borrow_from(uint8_t core, uint64_t bytes) {
-    const auto place = std::ranges::find(foreign_, uint64_t{0}, &Foreign::bytes);
-    if (place == foreign_.end()) co_await fail(Err::no_space);
+    if (foreign_.full()) co_await fail(Err::no_space);
     auto spawner = co_await spawners_.of({{core}});
     const auto donation = co_await spawner.donate(self_.core(), bytes);
-    const os::OwnedCap ram = co_await fetch(donation.label);
-    const os::Description what = co_await os::describe(ram.slot());
-    co_await memory_.add(ram.slot(), true);
-    *place = {what.base, what.bytes, core};
-    ++owed_;
-    log::info("memory {} KiB of core {} for a while", what.bytes / 1024, core);
+    Foreign& entry = *co_await foreign_.add(core, donation.label);
+    auto ram = co_await async::result_of(fetch(donation.label));
+    if (!ram) {
+        co_await look_for(entry);
+        co_await fail(ram.error());
+    }
+    co_await take_in(entry, std::move(*ram));
+    log::info("memory {} KiB of core {} for a while", entry.bytes / 1024, core);
     co_return {};
 }
 
+/// The memory server has it from now on. If it has no room for one more region it is kept, and goes
+/// back with the next that does.
+Result<> Neighbours::take_in(Foreign& entry, os::OwnedCap ram) {
+    const os::Description what = TRY(os::describe(ram.slot()));
+    const auto added = memory_.add(ram.slot(), true);
+    if (added)
+        entry.use(what.base, what.bytes);
+    else
+        entry.keep(ram.release());
+    return added;
+}
+
+/// What was handed is at one end or the other, or not there yet: then it is looked for again.
+async::Task<> Neighbours::look_for(Foreign& entry) {
+    auto here = co_await async::result_of(os::binder().fetch(entry.label, self_.loop().now()));
+    if (here) {
+        (void)take_in(entry, std::move(*here));
+        co_return {};
+    }
+    bool settled = !is_up(entry.home); // whoever clears up after that core has what was there
+    if (!settled) {
+        auto spawner = co_await async::result_of(spawners_.of({{entry.home}}));
+        settled = spawner && co_await async::result_of(spawner->returned(entry.label));
+    }
+    if (!settled && !entry.missed()) co_return {};
+    if (!settled)
+        log::error("memory that was handed as {} is not found any more", entry.label.view());
+    foreign_.remove(entry);
+    co_return {};
+}
+
+/// Only one looks at the table at a time: entries stay where they are while it waits.
 async::Task<> Neighbours::give_back() {
     const auto guard = co_await one_at_a_time_.acquire();
-    while (owed_ != 0) {
-        const auto done = co_await async::result_of(give_back_one());
-        if (done) continue;
-        if (done.error().top() != Err::not_found)
-            log::warn("memory cannot be given back: {}", done.error());
-        break;
+    for (size_t i = 0; Foreign* const entry = foreign_.next(Foreign::State::on_its_way, i);)
+        co_await look_for(*entry);
+    while (take_spare()) {
+    }
+    for (size_t i = 0; Foreign* const entry = foreign_.next(Foreign::State::kept, i);) {
+        const auto done = co_await async::result_of(hand_back(*entry));
+        if (!done) log::warn("memory cannot be given back yet: {}", done.error());
     }
     co_return {};
 }
 
 /// Errors: not_found (all of it is in use).
-async::Task<> Neighbours::give_back_one() {
-    const os::OwnedCap ram{(co_await memory_.spare()).ram};
-    const os::Description what = co_await os::describe(ram.slot());
-    const auto entry = std::ranges::find(foreign_, what.base, &Foreign::base);
-    if (entry == foreign_.end()) co_await fail(Err::bad_state);
-    const uint8_t home = std::exchange(*entry, Foreign{}).home;
-    --owed_;
+Result<> Neighbours::take_spare() {
+    os::OwnedCap ram{TRY(memory_.spare()).ram};
+    const os::Description what = TRY(os::describe(ram.slot()));
+    Foreign* const entry = foreign_.at(what.base);
+    if (entry == nullptr) return memory_.add(ram.slot(), false);
+    entry->keep(ram.release());
+    return {};
+}
+
+/// Of a core that has gone it is ours for good.
+async::Task<> Neighbours::hand_back(Foreign& entry) {
+    const uint64_t kib = entry.bytes / 1024;
+    const os::CapSlot ram = entry.ram;
+    const bool stays = !is_up(entry.home);
     const Label label = next_label();
-    co_await monitor_.hand({{home}}, label, ram.slot());
-    auto spawner = co_await spawners_.of({{home}});
-    co_await spawner.returned(label);
-    log::info("memory {} KiB goes back to core {}", what.bytes / 1024, home);
-    co_return {};
+    co_await (stays ? memory_.add(ram, false) : monitor_.hand({{entry.home}}, label, ram));
+    const os::OwnedCap over{ram}; // whoever took it has a copy, or all
+    if (stays) {
+        foreign_.remove(entry);
+        co_return {};
+    }
+    log::info("memory {} KiB goes back to core {}", kib, entry.home);
+    entry.move(label);
+    co_return co_await look_for(entry);
 }
 
 // -- who has it --

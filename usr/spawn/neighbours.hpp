@@ -11,6 +11,7 @@
 #include "interfaces/monitor.hpp"
 #include "lib/async/sync.hpp"
 #include "lib/os/spawners.hpp"
+#include "usr/spawn/foreign.hpp"
 
 namespace spawn {
 
@@ -31,8 +32,6 @@ order_neighbours(std::span<uint8_t> out, unsigned self, unsigned count, Distance
 
 class Neighbours {
   public:
-    using Label = Text<16>;
-
     Neighbours(
         os::Domain& self, interfaces::memory::Client& memory, interfaces::monitor::Client& monitor
     )
@@ -48,7 +47,7 @@ class Neighbours {
     /// What came from others and is wholly free goes back.
     async::Task<> give_back();
 
-    bool owes() const { return owed_ != 0; }
+    bool owes() const { return foreign_.count() != 0; }
 
     // -- asked by another core's spawner --
 
@@ -70,13 +69,11 @@ class Neighbours {
     async::Task<os::OwnedCap> fetch(Label label);
 
   private:
-    struct Foreign {
-        uint64_t base{}, bytes{}; // bytes 0: the entry is free
-        uint8_t home{};
-    };
-
     async::Task<> borrow_from(uint8_t core, uint64_t bytes);
-    async::Task<> give_back_one();
+    async::Task<> look_for(Foreign& entry);
+    async::Task<> hand_back(Foreign& entry);
+    Result<> take_in(Foreign& entry, os::OwnedCap ram);
+    Result<> take_spare();
     bool is_up(uint8_t core);
     Label next_label();
 
@@ -87,8 +84,7 @@ class Neighbours {
     std::array<uint8_t, 255> order_{};
     size_t order_count_{};
     os::Spawners spawners_;
-    std::array<Foreign, 24> foreign_{};
-    size_t owed_{};
+    ForeignTable foreign_;
     uint32_t labels_{};
 };
 
