@@ -25,6 +25,8 @@ class Link final : public async::Source {
 
     void set_bell(os::OwnedCap bell) { bell_.cap = std::move(bell); }
 
+    CapSlot frame() const { return frame_.slot(); }
+
     bool pump() override {
         bool worked = false;
         for (unsigned i = 0; i < lines_a_turn && take_line(); ++i)
@@ -173,8 +175,12 @@ class MachineLinks final : public Links {
     void begin(Monitor& monitor) { monitor_ = &monitor; }
 
     Result<LinkFrame> make_frame() override {
-        // Never given back: it is lent to the peer for as long as both cores live.
         return make_frame(interfaces::intermon::joint_bytes);
+    }
+
+    void drop_frame(const LinkFrame& frame) override {
+        (void)os::slots().remove(frame.slot);
+        give_back(frame.base.raw);
     }
 
     Result<PhysAddr> doorstep() override {
@@ -270,12 +276,42 @@ class MachineLinks final : public Links {
         return LinkFrame{slot, phys(TRY(os::describe(slot)).base), bytes};
     }
 
+    /// What make_frame took; a joint's frame is core boot's.
+    static void give_back(uint64_t base) {
+        if (os::quota().holds(base))
+            os::quota().release_object(base, interfaces::intermon::joint_bytes);
+    }
+
   public:
     Result<> open(CoreId peer, CapSlot slot, bool first) override {
         os::OwnedCap frame{slot};
+        const uint64_t base = TRY(os::describe(slot)).base;
+        const auto opened = open(peer, std::move(frame), first);
+        if (!opened) give_back(base);
+        return opened;
+    }
+
+    void set_bell(CoreId peer, CapSlot doorbell) override {
+        if (Link* const link = links_[peer.raw]) link->set_bell(os::OwnedCap{doorbell});
+    }
+
+    /// Never for the peer whose message is being handled: Monitor::work does it.
+    void close(CoreId peer) override {
+        Link* const old = std::exchange(links_[peer.raw], nullptr);
+        if (old == nullptr) return;
+        const auto frame = os::describe(old->frame());
+        loop_.remove(*old);
+        delete old;
+        if (frame) give_back(frame->base);
+    }
+
+    Bell own_bell() override { return own_bell_; }
+
+  private:
+    Result<> open(CoreId peer, os::OwnedCap frame, bool first) {
         constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
         constexpr abi::Rights rights = abi::read | abi::write;
-        os::View view = TRY(os::View::make(slot, 0, bytes, rights));
+        os::View view = TRY(os::View::make(frame.slot(), 0, bytes, rights));
         const auto layout = TRY(ump::Layout::carve(view.span(), interfaces::intermon::joint_lines));
         if (first) layout.clear(); // nobody else has it yet
         const ump::Side side = first ? layout.client() : layout.server();
@@ -287,21 +323,6 @@ class MachineLinks final : public Links {
         return {};
     }
 
-    void set_bell(CoreId peer, CapSlot doorbell) override {
-        if (Link* const link = links_[peer.raw]) link->set_bell(os::OwnedCap{doorbell});
-    }
-
-    /// Never for the peer whose message is being handled: Monitor::work does it.
-    void close(CoreId peer) override {
-        if (Link* const old = std::exchange(links_[peer.raw], nullptr)) {
-            loop_.remove(*old);
-            delete old;
-        }
-    }
-
-    Bell own_bell() override { return own_bell_; }
-
-  private:
     async::Loop& loop_;
     Kernel& kernel_;
     Bell own_bell_;

@@ -177,7 +177,10 @@ Result<Bell> Monitor::joint_make(uint32_t badge, CoreId to, CapSlot frame) {
         return fail(lent.error());
     }
     peer(to).link_lend = lents_.number_of(**lent);
-    TRY_VOID(links_.open(to, frame, true));
+    if (const auto opened = links_.open(to, frame, true); !opened) {
+        end_lend(std::exchange(peer(to).link_lend, 0), Err::none);
+        return fail(opened.error());
+    }
     peer(to).link = Link::joining;
     CoreRecord record = cores_[to];
     record.state = CoreState::starting;
@@ -267,22 +270,28 @@ Result<> Monitor::need_link(CoreId core) {
     const Range range{frame.base.raw, frame.bytes};
     const auto lent = lend(core, frame.slot, range, abi::read | abi::write);
     if (!lent) {
-        kernel_.drop(frame.slot);
+        links_.drop_frame(frame);
         return fail(lent.error());
     }
     there.link_lend = lents_.number_of(**lent);
-    TRY_VOID(links_.open(core, frame.slot, true));
-    there.link = Link::introducing;
     const Knock knock{cores_[self_].version, frame.base, frame.bytes, links_.own_bell()};
     const Bell bell{record.apic, record.vector};
-    if (const auto done = links_.knock(core, record.doorstep, bell, knock); !done) {
-        end_lend(std::exchange(there.link_lend, 0), Err::none);
-        links_.close(core);
-        there.link = Link::none;
+    auto done = links_.open(core, frame.slot, true);
+    if (done) done = links_.knock(core, record.doorstep, bell, knock);
+    if (!done) {
+        drop_own_link(core);
         return done;
     }
+    there.link = Link::introducing;
     expect(core);
     return {};
+}
+
+/// The peer has not taken our frame, and never will.
+void Monitor::drop_own_link(CoreId core) {
+    end_lend(std::exchange(peer(core).link_lend, 0), Err::none);
+    links_.close(core);
+    peer(core).link = Link::none;
 }
 
 void Monitor::knocked(CoreId from, const Knock& knock) {
@@ -305,13 +314,13 @@ Result<> Monitor::introduced(CoreId from, const Knock& knock) {
         .bytes = knock.bytes,
         .badge = from.raw,
     }));
-    if (there.link == Link::introducing) {
-        // The other has begun as well, and passes over our frame.
-        end_lend(std::exchange(there.link_lend, 0), Err::none);
-        links_.close(from);
-    }
+    // The other has begun as well, and passes over our frame.
+    if (there.link == Link::introducing) drop_own_link(from);
     TRY_VOID(links_.open(from, frame, false));
-    TRY_VOID(set_peer_bell(from, knock.bell));
+    if (const auto set = set_peer_bell(from, knock.bell); !set) {
+        links_.close(from);
+        return set;
+    }
     there.link = Link::open;
     there.owes_welcome = true;
     heard(from);

@@ -345,6 +345,7 @@ class Monitor {
     void sync(CoreId peer);
     std::optional<Message> next_on_tree(CoreId core);
     Result<> introduced(CoreId from, const Knock& knock);
+    void drop_own_link(CoreId core);
 
     // survey.cpp: what lines cost between cores
     void survey_all();

@@ -86,11 +86,14 @@ class Links {
   public:
     /// Memory for a channel to a peer. Errors: no_memory.
     virtual Result<LinkFrame> make_frame() = 0;
-    /// The frame becomes the channel to `peer`; it is the links' from now on. `first` says which
-    /// of the two rings is ours.
+    /// It does not become a channel after all.
+    virtual void drop_frame(const LinkFrame& frame) = 0;
+    /// The frame becomes the channel to `peer`; it is the links' from now on, also on an error.
+    /// `first` says which of the two rings is ours.
     virtual Result<> open(CoreId peer, CapSlot frame, bool first) = 0;
     /// How `peer` is rung: a doorbell, the links' from now on.
     virtual void set_bell(CoreId peer, CapSlot doorbell) = 0;
+    /// Nobody else has the frame any more: its memory is there for the next.
     virtual void close(CoreId peer) = 0;
     /// How the monitor itself is rung by its peers.
     virtual Bell own_bell() = 0;

@@ -225,6 +225,62 @@ TEST(Leaving, IsStoppedByTheLowestAndItsMemoryIsThere) {
     EXPECT_EQ(world.kernel(0).describe(*ram)->base, base);
 }
 
+/// Cores 3 and 4 are both below core 1, and have no channel of their own before they need one.
+class Links : public testing::Test {
+  protected:
+    Links() {
+        world.start_all();
+        world.settle();
+        EXPECT_TRUE(server.monitor().offer(20, "echo"));
+        world.settle();
+    }
+
+    /// What a bind leaves behind that found no channel, or lost it.
+    void expect_nothing_of(unsigned core, size_t loans) {
+        EXPECT_TRUE(world.islands[core]->links.own_frames.empty());
+        EXPECT_EQ(world.kernel(core).count(abi::Kind::loan), loans);
+    }
+
+    World world{6, 1};
+    Domain server{world, 4, 20}, client{world, 3, 21};
+};
+
+TEST_F(Links, ThatCannotBeOpenedLeaveNothingAndAreTriedAgain) {
+    const size_t loans = world.kernel(3).count(abi::Kind::loan);
+    world.islands[3]->links.refuse_open = 1;
+    EXPECT_FALSE(client.bind("echo"));
+    world.settle();
+    expect_nothing_of(3, loans);
+    ASSERT_TRUE(client.bind("echo"));
+    world.settle();
+    EXPECT_TRUE(server.accept_one());
+    EXPECT_EQ(world.islands[3]->links.own_frames.size(), 1u);
+}
+
+TEST_F(Links, GiveTheirMemoryBackWhenThePeerHasGone) {
+    const size_t loans = world.kernel(3).count(abi::Kind::loan);
+    ASSERT_TRUE(client.bind("echo"));
+    world.settle();
+    ASSERT_TRUE(server.accept_one());
+    world.settle();
+    world.stopped.insert(4);
+    world.give_up(3, 4);
+    EXPECT_EQ(world.at(3).core_at(4)->state, CoreState::failed);
+    expect_nothing_of(3, loans);
+}
+
+TEST_F(Links, OfACoreWhoseJointCannotBeOpenedAreStillToBeMade) {
+    World two{2, 1};
+    const size_t slots = two.kernel(0).slots.size();
+    two.islands[0]->links.refuse_open = 1;
+    const auto made = two.at(0).joint_make(badge_init, core_id(1), two.kernel(0).frame());
+    EXPECT_EQ(made.error(), Err::no_memory);
+    EXPECT_EQ(two.kernel(0).slots.size(), slots) << "no Loan is left";
+    two.start_core(1);
+    two.settle();
+    EXPECT_EQ(two.at(0).core_at(1)->state, CoreState::up);
+}
+
 /// Names come and go, and pairs of domains bind, evenly on all cores.
 TEST(Load, OfTheFirstCoreIsLikeThatOfOthers) {
     constexpr unsigned cores = 31;

@@ -337,6 +337,7 @@ class FakeLinks : public Links {
     };
 
     Result<LinkFrame> make_frame() override;
+    void drop_frame(const LinkFrame& frame) override;
     Result<> open(CoreId peer, CapSlot frame, bool first) override;
     void set_bell(CoreId peer, CapSlot doorbell) override;
 
@@ -360,7 +361,9 @@ class FakeLinks : public Links {
 
     void write_lines_for(size_t) override {}
 
-    std::map<unsigned, End> ends; // by peer
+    std::map<unsigned, End> ends;  // by peer
+    std::set<uint64_t> own_frames; // whose memory is not back
+    unsigned refuse_open{};        // the how-many-th open from now fails; 0 none
     unsigned measured{};
 
   private:
@@ -592,12 +595,23 @@ inline Result<> FakeLinks::knock(CoreId to, PhysAddr doorstep, Bell bell, const 
 inline Result<LinkFrame> FakeLinks::make_frame() {
     FakeKernel& kernel = world_.kernel(core_);
     const CapSlot slot = kernel.frame();
-    return LinkFrame{slot, phys(kernel.describe(slot)->base), 8192};
+    const uint64_t base = kernel.describe(slot)->base;
+    own_frames.insert(base);
+    return LinkFrame{slot, phys(base), 8192};
+}
+
+inline void FakeLinks::drop_frame(const LinkFrame& frame) {
+    world_.kernel(core_).drop(frame.slot);
+    own_frames.erase(frame.base.raw);
 }
 
 inline Result<> FakeLinks::open(CoreId peer, CapSlot frame, bool first) {
     close(peer);
     const uint64_t base = TRY(world_.kernel(core_).describe(frame)).base;
+    if (refuse_open > 0 && --refuse_open == 0) {
+        drop_frame({frame, phys(base), 8192});
+        return fail(Err::no_memory);
+    }
     ends[peer.raw] = {.base = base, .frame = frame, .first = first};
     return {};
 }
@@ -613,6 +627,7 @@ inline void FakeLinks::close(CoreId peer) {
     const auto end = ends.find(peer.raw);
     if (end == ends.end()) return;
     world_.kernel(core_).drop(end->second.frame);
+    own_frames.erase(end->second.base);
     if (end->second.has_bell()) world_.kernel(core_).drop(end->second.bell);
     ends.erase(end);
 }

@@ -78,6 +78,9 @@ class SimLinks final : public monitor::Links {
     void begin(unsigned core, SimKernel& kernel, Wires& wires, monitor::Bell bell);
 
     Result<monitor::LinkFrame> make_frame() override;
+
+    void drop_frame(const monitor::LinkFrame& frame) override { kernel_->drop(frame.slot); }
+
     Result<> open(CoreId peer, CapSlot frame, bool first) override;
     void set_bell(CoreId peer, CapSlot doorbell) override;
     void close(CoreId peer) override;
