@@ -343,8 +343,8 @@ class Pci {
             co_await there.spawner.link.open(
                 {.name = format_to(service, "spawn.{}", core),
                  .contract = interfaces::spawn::contract,
-                 .events = &there.side,
-                 .until = self_.loop().now() + core_patience}
+                 .until = self_.loop().now() + core_patience,
+                 .events = &there.side}
             );
         co_return &there.spawner;
     }

@@ -4,20 +4,29 @@
 #include <utility>
 
 namespace os {
+namespace {
+
+constexpr Duration patience = seconds(5);
+
+} // namespace
+
+async::Task<interfaces::spawn::Client> bind_spawner(Domain& self, Binding& link, CoreId core) {
+    if (!link.is_open()) {
+        std::array<char, 16> text;
+        co_await link.open({
+            .name = format_to(text, "spawn.{}", core),
+            .contract = interfaces::spawn::contract,
+            .until = self.loop().now() + patience,
+        });
+    }
+    co_return interfaces::spawn::Client{link.channel()};
+}
 
 async::Task<interfaces::spawn::Client> Spawners::of(CoreId core) {
     Binding*& link = links_[core.raw];
     if (link == nullptr) link = new (std::nothrow) Binding{self_};
     if (link == nullptr) co_await ::fail(Err::no_memory);
-    if (!link->is_open()) {
-        std::array<char, 16> text;
-        co_await link->open({
-            .name = format_to(text, "spawn.{}", core),
-            .contract = interfaces::spawn::contract,
-            .until = self_.loop().now() + patience,
-        });
-    }
-    co_return interfaces::spawn::Client{link->channel()};
+    co_return co_await bind_spawner(self_, *link, core);
 }
 
 void Spawners::done_with(CoreId core) {

@@ -1,5 +1,5 @@
-// Channels to the spawners of the cores, made as they are needed and kept: memory that was lent to
-// another core comes back slowly.
+// Channels to the spawners of the cores. A spawner admits only so many sessions: who talks to many
+// spawners now and then binds for each talk, and only who has a user to serve keeps the channels.
 #pragma once
 
 #include <array>
@@ -9,12 +9,16 @@
 
 namespace os {
 
+/// `link` leads to the spawner of `core` from now on, if it did not. A core is up a moment before
+/// its spawner offers its name: that is waited for. Errors: timed_out, those of Binding::open.
+async::Task<interfaces::spawn::Client> bind_spawner(Domain& self, Binding& link, CoreId core);
+
+/// Made as they are needed, and kept: memory that was lent to another core comes back slowly.
 class Spawners {
   public:
     explicit Spawners(Domain& self) : self_{self} {}
 
-    /// A core is up a moment before its spawner offers its name: that is waited for. Errors:
-    /// timed_out, those of Binding::open.
+    /// Errors: no_memory, those of bind_spawner.
     async::Task<interfaces::spawn::Client> of(CoreId core);
 
     /// The caller is done with that one, and so is everybody: where there are many, few are kept.
@@ -22,7 +26,6 @@ class Spawners {
 
   private:
     static constexpr size_t kept = 32;
-    static constexpr Duration patience = seconds(5);
 
     Domain& self_;
     std::array<Binding*, 256> links_{};

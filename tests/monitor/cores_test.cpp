@@ -235,12 +235,6 @@ class Links : public testing::Test {
         world.settle();
     }
 
-    /// What a bind leaves behind that found no channel, or lost it.
-    void expect_nothing_of(unsigned core, size_t loans) {
-        EXPECT_TRUE(world.islands[core]->links.own_frames.empty());
-        EXPECT_EQ(world.kernel(core).count(abi::Kind::loan), loans);
-    }
-
     World world{6, 1};
     Domain server{world, 4, 20}, client{world, 3, 21};
 };
@@ -250,7 +244,8 @@ TEST_F(Links, ThatCannotBeOpenedLeaveNothingAndAreTriedAgain) {
     world.islands[3]->links.refuse_open = 1;
     EXPECT_FALSE(client.bind("echo"));
     world.settle();
-    expect_nothing_of(3, loans);
+    EXPECT_TRUE(world.islands[3]->links.own_frames.empty());
+    EXPECT_EQ(world.kernel(3).count(abi::Kind::loan), loans);
     ASSERT_TRUE(client.bind("echo"));
     world.settle();
     EXPECT_TRUE(server.accept_one());
@@ -258,15 +253,17 @@ TEST_F(Links, ThatCannotBeOpenedLeaveNothingAndAreTriedAgain) {
 }
 
 TEST_F(Links, GiveTheirMemoryBackWhenThePeerHasGone) {
-    const size_t loans = world.kernel(3).count(abi::Kind::loan);
     ASSERT_TRUE(client.bind("echo"));
     world.settle();
     ASSERT_TRUE(server.accept_one());
     world.settle();
+    const auto& now = world.islands[3]->links.own_frames;
+    ASSERT_EQ(now.size(), 1u);
+    const uint64_t frame = *now.begin();
     world.stopped.insert(4);
-    world.give_up(3, 4);
+    world.give_up(3, 4); // it tells core 0, by a channel of their own
     EXPECT_EQ(world.at(3).core_at(4)->state, CoreState::failed);
-    expect_nothing_of(3, loans);
+    EXPECT_FALSE(now.contains(frame));
 }
 
 TEST_F(Links, OfACoreWhoseJointCannotBeOpenedAreStillToBeMade) {

@@ -49,7 +49,8 @@ async::Task<bool> Neighbours::say_overdue() {
     bool lost = false;
     for (size_t i = 0; i < order_count_; ++i) {
         if (!is_up(order_[i])) continue;
-        auto spawner = co_await async::result_of(spawners_.of({{order_[i]}}));
+        os::Binding link{self_};
+        auto spawner = co_await async::result_of(os::bind_spawner(self_, link, {{order_[i]}}));
         if (!spawner) continue;
         const auto said = co_await async::result_of(spawner->overdue());
         lost |= said && said->lost;
@@ -73,7 +74,8 @@ async::Task<> Neighbours::borrow(uint64_t bytes) {
 
 async::Task<> Neighbours::borrow_from(uint8_t core, uint64_t bytes) {
     if (foreign_.full()) co_await fail(Err::no_space);
-    auto spawner = co_await spawners_.of({{core}});
+    os::Binding link{self_};
+    auto spawner = co_await os::bind_spawner(self_, link, {{core}});
     const auto donation = co_await spawner.donate(self_.core(), bytes);
     Foreign& entry = *co_await foreign_.add(core, donation.label);
     auto ram = co_await async::result_of(fetch(donation.label));
@@ -107,7 +109,8 @@ async::Task<> Neighbours::look_for(Foreign& entry) {
     }
     bool settled = !is_up(entry.home); // whoever clears up after that core has what was there
     if (!settled) {
-        auto spawner = co_await async::result_of(spawners_.of({{entry.home}}));
+        os::Binding link{self_};
+        auto spawner = co_await async::result_of(os::bind_spawner(self_, link, {{entry.home}}));
         settled = spawner && co_await async::result_of(spawner->returned(entry.label));
     }
     if (!settled && !entry.missed()) co_return {};
@@ -155,7 +158,8 @@ async::Task<> Neighbours::hand_back(Foreign& entry) {
     }
     log::info("memory {} KiB goes back to core {}", kib, entry.home);
     entry.move(label);
-    co_return co_await look_for(entry);
+    co_await look_for(entry);
+    co_return {};
 }
 
 // -- who has it --

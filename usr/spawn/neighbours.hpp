@@ -35,8 +35,7 @@ class Neighbours {
     Neighbours(
         os::Domain& self, interfaces::memory::Client& memory, interfaces::monitor::Client& monitor
     )
-        : self_{self}, memory_{memory}, monitor_{monitor}, one_at_a_time_{self.loop(), 1},
-          spawners_{self} {}
+        : self_{self}, memory_{memory}, monitor_{monitor}, one_at_a_time_{self.loop(), 1} {}
 
     /// Reads from the hand-over page how the cores lie. Without it they lie in a row.
     Result<> begin();
@@ -83,7 +82,6 @@ class Neighbours {
     async::Semaphore one_at_a_time_;
     std::array<uint8_t, 255> order_{};
     size_t order_count_{};
-    os::Spawners spawners_;
     ForeignTable foreign_;
     uint32_t labels_{};
 };
