@@ -47,6 +47,7 @@ Result<> Core::prepare_to_leave(Slot& ram) {
     if (ram.base % large_page_bytes != 0 || ram.bytes % large_page_bytes != 0) {
         return fail(Err::misaligned);
     }
+    if (ram.bytes > most_bytes) return fail(Err::range_bounds);
     if (database_.revoking(ram)) return fail(Err::revoking);
     if (database_.descendant(ram) != nullptr) return fail(Err::range_in_use);
     for (unsigned i = 0; i < copies_a_call; ++i) {
@@ -67,7 +68,6 @@ Result<> Core::accept_ram(Slot& into, const Root& root) {
 }
 
 Result<bool> Core::give(Slot& ram) {
-    if (ram.kind == Kind::ram && ram.bytes > most_bytes) return fail(Err::range_bounds);
     TRY_VOID(prepare_to_leave(ram));
     return leave(ram);
 }

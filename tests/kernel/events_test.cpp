@@ -447,6 +447,9 @@ TEST_F(CoreStart, RefusesMemoryThatIsInUseOrUneven) {
     EXPECT_EQ(start(256), Err::bad_argument);
     EXPECT_EQ(start(8, 30, own_apic), Err::bad_argument);
     EXPECT_EQ(start(8, 30, 8), Err::range_bounds);
+    slot(30).bytes = 513 * large_page_bytes;
+    EXPECT_EQ(start(), Err::range_bounds) << "what a call gives up is bounded";
+    slot(30).bytes = large_page_bytes;
     EXPECT_EQ(world.call(Op::core_start, core_cap, {30, 8, 0}), Err::foreign);
     slot(other_cores).rights = abi::read;
     EXPECT_EQ(start(), Err::cap_rights);
