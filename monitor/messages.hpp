@@ -1,5 +1,5 @@
 // What monitors say to each other, lib/interfaces/intermon.if as values: the protocol is written
-// against these, and only main.cpp knows how they become channel lines.
+// against these, and only wire.cpp and link.hpp know how they become channel lines.
 #pragma once
 
 #include <array>

@@ -1,5 +1,7 @@
 #include "cpudriver/x86_64/clock.hpp"
 
+#include "cpudriver/x86_64/panic.hpp"
+
 #include <algorithm>
 #include <limits>
 
@@ -59,10 +61,14 @@ void start_pit() {
 
 uint64_t measure_tsc_khz() {
     constexpr uint64_t wait = pit_hz / 200; // 5 ms, far from the 55 ms at which it wraps
+    constexpr uint64_t no_clock_is_so_fast = uint64_t{1} << 32; // cycles in 5 ms
     start_pit();
     const Sample begin = sample(pit_count);
-    while (begin.count - pit_count() < wait)
+    while (begin.count - pit_count() < wait) {
+        if (read_tsc() - begin.tsc > no_clock_is_so_fast)
+            panic("the timer 8254 does not count: give tsc_khz=");
         pause();
+    }
     const Sample end = sample(pit_count);
     return (end.tsc - begin.tsc) * pit_hz / ((begin.count - end.count) & 0xffff) / 1000;
 }

@@ -123,7 +123,7 @@ struct SecondaryBus : hw::Reg<0x19, hw::ReadWrite, uint8_t> {};        // bridge
 // clang-format on
 
 constexpr uint8_t capability_msi = 0x05, capability_msix = 0x11; // appendix H
-constexpr uint8_t class_bridge = 0x06, bridge_host = 0x00, bridge_pci = 0x04;
+constexpr uint8_t class_bridge = 0x06, bridge_host = 0x00;
 
 /// Which of its abilities a function may use from now on.
 struct Enable {

@@ -17,7 +17,7 @@ namespace init {
 
 /// Badges that lib/interfaces/monitor.if's privileged callers have, and the spawner's launchers.
 /// They are agreed with monitor/clients.hpp and usr/spawn/spawner.hpp.
-constexpr uint64_t monitor_badge_init = 0, monitor_badge_spawn = 1, monitor_badge_memory = 2;
+constexpr uint64_t monitor_badge_init = 0, monitor_badge_spawn = 1;
 constexpr uint64_t launcher_badge = uint64_t{1} << 23;
 
 class FirstDomains final : public os::LocalServer {

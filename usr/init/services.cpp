@@ -9,16 +9,6 @@ namespace {
 
 constexpr unsigned nowhere = ~0u; // where no core is
 
-/// The labels as spawn_with takes them.
-std::string_view join(std::span<char> out, std::span<const std::string_view> words) {
-    TextWriter text{out};
-    for (std::string_view word : words) {
-        if (!text.text().empty()) text.put(' ');
-        text.put(word);
-    }
-    return text.text();
-}
-
 } // namespace
 
 Result<> Services::begin() {
@@ -139,10 +129,7 @@ async::Task<> Services::start_there(unsigned core, os::Binding& link) {
     for (const Entry& entry : manifest_.domains()) {
         if (!starts(entry) || place_of(entry) != core) continue;
         log::info("{} starts on core {}", entry.name, core);
-        if (const auto handed = hand(core, entry); !handed)
-            log::warn("{} is without a device: {}", entry.name, handed.error());
-        std::array<char, 128> text;
-        const auto labels = Text<128>::cut(join(text, entry.labels()));
+        const auto labels = hand(core, entry);
         const auto image = Text<16>::cut(entry.name);
         const auto id = co_await async::result_of(
             client.spawn_with(image, {}, {}, entry.quota, entry.priority, labels)
@@ -156,15 +143,24 @@ async::Task<> Services::start_there(unsigned core, os::Binding& link) {
     co_return {};
 }
 
-Result<> Services::hand(unsigned core, const Entry& entry) {
+/// The labels as spawn_with takes them, of what is there: the spawner would wait for the others.
+Text<128> Services::hand(unsigned core, const Entry& entry) {
+    std::array<char, 128> text;
+    TextWriter labels{text};
     for (std::string_view label : entry.labels()) {
-        if (os::is_local_label(label)) continue; // the spawner there has its own
-        const os::CapSlot what = TRY(device(label));
-        const CoreId to{{static_cast<uint8_t>(core)}};
-        const auto name = TRY(Text<16>::from(label));
-        TRY_VOID(monitor_->hand(to, name, what));
+        if (const auto handed = hand(core, label); !handed)
+            log::warn("{} is without {}: {}", entry.name, label, handed.error());
+        else
+            format(labels, "{}{}", labels.text().empty() ? "" : " ", label);
     }
-    return {};
+    return Text<128>::cut(labels.text());
+}
+
+Result<> Services::hand(unsigned core, std::string_view label) {
+    if (os::is_local_label(label)) return {}; // the spawner there has its own
+    const os::CapSlot what = TRY(device(label));
+    const CoreId to{{static_cast<uint8_t>(core)}};
+    return monitor_->hand(to, TRY(Text<16>::from(label)), what);
 }
 
 /// Each device is made once: what is handed to another core is gone here.

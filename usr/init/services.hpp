@@ -44,7 +44,8 @@ class Services {
     async::Task<> start_on(unsigned core);
     async::Task<> start_there(unsigned core, os::Binding& link);
     async::Task<bool> comes_up(unsigned core);
-    Result<> hand(unsigned core, const Entry& entry);
+    Text<128> hand(unsigned core, const Entry& entry);
+    Result<> hand(unsigned core, std::string_view label);
     Result<os::CapSlot> device(std::string_view label);
     Result<os::CapSlot> make_device(const os::DeviceEntry& device);
 
