@@ -59,15 +59,6 @@ Result<Slot*> Core::find_changeable(const Dispatcher& d, uint64_t slot) const {
     return found;
 }
 
-Result<Slot*> Core::place(Slot& cnode_capability, uint64_t index) const {
-    if (cnode_capability.kind != Kind::cnode) return fail(Err::cap_type);
-    if (!cnode_capability.rights.has(abi::write)) return fail(Err::cap_rights);
-    if (index >= abi::cnode_slots) return fail(Err::bad_argument);
-    Slot& slot = cnode(cnode_capability).slot[index];
-    if (!slot.empty()) return fail(Err::slot_occupied);
-    return &slot;
-}
-
 Result<> Core::insert_root(Slot& into, const Root& root) {
     if (!into.empty()) return fail(Err::slot_occupied);
     if (root.bytes == 0) return fail(Err::bad_argument);
@@ -85,9 +76,8 @@ Result<> Core::insert_root(Slot& into, const Root& root) {
     return {};
 }
 
-Result<> Core::check_copy(const Slot& source, const Slot& into, Rights rights) const {
+Result<> Core::check_copy(const Slot& source, Rights rights) const {
     if (source.empty()) return fail(Err::cap_empty);
-    if (!into.empty()) return fail(Err::slot_occupied);
     if (source.kind == Kind::mapping || source.kind == Kind::loan) return fail(Err::cap_type);
     if (!source.rights.has(abi::copy)) return fail(Err::cap_rights);
     if (!source.rights.has(rights)) return fail(Err::cap_rights);
@@ -96,7 +86,8 @@ Result<> Core::check_copy(const Slot& source, const Slot& into, Rights rights) c
 }
 
 Result<> Core::copy(Slot& source, Slot& into, Rights rights) {
-    TRY_VOID(check_copy(source, into, rights));
+    if (!into.empty()) return fail(Err::slot_occupied);
+    TRY_VOID(check_copy(source, rights));
     database_.insert_copy(source, into, rights);
     return {};
 }

@@ -24,17 +24,17 @@ void Core::turn() {
         charge();
         switch_to(next);
     }
-    yielded_ = slice_over_ = false;
+    slice_over_ = false;
     scheduler_.settle();
 }
 
 /// It gives way: first of its priority next time, unless its turn is over.
 void Core::put_back(Dispatcher& d) {
-    if (yielded_ || slice_over_)
+    if (slice_over_)
         scheduler_.ready(d);
     else
         scheduler_.ready_first(d);
-    d.preempted = !yielded_;
+    d.preempted = true;
 }
 
 /// The time since the last turn was that of who ran in his own slice, or nobody's.

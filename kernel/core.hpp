@@ -91,7 +91,7 @@ constexpr unsigned ring_burst = 512;
 constexpr Duration ring_interval = microseconds(2);
 
 /// Slots that one delete or revoke looks at: docs/capabilities.md says how it comes about.
-constexpr unsigned most_looks = 2688;
+constexpr unsigned most_looks = 2304;
 
 class Core {
   public:
@@ -122,6 +122,7 @@ class Core {
         case std::to_underlying(abi::Op::wait): return wait_quickly(d, *cap);
         case std::to_underlying(abi::Op::ring): return ring_quickly(d, *cap);
         case std::to_underlying(abi::Op::resume): return resume_quickly(d, *cap);
+        case std::to_underlying(abi::Op::yield): return yield_quickly(d, *cap);
         case std::to_underlying(abi::Op::table_map): return map_quickly(d, *cap);
         case std::to_underlying(abi::Op::cnode_copy): return copy_quickly(d, *cap);
         case std::to_underlying(abi::Op::cnode_delete): return delete_quickly(d, *cap);
@@ -272,15 +273,27 @@ class Core {
     [[gnu::noinline]] After reply_wait_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After wait_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After ring_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After yield_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After copy_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After delete_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After resume_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After map_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After call_with_capability(Dispatcher& caller, Slot& cap);
+    void hand_over(Dispatcher& caller, Dispatcher& callee, uint64_t badge);
     void switch_quickly(Dispatcher& next);
 
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
-    Result<Slot*> place(Slot& cnode_capability, uint64_t index) const;
-    Result<> check_copy(const Slot& source, const Slot& into, Rights rights) const;
+
+    [[gnu::always_inline]] Result<Slot*> place(Slot& cnode_capability, uint64_t index) const {
+        if (cnode_capability.kind != Kind::cnode) return fail(Err::cap_type);
+        if (!cnode_capability.rights.has(abi::write)) return fail(Err::cap_rights);
+        if (index >= abi::cnode_slots) return fail(Err::bad_argument);
+        Slot& slot = cnode(cnode_capability).slot[index];
+        if (!slot.empty()) return fail(Err::slot_occupied);
+        return &slot;
+    }
+
+    Result<> check_copy(const Slot& source, Rights rights) const;
     void make_object(Kind kind, uint64_t base);
     Result<> derive(Slot& dispatcher, Slot& into, Kind kind, uint64_t tag);
 
@@ -313,9 +326,16 @@ class Core {
         return known_places_[table / abi::bytes_of(Kind::page_table) % known_places_.size()];
     }
 
-    Result<> check_memory(const Slot& table, const Slot& source, const MapRequest& request) const;
     Result<> check_table(const Slot& table, Slot& source, const MapRequest& request) const;
-    void fill(const MapRequest& request, Slot& mapping, uint64_t first);
+    void fill(const MapRequest& request, Slot& mapping, uint64_t first, uint64_t apart);
+    void make_mapping(
+        const Slot& table,
+        unsigned level,
+        Slot& source,
+        const MapRequest& request,
+        uint8_t flags,
+        Slot& into
+    );
     void unmap(Slot& mapping);
     void flush(const Slot& mapping);
     std::optional<Place> place_of(const Slot& mapping);
@@ -330,7 +350,7 @@ class Core {
 
     bool goes_on() const {
         const Dispatcher* const d = current_;
-        return d != nullptr && d->state == State::runnable && !yielded_ && !slice_over_ &&
+        return d != nullptr && d->state == State::runnable && !slice_over_ &&
                !scheduler_.above(d->priority);
     }
 
@@ -346,7 +366,6 @@ class Core {
     void enter_upcall(Dispatcher& d, uint64_t entry);
     void stop_by_fault(Dispatcher& d, uint64_t vector, uint64_t code, uint64_t address);
     After resume(Dispatcher& d, abi::Area area);
-    void yield();
 
     // local messages (messages.cpp)
     Result<Slot*> sent_capability(const Dispatcher& from, uint64_t word) const;
@@ -396,7 +415,7 @@ class Core {
     List<Dispatcher, &Dispatcher::ready_hook> going_home_; // their callers are being sent home
     Dispatcher* payer_{};            // whose time it is: current(), or who called him
     const Dispatcher* donated_to_{}; // goes on within the slice of who called it
-    bool yielded_{}, slice_over_{};  // gives way to its equals
+    bool slice_over_{};              // gives way to its equals
     Scheduler scheduler_;
     Database database_;
     Tlb tlb_;

@@ -4,8 +4,6 @@
 
 namespace kernel {
 
-namespace {
-
 /// What the order is by. A larger range comes before a smaller one at the same base.
 struct Key {
     uint64_t base, end;
@@ -13,6 +11,8 @@ struct Key {
     unsigned kind;
     uint32_t tag;
 };
+
+namespace {
 
 Key key_of(const Slot& s) {
     return {s.base, s.end(), s.depth, static_cast<unsigned>(s.kind), s.tag()};
@@ -168,6 +168,7 @@ void Database::replace_in_ring(Slot& old, Slot& fresh) {
 /// `fresh` takes the place in the tree, and the ring.
 void Database::replace(Slot& old, Slot& fresh) {
     slots_.replace(old, fresh);
+    if (behind_ == &old) behind_ = &fresh;
     fresh.ring = old.ring;
     old.ring = nullptr;
     if (fresh.ring != nullptr) fresh.ring->parent = &fresh;
@@ -183,6 +184,7 @@ void Database::erase(Slot& slot) {
         leave_ring(*heir);
         replace(slot, *heir);
     } else {
+        if (behind_ == &slot) behind_ = nullptr;
         slots_.erase(slot);
     }
     make_empty(slot);
@@ -255,16 +257,42 @@ Slot* Database::descendant(Slot& slot) const {
     return descendant(slot, slot.base, slot.end());
 }
 
+/// Objects are made one behind the other, or again where one was.
+Database::Place Database::place_near(const Key& key) {
+    constexpr unsigned tries = 2;
+    Slot* at = behind_ != nullptr && before(key_of(*behind_), key) ? behind_ : nullptr;
+    for (unsigned i = 0; i < tries && at != nullptr; ++i) {
+        Slot* const next = Slots::next(*at);
+        if (next == nullptr || before(key, key_of(*next))) {
+            behind_ = at;
+            return slots_.place_between(*at, next);
+        }
+        at = next;
+    }
+    const Place place =
+        slots_.place_for([&](const Slot& there) { return before(key, key_of(there)); });
+    behind_ = place.previous;
+    return place;
+}
+
+/// Is it made from `source` in one step, and does it end before `begin`? What is made so lies
+/// apart: then nothing else that derives from `source` begins before it and reaches beyond.
+bool Database::is_part_before(const Slot& slot, const Slot& source, uint64_t begin) const {
+    const bool part = slot.depth == source.depth + 1 && source.contains(slot) &&
+                      slot.has(flag::borrowed) == source.has(flag::borrowed);
+    return part && slot.end() <= begin;
+}
+
 std::optional<Database::Place>
 Database::free_place(Slot& source, uint64_t begin, uint64_t bytes, size_t count) {
     const uint64_t end = begin + bytes * count;
     if (source.kind == Kind::device_frame && is_mapped(source, begin, end)) return std::nullopt;
-    const Key key{begin, begin + bytes, source.depth + 1u, 0, 0};
-    const Place place =
-        slots_.place_for([&](const Slot& there) { return before(key, key_of(there)); });
+    const Place place = place_near({begin, begin + bytes, source.depth + 1u, 0, 0});
     // Most often nothing begins there, and nothing reaches into it but what contains all of
     // `source`: that would come after it.
     if (place.next == nullptr || place.next->base >= end) {
+        if (place.previous != nullptr && is_part_before(*place.previous, source, begin))
+            return place;
         const Slot* const over = back_from_here_reaching(place.previous, begin + 1);
         if (over == nullptr || (over->depth <= source.depth && over->contains(source))) {
             return place;

@@ -15,6 +15,8 @@
 
 namespace kernel {
 
+struct Key;
+
 struct SlotLinks {
     static Slot*& left(Slot& s) { return s.left; }
 
@@ -117,8 +119,11 @@ class Database {
     bool below_a_mark(const Slot& slot) const;
     static void replace_in_ring(Slot& old, Slot& fresh);
     void replace(Slot& old, Slot& fresh);
+    Place place_near(const Key& key);
+    bool is_part_before(const Slot& slot, const Slot& source, uint64_t begin) const;
 
     Slots slots_;
+    Slot* behind_{}; // in the tree: behind it most likely comes what is made next
     size_t count_{};
     std::array<Slot*, 8> marks_{};
     std::array<Slot*, 8> standing_{};

@@ -168,15 +168,9 @@ Result<> Core::set_priority(Dispatcher& d, uint8_t priority, Duration slice) {
     return {};
 }
 
-void Core::yield() {
-    if (!scheduler_.at(current_->priority)) return;
-    yielded_ = true;
-    scheduler_.give_up();
-}
-
 After Core::resume(Dispatcher& d, abi::Area area) {
     abi::DispatcherPage& page = *d.page;
-    d.registers = copy_once(page.save[static_cast<size_t>(area)]);
+    copy_once(page.save[static_cast<size_t>(area)], d.registers);
     Registers& r = d.registers;
     r.rflags = sane_rflags(r.rflags);
     if (!in_user_half(r.rip) || !in_user_half(r.fs_base) || !in_user_half(r.gs_base)) {

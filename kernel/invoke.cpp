@@ -145,9 +145,7 @@ consteval auto Invoker::rules() {
     on(endpoint_make, dispatcher, write, [](I& i) { return i.endpoint(); });
     on(doorbell_make, dispatcher, write, [](I& i) { return i.doorbell(); });
     on(Op::yield, dispatcher, execute, [](I& i) -> Result<> {
-        TRY_VOID(i.own_dispatcher());
-        i.core_.yield();
-        return {};
+        return i.own_dispatcher(); // who may, does: Core::yield_quickly
     });
     in_registers(wait, Kind::dispatcher, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_dispatcher());

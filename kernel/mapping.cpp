@@ -1,5 +1,5 @@
 // Page-table edits. Every present entry has a Mapping slot that made it and that removes it.
-#include "kernel/core.hpp"
+#include "kernel/mapping.hpp"
 
 namespace kernel {
 
@@ -7,42 +7,7 @@ namespace {
 
 constexpr uint32_t flush_singly = 16; // more pages than this: the whole TLB
 
-constexpr auto large_bit = static_cast<uint64_t>(abi::MapFlags::large);
-
-Result<abi::MapFlags> memory_type(uint64_t flags) {
-    const uint64_t type = flags & ~large_bit;
-    if (type > static_cast<uint64_t>(abi::MapFlags::write_combining)) {
-        return fail(Err::bad_argument);
-    }
-    return static_cast<abi::MapFlags>(type);
-}
-
-Result<> check_entries(const Slot& table, const PageTable& page, const MapRequest& request) {
-    const uint32_t limit = table.kind == Kind::address_space ? user_root_entries : table_entries;
-    if (request.count == 0 || request.count > limit) return fail(Err::bad_argument);
-    if (request.entry > limit - request.count) return fail(Err::bad_argument);
-    for (uint32_t i = 0; i < request.count; ++i) {
-        if ((page.entry[request.entry + i] & pte::present) != 0) return fail(Err::entry_occupied);
-    }
-    return {};
-}
-
 } // namespace
-
-Result<>
-Core::check_memory(const Slot& table, const Slot& source, const MapRequest& request) const {
-    const unsigned level = abi::table_level(table.kind);
-    if (level == 4) return fail(Err::cap_type);
-    TRY(memory_type(request.flags));
-    if ((level > 1) != ((request.flags & large_bit) != 0)) return fail(Err::bad_argument);
-    TRY_VOID(check_protection(request.rights, source.rights));
-    const uint64_t size = entry_bytes(level);
-    if (request.offset > source.bytes) return fail(Err::range_bounds);
-    if ((source.base + request.offset) % size != 0) return fail(Err::misaligned);
-    if (request.count * size > source.bytes - request.offset) return fail(Err::range_bounds);
-    if (source.end() > (pte::address | (page_bytes - 1)) + 1) return fail(Err::range_bounds);
-    return {};
-}
 
 Result<> Core::check_table(const Slot& table, Slot& source, const MapRequest& request) const {
     if (abi::table_level(source.kind) + 1 != abi::table_level(table.kind)) {
@@ -58,44 +23,18 @@ Result<> Core::check_table(const Slot& table, Slot& source, const MapRequest& re
 }
 
 Result<> Core::map(Slot& table, Slot& source, const MapRequest& request, Slot& into) {
-    if (abi::table_level(table.kind) == 0) return fail(Err::bad_operation);
+    const unsigned level = abi::table_level(table.kind);
+    if (level == 0) return fail(Err::bad_operation);
     if (!table.rights.has(abi::write)) return fail(Err::cap_rights);
     if (source.empty()) return fail(Err::cap_empty);
     if (!into.empty()) return fail(Err::slot_occupied);
     const bool memory = source.kind == Kind::frame || source.kind == Kind::device_frame;
     if (!memory && abi::table_level(source.kind) == 0) return fail(Err::cap_type);
     TRY_VOID(check_entries(table, *at<PageTable>(table.base), request));
-    TRY_VOID(memory ? check_memory(table, source, request) : check_table(table, source, request));
+    TRY_VOID(memory ? check_memory(level, source, request) : check_table(table, source, request));
     if (database_.revoking(source) || database_.revoking(table)) return fail(Err::revoking);
-
-    into.kind = Kind::mapping;
-    into.level = static_cast<uint8_t>(abi::table_level(table.kind));
-    into.entry = static_cast<uint16_t>(request.entry);
-    into.table = table.base;
-    into.base = source.base + request.offset;
-    into.bytes = memory ? request.count * entry_bytes(into.level) : source.bytes;
-    into.depth = static_cast<uint8_t>(source.depth + 1);
-    into.rights = source.rights & (abi::read | abi::write | abi::execute);
-    into.flags = static_cast<uint8_t>(into.flags | (source.flags & flag::borrowed));
-    if (!memory) into.flags |= flag::maps_table;
-    const auto type = static_cast<abi::MapFlags>(request.flags & ~large_bit);
-    fill(
-        request,
-        into,
-        memory ? leaf_entry(into.base, request.rights, type, into.level) : table_entry(into.base)
-    );
-    database_.insert_mapping(source, into);
+    make_mapping(table, level, source, request, memory ? 0 : flag::maps_table, into);
     return {};
-}
-
-void Core::fill(const MapRequest& request, Slot& mapping, uint64_t first) {
-    PageTable& table = *at<PageTable>(mapping.table);
-    uint64_t entry = first;
-    for (uint32_t i = request.entry; i < request.entry + request.count; ++i) {
-        table.entry[i] = entry;
-        table.owner[i] = &mapping;
-        entry += entry_bytes(mapping.level);
-    }
 }
 
 /// The mapping has moved: its entries find it in the new place.

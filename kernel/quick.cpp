@@ -1,26 +1,39 @@
-// The calls that are made most, with nothing in their way: a message or an answer of words alone, a
-// wake-up, a wait; copy and delete; a page mapped. Each does in a few steps what it is defined to
-// do elsewhere, hands the core over without a look at the ready lists or the alarm where neither
-// can matter, and leaves everything else to the invocation in full.
+// The calls that are made most, with nothing in their way: a message, an answer of words alone, a
+// wake-up, a wait, a yield; copy and delete; a page mapped. Each does in a few steps what it is
+// defined to do elsewhere, hands the core over without a look at the ready lists or the alarm where
+// neither can matter, and leaves everything else to the invocation in full.
 #include "kernel/answer.hpp"
 #include "kernel/core.hpp"
 #include "kernel/hostile.hpp"
+#include "kernel/mapping.hpp"
 
 namespace kernel {
+
+[[gnu::always_inline]] inline void
+Core::hand_over(Dispatcher& caller, Dispatcher& callee, uint64_t badge) {
+    meet(caller, callee, badge);
+    callee.state = State::runnable;
+    ++statistics_.switches;
+    ++callee.dispatches;
+    current_ = &callee;
+}
 
 /// To somebody not below, so that nobody else comes first: the core goes with the message, and with
 /// the rest of the caller's slice.
 After Core::call_quickly(Dispatcher& caller, Slot& cap) {
     if (cap.kind != Kind::endpoint || !cap.rights.has(abi::write)) return invoke(caller, cap);
     Dispatcher& callee = dispatcher(cap);
-    if (!callee.open || caller.registers.rsi != 0 || callee.priority < caller.priority) {
-        return invoke(caller, cap);
-    }
-    meet(caller, callee, cap.tag());
-    callee.state = State::runnable;
-    ++statistics_.switches;
-    ++callee.dispatches;
-    current_ = &callee;
+    if (!callee.open || callee.priority < caller.priority) return invoke(caller, cap);
+    if (caller.registers.rsi != 0) return call_with_capability(caller, cap);
+    hand_over(caller, callee, cap.tag());
+    return After::spoken_to;
+}
+
+After Core::call_with_capability(Dispatcher& caller, Slot& cap) {
+    Dispatcher& callee = dispatcher(cap);
+    if (!pass_capability(caller, caller.registers.rsi, callee)) return invoke(caller, cap);
+    hand_over(caller, callee, cap.tag());
+    callee.registers.rsi |= abi::woke_with_capability;
     return After::spoken_to;
 }
 
@@ -43,7 +56,7 @@ After Core::reply_wait_quickly(Dispatcher& d, Slot& cap) {
     return After::spoken_to;
 }
 
-/// `next` is above all who are ready, and alone in its priority: its slice does not end.
+/// A turn, as Core::turn does it, to one that is on no list and not behind anybody who is ready.
 [[gnu::always_inline]] inline void Core::switch_quickly(Dispatcher& next) {
     charge();
     ++statistics_.switches;
@@ -100,16 +113,30 @@ After Core::resume_quickly(Dispatcher& d, Slot& cap) {
     return resume(d, static_cast<abi::Area>(area));
 }
 
+/// To the first of its equals, if there is one: nobody above is ready while it runs.
+After Core::yield_quickly(Dispatcher& d, Slot& cap) {
+    if (cap.kind != Kind::dispatcher || cap.base != d.self.raw) return invoke(d, cap);
+    if (!cap.rights.has(abi::execute)) return invoke(d, cap);
+    d.registers.rax = 0;
+    if (!scheduler_.at(d.priority)) return After::goes_on;
+    if (!going_home_.empty()) (void)send_home(*going_home_.front());
+    Dispatcher& next = *scheduler_.top();
+    scheduler_.take(next);
+    scheduler_.ready(d);
+    d.preempted = false;
+    switch_quickly(next);
+    if (next.preempted) give_run_upcall(next);
+    return After::turn; // for the alarm: the slice of the next may end
+}
+
 /// What may be copied, into an empty slot.
 After Core::copy_quickly(Dispatcher& d, Slot& cap) {
-    const uint64_t index = d.registers.rsi;
-    if (cap.kind != Kind::cnode || !cap.rights.has(abi::write)) return invoke(d, cap);
+    const auto into = place(cap, d.registers.rsi);
     Slot* const source = look_up(d, d.registers.rdx);
-    if (index >= abi::cnode_slots || source == nullptr) return invoke(d, cap);
-    Slot& into = cnode(cap).slot[index];
-    if (!check_copy(*source, into, source->rights)) return invoke(d, cap);
+    if (!into || source == nullptr) return invoke(d, cap);
+    if (!check_copy(*source, source->rights)) return invoke(d, cap);
+    database_.insert_copy(*source, **into, source->rights);
     d.registers.rax = 0;
-    database_.insert_copy(*source, into, source->rights);
     return After::goes_on;
 }
 
@@ -129,38 +156,24 @@ After Core::delete_quickly(Dispatcher& d, Slot& cap) {
 /// One page of a frame, cached, where there is none.
 After Core::map_quickly(Dispatcher& d, Slot& cap) {
     const Registers& r = d.registers;
-    const uint64_t entry = r.rsi, offset = r.r10, count = r.r9;
     if (cap.kind != Kind::page_table || !cap.rights.has(abi::write)) return invoke(d, cap);
-    if (entry >= table_entries || count != 1 || r.r8 > abi::all_rights.raw) return invoke(d, cap);
+    if (r.rsi >= table_entries || r.r9 != 1 || r.r8 > abi::all_rights.raw) return invoke(d, cap);
     Slot* const source = look_up(d, r.rdx);
     Slot* const places = look_up(d, r.r12);
-    if (source == nullptr || source->kind != Kind::frame) return invoke(d, cap);
-    if (places == nullptr || places->kind != Kind::cnode) return invoke(d, cap);
-    if (!places->rights.has(abi::write) || r.r13 >= abi::cnode_slots) return invoke(d, cap);
-    Slot& into = cnode(*places).slot[r.r13];
-    const uint64_t base = source->base + offset;
-    const Rights rights =
-        Rights{static_cast<uint8_t>(r.r8)} & (abi::read | abi::write | abi::execute);
-    // no page of it, or beyond what an entry can say
-    if (source->bytes < page_bytes || offset > source->bytes - page_bytes) return invoke(d, cap);
-    if ((base & ~pte::address) != 0) return invoke(d, cap);
-    PageTable& table = *at<PageTable>(cap.base);
-    if (!into.empty() || (table.entry[entry] & pte::present) != 0) return invoke(d, cap);
-    if (!check_protection(rights, source->rights)) return invoke(d, cap);
+    if (source == nullptr || source->kind != Kind::frame || places == nullptr)
+        return invoke(d, cap);
+    const auto into = place(*places, r.r13);
+    const MapRequest page{
+        .entry = static_cast<uint32_t>(r.rsi),
+        .offset = r.r10,
+        .rights = Rights{static_cast<uint8_t>(r.r8)} & (abi::read | abi::write | abi::execute),
+        .flags = 0,
+        .count = 1,
+    };
+    if (!into || !check_entries(cap, *at<PageTable>(cap.base), page)) return invoke(d, cap);
+    if (!check_memory(1, *source, page)) return invoke(d, cap);
     if (database_.revoking(*source) || database_.revoking(cap)) return invoke(d, cap);
-
-    into.base = base;
-    into.bytes = page_bytes;
-    into.kind = Kind::mapping;
-    into.rights = source->rights & (abi::read | abi::write | abi::execute);
-    into.depth = static_cast<uint8_t>(source->depth + 1);
-    into.entry = static_cast<uint16_t>(entry);
-    into.level = 1;
-    into.table = cap.base;
-    into.flags = static_cast<uint8_t>(into.flags | (source->flags & flag::borrowed));
-    table.entry[entry] = leaf_entry(base, rights, abi::MapFlags::cached, 1);
-    table.owner[entry] = &into;
-    database_.insert_mapping(*source, into);
+    make_mapping(cap, 1, *source, page, 0, **into);
     d.registers.rax = 0;
     return After::goes_on;
 }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr unsigned steps_a_call = 8;
 constexpr unsigned chain_limit = 16;
-constexpr unsigned looks_a_call = 512;  // then the call ends with the step that it is in
+constexpr unsigned looks_a_call = 128;  // then the call ends with the step that it is in
 constexpr unsigned looks_a_step = 1024; // in vain; with the chain of one more, a step's most
 constexpr unsigned entries_a_look = 8;  // page-table entries in a line
 

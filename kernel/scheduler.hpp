@@ -53,13 +53,13 @@ class Scheduler {
     }
 
     /// Nobody else of its priority is ready.
-    bool alone(const Dispatcher& d) const {
+    [[gnu::always_inline]] bool alone(const Dispatcher& d) const {
         const Ready& peers = ready_[d.priority];
         return peers.front() == peers.back();
     }
 
     /// It leaves its list to run.
-    void take(Dispatcher& d) {
+    [[gnu::always_inline]] void take(Dispatcher& d) {
         Ready& from = list(d);
         from.remove(d);
         if (from.empty()) bitmap_ &= ~(1u << d.priority);

@@ -61,6 +61,12 @@ class Tree {
         return place;
     }
 
+    /// Behind `previous`, and before `next`, which follows it now, or is nullptr.
+    Place place_between(T& previous, T* next) {
+        if (A::right(previous) == nullptr) return {&previous, &A::right(previous), &previous, next};
+        return {next, &A::left(*next), &previous, next};
+    }
+
     void insert_at(const Place& place, T& item) { attach(item, place.above, place.link); }
 
     template <std::predicate<const T&> Before>

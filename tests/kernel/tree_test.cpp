@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -57,6 +58,29 @@ Walk check(Node* at) {
 
 void insert(Nodes& tree, Node& n) {
     tree.insert(n, [&](const Node& there) { return n.key < there.key; });
+}
+
+/// Between two neighbours there is one place, which the way down from the root finds as well.
+TEST(Tree, APlaceIsKnownByItsNeighbours) {
+    std::mt19937 random{1};
+    std::vector<Node> nodes(200);
+    Nodes tree;
+    std::vector<int> keys(nodes.size());
+    std::iota(keys.begin(), keys.end(), 0);
+    std::ranges::shuffle(keys, random);
+    insert(tree, nodes[0] = {.key = -1});
+    for (size_t i = 1; i < nodes.size(); ++i) {
+        Node& n = nodes[i];
+        n.key = keys[i];
+        const auto found = tree.place_for([&](const Node& there) { return n.key < there.key; });
+        ASSERT_NE(found.previous, nullptr);
+        ASSERT_EQ(found.next, Nodes::next(*found.previous));
+        const auto place = tree.place_between(*found.previous, found.next);
+        EXPECT_EQ(place.above, found.above);
+        EXPECT_EQ(place.link, found.link);
+        tree.insert_at(place, n);
+    }
+    EXPECT_TRUE(std::ranges::is_sorted(check(tree.root()).keys));
 }
 
 TEST(Tree, StaysOrderedBalancedAndSummedUnderRandomUse) {

@@ -17,6 +17,7 @@ Result<> measure_calls(Harness& harness, Peers& peers) {
         std::ranges::copy(std::span{argument}.first(bytes), peers.shared().span().begin());
         (void)server.call({.word = {bytes}});
     };
+    harness.measure("local_call_capability", [&] { (void)server.call({.give = server.slot}); });
     harness.measure("local_call_64", [&] { call(64); });
     harness.measure("local_call_1024", [&] { call(1024); });
     peers.end(peer);

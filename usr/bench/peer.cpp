@@ -24,17 +24,19 @@ Result<os::CapSlot> own_endpoint() {
     return slot;
 }
 
-/// Word 0 of a call: bytes of argument, which lie in the shared page.
+/// Word 0 of a call: bytes of argument, which lie in the shared page. A capability is deleted.
 Result<> serve_calls(os::Domain& self) {
     const os::CapSlot shared = TRY(self.find_given("shared"));
     const auto view = TRY(os::View::make(shared, 0, shared_bytes, abi::read));
     alignas(64) static std::array<std::byte, shared_bytes> argument;
     TRY_VOID(hello(self, TRY(own_endpoint())));
-    os::Arrival call = TRY(os::self().wait({}, abi::wait_accepts_calls, os::place_of({})));
+    const os::Place received = os::place_of(os::receive_slot);
+    os::Arrival call = TRY(os::self().wait({}, abi::wait_accepts_calls, received));
     for (;;) {
         // Our own copy, as whoever wants to check an argument needs.
         if (const size_t bytes = call.words[0]; bytes != 0)
             std::ranges::copy(view.span().first(bytes), argument.begin());
+        if (call.has_capability) TRY_VOID(os::CNode{{received.cnode}}.remove(received.index));
         call = TRY(os::self().reply_wait({}));
     }
 }
