@@ -205,8 +205,7 @@ void Monitor::lost(CoreId core) {
     names_.forget(core);
     owners_.forget(core);
     costs_.forget(core);
-    for (CoreSet& untold : core_untold_)
-        untold.erase(core);
+    untold_cores_[core.raw] = {};
     link_lost(core);
     Peer& there = peer(core);
     there.owes_hello = there.owes_welcome = there.owes_names = there.owes_names_end = false;

@@ -35,7 +35,7 @@ void Monitor::learn(CoreId core, const CoreRecord& record, std::optional<CoreId>
     const CoreState before = cores_[core].state;
     const CoreId decider = cores_.decider();
     if (!cores_.learn(core, record)) return;
-    core_untold_[core.raw] = from ? edges_but(*from) : edges_;
+    tell_of(core, from ? edges_but(*from) : edges_);
     if (is_gone(record.state) && !is_gone(before)) lost(core);
     if (is_leaving(record.state)) {
         cleared_[core.raw] = {}; // of an older version it may have been
@@ -56,6 +56,16 @@ void Monitor::learn(CoreId core, const CoreRecord& record, std::optional<CoreId>
         owes_cleared_.insert(other);
         // What the last decider has begun is this one's now.
         if (cores_.decider() == self_) change(other, cores_[other].state);
+    }
+}
+
+/// `peers`, and nobody else, have yet to hear how `core` is.
+void Monitor::tell_of(CoreId core, const CoreSet& peers) {
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        if (peers.contains({{static_cast<uint8_t>(i)}}))
+            untold_cores_[i].insert(core);
+        else
+            untold_cores_[i].erase(core);
     }
 }
 
@@ -131,7 +141,8 @@ void Monitor::look_at_edges() {
 
 void Monitor::sync(CoreId core) {
     for (size_t i = 0; i < cores_.count(); ++i)
-        if (cores_[{{static_cast<uint8_t>(i)}}].version != 0) core_untold_[i].insert(core);
+        if (const CoreId other{{static_cast<uint8_t>(i)}}; cores_[other].version != 0)
+            untold_cores_[core.raw].insert(other);
     owners_.tell_all(core);
     costs_.tell_all(core);
     names_.tell_all(core);
@@ -142,10 +153,9 @@ void Monitor::sync(CoreId core) {
 std::optional<Message> Monitor::next_on_tree(CoreId core) {
     if (const OwnerTable::Piece* const piece = owners_.next_untold(core))
         return OwnerChange{piece->range.base, piece->range.bytes, piece->owner, piece->version};
-    for (size_t i = 0; i < cores_.count(); ++i) {
-        if (!core_untold_[i].contains(core)) continue;
-        core_untold_[i].erase(core);
-        const CoreId which{{static_cast<uint8_t>(i)}};
+    if (CoreSet& untold = untold_cores_[core.raw]; !untold.empty()) {
+        const CoreId which = untold.first();
+        untold.erase(which);
         const CoreRecord& r = cores_[which];
         return CoreChange{which, r.parent, r.state, r.version, r.apic, r.vector, r.doorstep};
     }
@@ -250,7 +260,7 @@ void Monitor::on(CoreId from, const Welcome& message) {
     own.version = std::max(own.version, message.life);
     cores_.set(self_, own);
     // Whoever has joined us meanwhile was not told of us: there was no version yet.
-    if (joins) core_untold_[self_.raw] = edges_but(from);
+    if (joins) tell_of(self_, edges_but(from));
     if (there.link == Link::introducing && set_peer_bell(from, message.bell))
         there.link = Link::open;
     look_at_edges();

@@ -340,6 +340,7 @@ class Monitor {
     // membership.cpp: cores, the tree, who owns what
     void learn(CoreId core, const CoreRecord& record, std::optional<CoreId> from);
     void change(CoreId core, CoreState state);
+    void tell_of(CoreId core, const CoreSet& peers);
     void tell_watchers(CoreId core);
     void look_at_edges();
     void sync(CoreId peer);
@@ -432,8 +433,8 @@ class Monitor {
     std::array<Peer, max_cores> peers_{};
     CoreTable cores_;
     CoreSet edges_; // neighbours along the tree to whom there is a link
-    std::array<CoreSet, max_cores> core_untold_{};
-    std::array<uint64_t, max_cores> messages_{}; // exchanged with each monitor
+    std::array<CoreSet, max_cores> untold_cores_{}; // of which each peer has yet to hear
+    std::array<uint64_t, max_cores> messages_{};    // exchanged with each monitor
     OwnerTable owners_;
     CostBoard costs_;
     CoreSet to_survey_; // cores to which we have yet to measure

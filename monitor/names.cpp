@@ -22,7 +22,12 @@ Result<NameTable::Entry*> NameTable::add(const Name& name, CoreId home, const Co
     }
     ++version_;
     *entry = {.name = name, .home = home, .used = true, .present = true, .untold = untold};
+    is_news(*entry);
     return entry;
+}
+
+void NameTable::is_news(const Entry& entry) {
+    heard_.news(static_cast<size_t>(&entry - entries_.data()), entry.untold);
 }
 
 bool NameTable::remove(const Name& name, CoreId home, const CoreSet& untold) {
@@ -31,6 +36,7 @@ bool NameTable::remove(const Name& name, CoreId home, const CoreSet& untold) {
     ++version_;
     entry->present = false;
     entry->untold = untold;
+    is_news(*entry);
     settle(*entry);
     return true;
 }
@@ -69,7 +75,8 @@ size_t NameTable::count_of(CoreId home, uint32_t owner) const {
 }
 
 const NameTable::Entry* NameTable::next_untold(CoreId peer) {
-    for (Entry& entry : entries()) {
+    for (size_t& i = heard_.all_below(peer); i < high_; ++i) {
+        Entry& entry = entries_[i];
         if (!entry.used || !entry.untold.contains(peer)) continue;
         entry.untold.erase(peer);
         settle(entry); // keeps name, home and present: the caller still reads them
@@ -81,6 +88,7 @@ const NameTable::Entry* NameTable::next_untold(CoreId peer) {
 void NameTable::tell_all(CoreId peer) {
     for (Entry& entry : entries())
         if (entry.present && entry.home != peer) entry.untold.insert(peer);
+    heard_.all_below(peer) = 0;
 }
 
 void NameTable::remove_all(CoreId home) {

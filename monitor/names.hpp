@@ -6,7 +6,7 @@
 #include <optional>
 #include <span>
 
-#include "monitor/core_set.hpp"
+#include "monitor/heard.hpp"
 #include "monitor/name.hpp"
 
 namespace monitor {
@@ -53,9 +53,11 @@ class NameTable {
 
   private:
     void settle(Entry& entry);
+    void is_news(const Entry& entry);
 
     std::array<Entry, capacity> entries_{};
     size_t high_{};
+    Heard heard_;
     uint64_t version_{};
 };
 

@@ -19,6 +19,13 @@ Result<OwnerTable::Piece*> OwnerTable::take() {
     return &pieces_[high_++];
 }
 
+Result<OwnerTable::Piece*> OwnerTable::add(const Piece& piece) {
+    Piece* const place = TRY(take());
+    *place = piece;
+    heard_.news(static_cast<size_t>(place - pieces_.data()), piece.untold);
+    return place;
+}
+
 /// Older pieces keep what lies outside.
 Result<> OwnerTable::cut_out(const Range& range, uint32_t version) {
     for (size_t i = 0; i < high_; ++i) {
@@ -26,9 +33,9 @@ Result<> OwnerTable::cut_out(const Range& range, uint32_t version) {
         if (!piece.used || piece.version >= version || !overlap(piece.range, range)) continue;
         const Range was = piece.range;
         if (was.base < range.base && range.end() < was.end()) {
-            Piece& behind = *TRY(take());
-            behind = piece;
+            Piece behind = piece;
             behind.range = {range.end(), was.end() - range.end()};
+            TRY(add(behind));
         }
         if (was.base < range.base)
             piece.range.bytes = range.base - was.base;
@@ -58,7 +65,7 @@ OwnerTable::learn(const Range& range, CoreId owner, uint32_t version, const Core
                 next = std::min(next, piece.range.base);
         }
         if (!covered) {
-            *TRY(take()) = {{at, next - at}, owner, true, version, untold};
+            TRY(add({{at, next - at}, owner, true, version, untold}));
             news = true;
         }
         at = next;
@@ -94,7 +101,7 @@ std::optional<CoreId> OwnerTable::owner_of(const Range& range) const {
 }
 
 const OwnerTable::Piece* OwnerTable::next_untold(CoreId peer) {
-    for (size_t i = 0; i < high_; ++i) {
+    for (size_t& i = heard_.all_below(peer); i < high_; ++i) {
         Piece& piece = pieces_[i];
         if (!piece.used || !piece.untold.contains(peer)) continue;
         piece.untold.erase(peer);
@@ -106,6 +113,7 @@ const OwnerTable::Piece* OwnerTable::next_untold(CoreId peer) {
 void OwnerTable::tell_all(CoreId peer) {
     for (size_t i = 0; i < high_; ++i)
         if (pieces_[i].used) pieces_[i].untold.insert(peer);
+    heard_.all_below(peer) = 0;
 }
 
 void OwnerTable::forget(CoreId peer) {

@@ -2,7 +2,7 @@
 // changes. Like a core's record each piece has a version, and the later word counts.
 #pragma once
 
-#include "monitor/core_set.hpp"
+#include "monitor/heard.hpp"
 #include "monitor/range.hpp"
 
 namespace monitor {
@@ -45,9 +45,11 @@ class OwnerTable {
   private:
     Result<> cut_out(const Range& range, uint32_t version);
     Result<Piece*> take();
+    Result<Piece*> add(const Piece& piece);
 
     std::array<Piece, capacity> pieces_{};
     size_t high_{};
+    Heard heard_;
 };
 
 } // namespace monitor

@@ -25,7 +25,7 @@ class Spawners {
     void done_with(CoreId core);
 
   private:
-    static constexpr size_t kept = 32;
+    static constexpr size_t kept = 8;
 
     Domain& self_;
     std::array<Binding*, 256> links_{};
