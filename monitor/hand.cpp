@@ -80,6 +80,7 @@ Result<> Monitor::give_with_joint(uint32_t badge, CoreId to, CapSlot& ram, Leave
         const Described what = TRY(kernel_.describe(ram));
         const Range range{what.base, what.bytes};
         if (owners_.owner_of(range) != self_) return fail(Err::busy);
+        if (!owners_.has_room()) return fail(Err::no_space);
         TRY_VOID(leave_for_good(ram, leave));
         return owners_.assign(range, to, edges_);
     }();
@@ -165,6 +166,9 @@ void Monitor::on(CoreId from, const Hand& message) {
 
 Result<> Monitor::keep(CoreId, const Hand& message) {
     const Name label = TRY(Name::from(message.label.view()));
+    // First: what was taken and cannot be told of would be the giver's as well.
+    const bool moves = message.kind == abi::Kind::ram;
+    if (moves && !owners_.has_room(OwnerTable::kept_for_others)) return fail(Err::no_space);
     Handed& place = *TRY(place_for(label));
     const Described what{
         .kind = message.kind,

@@ -1,6 +1,7 @@
 #include "monitor/owners.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace monitor {
 
@@ -71,6 +72,12 @@ OwnerTable::learn(const Range& range, CoreId owner, uint32_t version, const Core
         at = next;
     }
     return news;
+}
+
+/// A change has a piece of its own, and may leave one behind it of the piece that it lies in.
+bool OwnerTable::has_room(size_t left) const {
+    const auto used = std::ranges::count(std::span{pieces_}.first(high_), true, &Piece::used);
+    return static_cast<size_t>(used) + 2 + left <= capacity;
 }
 
 uint32_t OwnerTable::newest(const Range& range) const {

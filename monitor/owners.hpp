@@ -10,6 +10,8 @@ namespace monitor {
 class OwnerTable {
   public:
     static constexpr size_t capacity = 1024;
+    /// What others have done cannot be refused: so many pieces are kept for that.
+    static constexpr size_t kept_for_others = 256;
 
     struct Piece {
         Range range;
@@ -24,6 +26,9 @@ class OwnerTable {
 
     /// A change that this core makes, on top of what it knows and of version `than`.
     Result<> assign(const Range& range, CoreId owner, const CoreSet& untold, uint32_t than = 0);
+
+    /// One assign() goes well, and leaves so many pieces free.
+    bool has_room(size_t left = 0) const;
 
     /// Of what is known of it.
     uint32_t newest(const Range& range) const;

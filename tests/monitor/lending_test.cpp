@@ -237,6 +237,43 @@ TEST(Ram, ThatCannotArriveIsTheGiversAgain) {
     EXPECT_TRUE(world.memory.is_of(0, base));
 }
 
+/// Pieces that are not neighbours, so that each has an entry of its own.
+void fill_owners(World& world, unsigned core, size_t count) {
+    constexpr uint64_t high = uint64_t{1} << 40;
+    for (uint64_t i = 0; i < count; ++i)
+        ASSERT_TRUE(world.at(core).set_ram({high + 2 * i * large_page_bytes, large_page_bytes}));
+}
+
+TEST(Ram, IsNotTakenByWhoCouldNotSaySo) {
+    World world{2, 1};
+    world.start_all();
+    world.settle();
+    fill_owners(world, 1, OwnerTable::capacity - OwnerTable::kept_for_others);
+    world.settle();
+    const CapSlot ram = world.kernel(0).ram();
+    const uint64_t base = world.kernel(0).describe(ram)->base;
+    ASSERT_TRUE(world.at(0).hand(badge_spawn, core_id(1), "ram", ram));
+    world.settle();
+    EXPECT_EQ(world.at(1).fetch(badge_spawn, "ram").error(), Err::not_found);
+    EXPECT_TRUE(world.at(0).fetch(badge_spawn, "ram"));
+    EXPECT_TRUE(world.memory.is_of(0, base)) << "one owner";
+}
+
+TEST(Ram, OfACoreThatIsToStartStaysWhenNobodyCouldBeTold) {
+    World world{2, 1};
+    FakeKernel& kernel = world.kernel(0);
+    const CapSlot ram = kernel.ram();
+    const uint64_t base = kernel.describe(ram)->base;
+    ASSERT_TRUE(world.at(0).set_ram({base, large_page_bytes}));
+    fill_owners(world, 0, OwnerTable::capacity - 2);
+    ASSERT_TRUE(world.at(0).joint_make(badge_init, core_id(1), kernel.frame()));
+    EXPECT_EQ(
+        world.at(0).joint_start(badge_init, core_id(1), 8, *kernel.copy(ram)).error(), Err::no_space
+    );
+    EXPECT_TRUE(kernel.started.empty());
+    EXPECT_TRUE(world.memory.is_of(0, base));
+}
+
 TEST(Ram, IsHandedByNobodyButTheSpawner) {
     World world{2, 1};
     world.start_all();
