@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs plugins counts image-more exp exp-quick exp-diff longest-path check-isolation messages doctor help clean compdb format
+.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs net-cover plugins counts image-more exp exp-quick exp-diff longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -51,6 +51,10 @@ fuzz-kernel: configure
 sim: configure
 	@$(NINJA) --quiet sim
 	@$(BUILD)/sim/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(SIM)
+
+net-cover: configure
+	@$(NINJA) --quiet net-cover
+	@$(PYTHON) tools/net_cover.py
 
 net-costs: configure
 	@$(NINJA) --quiet net-costs

@@ -73,7 +73,7 @@ void Icmp::answer_echo(
     seal(reply, header);
     ++counters_.icmp_out;
     const auto sent =
-        ip_.output(reply, packet.destination, packet.source, wire::Protocol::icmp, now);
+        ip_.output(reply, {packet.destination, packet.source, wire::Protocol::icmp}, now);
     if (!sent && sent.error() == Err::no_space) drops_.count(Drop::link_full);
 }
 
@@ -126,7 +126,8 @@ void Icmp::send_error(uint8_t type, uint8_t code, const Ipv4Packet& about, Insta
     error.append(about.whole.first(std::min(most, about.whole.size())));
     seal(error, {.type = type, .code = code, .checksum = {}, .first = {}, .second = {}});
     ++counters_.icmp_out;
-    const auto sent = ip_.output(error, about.destination, about.source, wire::Protocol::icmp, now);
+    const auto sent =
+        ip_.output(error, {about.destination, about.source, wire::Protocol::icmp}, now);
     if (!sent && sent.error() == Err::no_space) drops_.count(Drop::link_full);
 }
 
@@ -149,7 +150,7 @@ Result<> Icmp::send_echo(
          .second = sequence}
     );
     ++counters_.icmp_out;
-    return ip_.output(packet, source, to, wire::Protocol::icmp, now);
+    return ip_.output(packet, {source, to, wire::Protocol::icmp}, now);
 }
 
 } // namespace net

@@ -1,6 +1,8 @@
 // One Ethernet interface: who we are on the link, and the way out onto it.
 #pragma once
 
+#include <bit>
+
 #include "lib/base/result.hpp"
 #include "net/address.hpp"
 #include "net/drops.hpp"
@@ -23,6 +25,7 @@ class Interface {
 
     void set_address(Ipv4Prefix address) {
         address_ = address;
+        last_pair_ = 0;
         const Ipv4Address last{address.address.bits() | ~address.mask()};
         const bool has = !address.address.is_any() && address.is_broadcast(last);
         directed_broadcast_ = has ? last : ipv4_broadcast;
@@ -32,10 +35,18 @@ class Interface {
 
     bool is_ours(Ipv4Address other) const { return has_address() && other == address_.address; }
 
-    /// One that may talk to us, as far as its address says (RFC 1122 3.2.1.3).
-    bool is_other_host(Ipv4Address other) const {
-        return other.is_plain_unicast() && !(other == address_.address) &&
-               !(other == directed_broadcast_);
+    /// From one who may talk to us, as far as his address says (RFC 1122 3.2.1.3), to us? Packets
+    /// come in trains, so the answer for the last pair is kept.
+    ///   pair   both addresses as they lie in the header
+    bool is_from_host_to_us(uint64_t pair) {
+        if (pair == last_pair_) return true;
+        const Ipv4Address from{std::byteswap(uint32_t(pair))};
+        const Ipv4Address to{std::byteswap(uint32_t(pair >> 32))};
+        if (!from.is_plain_unicast() || from == address_.address || is_broadcast(from))
+            return false;
+        if (!is_ours(to)) return false;
+        last_pair_ = pair;
+        return true;
     }
 
     bool is_broadcast(Ipv4Address other) const {
@@ -57,6 +68,7 @@ class Interface {
     MacAddress mac_;
     uint16_t mtu_bytes_;
     Ipv4Prefix address_;
+    uint64_t last_pair_{};
     Ipv4Address directed_broadcast_ = ipv4_broadcast; // the limited one where there is none
 };
 

@@ -70,16 +70,16 @@ bool Ip::input(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
     ++counters_.ip_in;
     if (packet.size() < sizeof(wire::Ipv4)) return drop(Drop::ip_truncated);
     const auto ip = load<wire::Ipv4>(packet.data());
-    const Ipv4Address source{ip.source}, destination{ip.destination};
     const size_t total = ip.total_length;
+    const auto pair = load<uint64_t>(packet.data() + offsetof(wire::Ipv4, source));
     const bool usual = ip.version_and_length == 0x45 && !ip.is_fragment() &&
                        total >= sizeof(wire::Ipv4) && total <= packet.size() &&
-                       arrival == Arrival::unicast && interface_.is_other_host(source) &&
-                       interface_.is_ours(destination) && Checksum{sum_of(packet.data())}.holds();
+                       arrival == Arrival::unicast && interface_.is_from_host_to_us(pair) &&
+                       Checksum{sum_of(packet.data())}.holds();
     if (!usual) return input_unusual(packet, arrival, now, into);
     into = {
-        .source = source,
-        .destination = destination,
+        .source = Ipv4Address{ip.source},
+        .destination = Ipv4Address{ip.destination},
         .protocol = ip.protocol,
         .time_to_live = ip.time_to_live,
         .payload = {packet.data() + sizeof(wire::Ipv4), total - sizeof(wire::Ipv4)},
@@ -139,51 +139,47 @@ Result<Path> Ip::path_to(Ipv4Address destination) const {
     return path;
 }
 
-[[gnu::always_inline]] inline Result<> Ip::output_one(
-    OutPacket& packet, const Addresses& addresses, uint16_t fragment, Way& way, Instant now
+[[gnu::always_inline]] inline void Ip::lay_header(
+    OutPacket& packet, const Addresses& addresses, uint16_t identification, uint16_t fragment
 ) {
-    const wire::Ipv4 ip{
+    packet.prepend(wire::Ipv4{
         .version_and_length = 0x45,
         .type_of_service = 0,
         .total_length = uint16_t(packet.size() + sizeof(wire::Ipv4)),
-        .identification = addresses.identification,
+        .identification = identification,
         .fragment = fragment,
         .time_to_live = initial_time_to_live,
         .protocol = uint8_t(addresses.protocol),
         .checksum = {},
         .source = addresses.source.bits(),
         .destination = addresses.destination.bits(),
-    };
-    packet.prepend(ip);
+    });
     const Checksum sum{sum_of(packet.headers().data())};
     packet.patch(offsetof(wire::Ipv4, checksum), Be<uint16_t>{sum.finish()});
     ++counters_.ip_out;
-    if (way.as_of == routes_.changes()) return arp_.output(packet, way.next_hop, way.hint, now);
-    return send(packet, addresses.destination, way, now);
 }
 
-Result<> Ip::output(
-    OutPacket& packet,
-    Ipv4Address source,
-    Ipv4Address destination,
-    wire::Protocol protocol,
-    Way& way,
-    Instant now
-) {
-    const Addresses addresses{source, destination, protocol, identification_++};
+[[gnu::always_inline]] inline Result<>
+Ip::send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
+    if (way.as_of == routes_.changes()) return arp_.output(packet, way.next_hop, way.hint, now);
+    return find_way(packet, destination, way, now);
+}
+
+Result<> Ip::output(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
     if (packet.size() + sizeof(wire::Ipv4) > interface_.mtu_bytes()) {
-        INVARIANT(packet.size() + sizeof(wire::Ipv4) <= 0xffff, "each protocol knows its limit");
         return output_fragments(packet, addresses, way, now);
     }
-    return output_one(
-        packet, addresses, packet.dont_fragment ? wire::Ipv4::dont_fragment : uint16_t{0}, way, now
-    );
+    const uint16_t fragment = packet.dont_fragment ? wire::Ipv4::dont_fragment : uint16_t{0};
+    lay_header(packet, addresses, identification_++, fragment);
+    return send(packet, addresses.destination, way, now);
 }
 
 /// RFC 791 3.2, fragmentation; the pieces refer to the same memory as the packet.
 Result<>
 Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
+    INVARIANT(packet.size() + sizeof(wire::Ipv4) <= 0xffff, "each protocol knows its limit");
     const size_t most = (interface_.mtu_bytes() - sizeof(wire::Ipv4)) / 8 * 8;
+    const uint16_t identification = identification_++;
     const Bytes headers = packet.headers();
     for (size_t from = 0; from < packet.size(); from += most) {
         const size_t to = std::min(from + most, packet.size());
@@ -200,12 +196,13 @@ Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Way& w
             cut(piece);
         const uint16_t more = to < packet.size() ? wire::Ipv4::more_fragments : uint16_t{0};
         ++counters_.fragments_out;
-        TRY_VOID(output_one(fragment, addresses, uint16_t(more | from / 8), way, now));
+        lay_header(fragment, addresses, identification, uint16_t(more | from / 8));
+        TRY_VOID(send(fragment, addresses.destination, way, now));
     }
     return {};
 }
 
-Result<> Ip::send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
+Result<> Ip::find_way(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
     if (is_ours(destination)) return loopback_.push(packet);
     if (is_broadcast(destination)) {
         return interface_.transmit(packet, MacAddress::broadcast(), wire::EtherType::ipv4);

@@ -41,6 +41,11 @@ struct Way {
 
 class Ip {
   public:
+    struct Addresses {
+        Ipv4Address source, destination;
+        wire::Protocol protocol;
+    };
+
     Ip(Arena& arena,
        const Config& config,
        Interface& interface,
@@ -57,27 +62,14 @@ class Ip {
 
     /// Puts the IPv4 header in front, cuts what is longer than the link takes, and sends.
     ///   source   any only before we have an address (RFC 1122 3.2.1.3)
-    ///   way      of all packets to `destination`, kept between them
+    ///   way      of all packets to that destination, kept between them
     ///   errors   network_unreachable, host_unreachable, no_space (link full: nothing or only a
     ///            part was sent)
-    Result<> output(
-        OutPacket& packet,
-        Ipv4Address source,
-        Ipv4Address destination,
-        wire::Protocol protocol,
-        Way& way,
-        Instant now
-    );
+    Result<> output(OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
 
-    Result<> output(
-        OutPacket& packet,
-        Ipv4Address source,
-        Ipv4Address destination,
-        wire::Protocol protocol,
-        Instant now
-    ) {
+    Result<> output(OutPacket& packet, const Addresses& addresses, Instant now) {
         Way way;
-        return output(packet, source, destination, protocol, way, now);
+        return output(packet, addresses, way, now);
     }
 
     bool is_ours(Ipv4Address address) const {
@@ -99,21 +91,16 @@ class Ip {
     const Reassembly& reassembly() const { return reassembly_; }
 
   private:
-    struct Addresses {
-        Ipv4Address source, destination;
-        wire::Protocol protocol;
-        uint16_t identification;
-    };
-
     bool input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into);
     std::optional<Drop> refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const;
     static std::optional<Drop> refuse_options(Bytes options);
     Result<>
     output_fragments(const OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
-    Result<> output_one(
-        OutPacket& packet, const Addresses& addresses, uint16_t fragment, Way& way, Instant now
+    void lay_header(
+        OutPacket& packet, const Addresses& addresses, uint16_t identification, uint16_t fragment
     );
     Result<> send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now);
+    Result<> find_way(OutPacket& packet, Ipv4Address destination, Way& way, Instant now);
 
     bool drop(Drop reason) {
         drops_.count(reason);

@@ -117,7 +117,7 @@ Result<> Udp::output(Endpoint from, Endpoint to, Bytes payload, Instant now) {
     packet.append(payload);
     packet.prepend(udp);
     ++counters_.udp_out;
-    return ip_.output(packet, from.address, to.address, wire::Protocol::udp, now);
+    return ip_.output(packet, {from.address, to.address, wire::Protocol::udp}, now);
 }
 
 /// RFC 6056 3.3.1: from a random place on, the first free one.

@@ -326,6 +326,14 @@ class Plan:
         libs = "-fuse-ld=lld-19 -lgtest -lgtest_main -lpthread"
         return self.edge("host_link", [out], ins, flags=flags, libs=libs)
 
+    def net_cover(self):
+        """The network stack's unit tests, counting the lines that they reach."""
+        places = ("net", "net/tcp", "tests/net", "tests/support")
+        ins = [self.compile("cover", f) for p in places for f in expand([f"{p}/*.cpp"])]
+        out, flags = f"{self.build}/fuzz/net_cover", "-fprofile-instr-generate"
+        libs = "-fuse-ld=lld-19 -lgtest -lgtest_main -lpthread"
+        self.phony("net-cover", [self.edge("host_link", [out], ins, flags=flags, libs=libs)])
+
     def simulator(self):
         outs = []
         for flavour, link in (("sim", ""), ("sim_san", SANITIZE)):
@@ -383,6 +391,7 @@ def main(arguments):
     plan.image()
     plan.units()
     plan.fuzzers()
+    plan.net_cover()
     plan.simulator()
     plan.costs()
     plan.plugins()

@@ -15,6 +15,7 @@ TARGETS = {
     "make check": "the rules of the tree: includes, format, instructions, sizes",
     "make lint": "clang-tidy over all sources (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",
+    "make net-cover": "lines of net/ that its unit tests reach, and those that they do not",
     "make net-costs": "instructions of the network stack alone, by stage; ROW=name: by function",
     "make exp": "experiments: rows, plots and a page in BUILD/exp; NAME=groups: that one",
     "make exp-quick": "the same with few points, in minutes",

@@ -165,7 +165,25 @@ class Stream : public Socket {
     }
 
     async::Task<> set_no_delay(bool on) {
-        co_await network().client().set_option(handle(), socket_api::Option::no_delay, on ? 1 : 0);
+        co_await set(socket_api::Option::no_delay, on ? 1 : 0);
+        co_return {};
+    }
+
+    /// After so many seconds of silence the peer is asked whether it lives; 0: never.
+    async::Task<> set_keep_alive(uint32_t idle_seconds) {
+        co_await set(socket_api::Option::keep_alive, idle_seconds);
+        co_return {};
+    }
+
+    /// So many seconds may what was sent stay unacknowledged; 0: as the stack has it.
+    async::Task<> set_user_timeout(uint32_t seconds) {
+        co_await set(socket_api::Option::user_timeout, seconds);
+        co_return {};
+    }
+
+  private:
+    async::Task<> set(socket_api::Option option, uint32_t value) {
+        co_await network().client().set_option(handle(), option, value);
         co_return {};
     }
 };

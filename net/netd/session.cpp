@@ -168,7 +168,7 @@ async::Task<> Session::connect(api::ConnectArguments a) {
     );
     socket->live = true;
     host_.touched();
-    if (socket->no_delay) co_await host_.stack().tcp_set_no_delay(socket->id, true, host_.now());
+    co_await apply_options(*socket);
     for (;;) {
         const net::EventSet ready = co_await host_.stack().ready(socket->id);
         const Err error = co_await host_.stack().take_error(socket->id);
@@ -266,12 +266,23 @@ async::Task<> Session::abort(api::AbortArguments a) {
     co_return {};
 }
 
+Result<> Session::apply_options(const Socket& socket) {
+    net::Stack& stack = host_.stack();
+    TRY_VOID(stack.tcp_set_no_delay(socket.id, socket.no_delay, host_.now()));
+    TRY_VOID(stack.tcp_set_keep_alive(socket.id, seconds(socket.keep_alive_seconds), host_.now()));
+    return stack.tcp_set_user_timeout(socket.id, seconds(socket.user_timeout_seconds));
+}
+
 async::Task<> Session::set_option(api::SetOptionArguments a) {
     Socket* const socket = co_await find(a.socket);
-    if (a.option != api::Option::no_delay) co_await fail(Err::unsupported);
-    socket->no_delay = a.value != 0;
-    if (socket->live)
-        co_await host_.stack().tcp_set_no_delay(socket->id, socket->no_delay, host_.now());
+    if (socket->kind != api::Kind::stream) co_await fail(Err::bad_state);
+    switch (a.option) {
+    case api::Option::no_delay: socket->no_delay = a.value != 0; break;
+    case api::Option::keep_alive: socket->keep_alive_seconds = a.value; break;
+    case api::Option::user_timeout: socket->user_timeout_seconds = a.value; break;
+    default: co_await fail(Err::unsupported);
+    }
+    if (socket->live) co_await apply_options(*socket);
     host_.touched();
     co_return {};
 }

@@ -57,9 +57,11 @@ class Session : public SocketOwner {
 
         uint16_t index;
         api::Kind kind;
-        bool live{};         // `id` is a socket of the stack
-        bool no_delay{};     // wanted, until there is a stack socket
-        net::Endpoint local; // likewise
+        bool live{}; // `id` is a socket of the stack
+        // Wanted, until there is a stack socket:
+        bool no_delay{};
+        uint32_t keep_alive_seconds{}, user_timeout_seconds{};
+        net::Endpoint local;
         net::SocketId id;
         async::Signal changed;
     };
@@ -70,6 +72,7 @@ class Session : public SocketOwner {
     Result<Socket*> make(api::Kind kind);
     uint32_t handle_of(const Socket& socket) const;
     uint64_t cookie_of(const Socket& socket) const;
+    Result<> apply_options(const Socket& socket);
     void drop(Socket& socket);
     Result<> let_go(Socket& socket, bool reset);
     Result<> make_datagram(Socket& socket);

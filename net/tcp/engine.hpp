@@ -131,7 +131,7 @@ class Engine {
     Result<> output(OutPacket& packet, const Flow& flow, Way& way, Instant now) {
         ++counters_.tcp_out;
         return ip_.output(
-            packet, flow.local_address(), flow.remote_address(), wire::Protocol::tcp, way, now
+            packet, {flow.local_address(), flow.remote_address(), wire::Protocol::tcp}, way, now
         );
     }
 

@@ -79,6 +79,23 @@ TEST_F(WheelTest, ArmingAgainMovesTheTimer) {
     EXPECT_EQ(fired.size(), 1u);
 }
 
+TEST_F(WheelTest, PostponingIsForgottenByNobody) {
+    Tagged timer{1}, other{2};
+    wheel.arm(timer, at_ms(10));
+    wheel.arm(other, at_ms(10));
+    wheel.arm(timer, at_ms(90));
+    wheel.arm(timer, at_ms(400));
+    EXPECT_GE(timer.deadline(), at_ms(400));
+    EXPECT_LE(wheel.next(), at_ms(12)) << "its slot comes up at the first deadline still";
+    advance(at_ms(100));
+    EXPECT_EQ(fired.size(), 1u) << "only the other one";
+    EXPECT_TRUE(timer.armed());
+    wheel.arm(timer, at_ms(200)); // and back
+    advance(at_ms(202));
+    EXPECT_EQ(fired.size(), 2u);
+    EXPECT_FALSE(wheel.next());
+}
+
 TEST_F(WheelTest, PassedDeadlineFiresAtTheNextTick) {
     advance(at_ms(100));
     Tagged timer{1};

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "lib/base/invariant.hpp"
 #include "net/checksum.hpp"
 #include "net/stack.hpp"
 #include "net/wire/ethernet.hpp"

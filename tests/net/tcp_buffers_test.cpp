@@ -131,6 +131,28 @@ TEST_F(TcpScarce, EveryConnectionKeepsItsSmallestBlockAndGoesOn) {
     }
 }
 
+/// When memory is scarce, who has read everything gives back what his buffer had grown by: without
+/// that there would be 16 KiB in one piece for the second.
+TEST_F(TcpScarce, AnEmptyBufferIsGivenBackToWhoNeedsIt) {
+    listen();
+    for (const uint32_t bytes : {60'000u, 30'000u}) {
+        was_read = 1;
+        receives("S 0:0(0)");
+        sends("S. 0:0(0) ack 1");
+        receives(". 1:1(0) ack 1");
+        accept();
+        for (uint32_t next = 1; next < bytes; next += 1000) {
+            receives(
+                ". " + std::to_string(next) + ":" + std::to_string(next + 1000) + "(1000) ack 1"
+            );
+        }
+        EXPECT_EQ(host.drops(Drop::tcp_no_buffer), 0u) << bytes;
+        EXPECT_EQ(*read(), bytes);
+        host.wire.sent.clear();
+        ++peer_port;
+    }
+}
+
 struct TcpTiny : TcpScript {
     TcpTiny() : TcpScript{growing(16 << 10, 16 << 10)} {}
 };

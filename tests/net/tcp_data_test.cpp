@@ -9,6 +9,21 @@ struct TcpReceive : TcpScript {};
 
 struct TcpSend : TcpScript {};
 
+/// The short way of input is not a way around the checks.
+TEST_F(TcpReceive, WhatWasExpectedIsSummedToo) {
+    establish();
+    receives(". 1:1001(1000) ack 1");
+    receives(". 1001:2001(1000) ack 1");
+    sends(". 1:1(0) ack 2001");
+    Octets damaged = segment(". 2001:3001(1000) ack 1");
+    damaged.back() ^= 1;
+    host.receive(damaged);
+    EXPECT_EQ(host.drops(Drop::tcp_bad_checksum), 1u);
+    EXPECT_EQ(details().receive_queue_bytes, 2000u);
+    receives(". 2001:3001(1000) ack 1");
+    EXPECT_EQ(*read(), 3000u);
+}
+
 TEST_F(TcpReceive, TheFirstSegmentIsAcknowledgedAfterADelayTheSecondAtOnce) {
     establish();
     receives("P. 1:101(100) ack 1");

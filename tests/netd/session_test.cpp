@@ -114,6 +114,25 @@ TEST_F(NetdSession, CarriesAStreamBothWays) {
     EXPECT_EQ((*after(session->receive({server, 0, 50})))->received, 0u) << "end of the stream";
 }
 
+/// What they do is tested with the stack; here, that they come there, early or late.
+TEST_F(NetdSession, OptionsAreTakenBeforeAndAfterTheConnection) {
+    const uint32_t client = opened();
+    EXPECT_TRUE(*after(session->set_option({client, api::Option::no_delay, 1})));
+    EXPECT_TRUE(*after(session->set_option({client, api::Option::user_timeout, 5})));
+    EXPECT_TRUE(*after(session->set_option({client, api::Option::keep_alive, 30})));
+    EXPECT_TRUE(*after(session->set_option({client, api::Option::keep_alive, 0})));
+    EXPECT_EQ(
+        after(session->set_option({client, api::Option::send_buffer, 1}))->error(), Err::unsupported
+    );
+    const uint32_t datagrams = opened(api::Kind::datagram);
+    EXPECT_EQ(
+        after(session->set_option({datagrams, api::Option::keep_alive, 1}))->error(), Err::bad_state
+    );
+    listening(80);
+    ASSERT_TRUE(*after(session->connect({client, own, 80})));
+    EXPECT_TRUE(*after(session->set_option({client, api::Option::user_timeout, 0})));
+}
+
 TEST_F(NetdSession, AnswersAReceiveWhenDataCome) {
     const uint32_t listener = listening(80);
     const uint32_t client = opened();
