@@ -156,7 +156,7 @@ TEST(Buddy, KeepsBlocksApartUnderRandomUse) {
 TEST(Buddy, WhatIsAwayCountsForNothingUntilItComesBack) {
     Buddy buddy;
     ASSERT_TRUE(buddy.add(phys(0x10'0000), 0x4000, 0));
-    const Block block = *buddy.allocate(0x1000);
+    const auto block = *buddy.allocate(0x1000);
     EXPECT_EQ(buddy.sums().total, 0x4000u);
     buddy.goes_away(block.base);
     EXPECT_EQ(buddy.sums().total, 0x3000u);
