@@ -37,6 +37,7 @@ async::Task<> Commands::cores() {
         if (known->state == CoreState::up) {
             auto spawner = co_await async::result_of(spawner_of(core));
             if (spawner) figures = co_await spawner->figures();
+            done_with(core);
         }
         const uint64_t permille =
             figures.up_ns == 0 ? 0 : figures.idle_ns / (figures.up_ns / 1000 + 1);
