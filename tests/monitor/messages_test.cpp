@@ -35,7 +35,7 @@ TEST(Messages, OfEachOperationAreAsFewAsTheyShouldBe) {
         const auto end = world.at(0).bind(pair.client.badge, "service", false, channel);
         ASSERT_TRUE(end);
         world.settle();
-        const News news = pair.server.next();
+        const News news = *world.at(3).next(pair.server.badge); // its frame is kept
         ASSERT_EQ(news.notice, Notice::incoming);
         ASSERT_TRUE(world.at(3).answer(pair.server.badge, news.binding, Err::none));
     });
