@@ -95,7 +95,7 @@ class MachineKernel final : public Kernel, public CoreFigures {
     void hang() override { (void)core_.hang(); }
 
     Result<std::array<uint64_t, 4>> core_info(uint32_t page, uint32_t first) override {
-        if (page > static_cast<uint32_t>(abi::CoreInfo::memory)) return fail(Err::bad_argument);
+        if (page > static_cast<uint32_t>(abi::CoreInfo::in_use)) return fail(Err::bad_argument);
         const os::Values all = TRY(core_.info(abi::CoreInfo(page)));
         std::array<uint64_t, 4> part{};
         for (size_t i = 0; i < part.size() && first + i < all.size(); ++i)

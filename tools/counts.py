@@ -260,6 +260,18 @@ def run_span(cores):
     return figure_of(count_output.read(out).between(SAMPLE_BEGIN, SAMPLE_END))
 
 
+def run_lent(borrowers):
+    """Revoke of a frame that so many other cores have borrowed, in instructions of all cores."""
+    name = f"lent-{borrowers}"
+    serial, output = boot_bench(name, "bench.lent_revoke:3:20", cores=borrowers + 1)
+    for complaint in complaints(serial):
+        print(complaint, file=sys.stderr)
+    figure = bench_counts(serial, output)["lent_revoke"]
+    messages = re.search(rf"lent_revoke to {borrowers} cores: (\d+) messages", serial)[1]
+    figure.note = f"{messages} messages, {figure.median // borrowers:,} a core"
+    return figure
+
+
 def group_rows(text):
     """{(operation, shape, cores): (messages, cycles, longest way)} of what tests/model has said."""
     labels = r"row operation=(\w+) shape=(\w+) members=(\d+) samples=\d+"
@@ -316,6 +328,9 @@ def measured(figures):
         if figure["how"] == "span":
             name, cores = figure["id"], figure["cores"]
             yield from attempt(name, lambda c=cores, n=name: {n: run_span(c)})
+        if figure["how"] == "lent":
+            name, cores = figure["id"], figure["cores"]
+            yield from attempt(name, lambda c=cores, n=name: {n: run_lent(c)})
     if groups := [f for f in figures if f["how"] == "group"]:
         cores = max(f["cores"] for f in groups)
         for found in attempt("groups", lambda: run_groups(cores)):

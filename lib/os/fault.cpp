@@ -139,7 +139,7 @@ void end_with(std::string_view text) {
 }
 
 void exit(int64_t code) {
-    if (code != 0) tell_parent_of_log();
+    tell_parent_of_log();
     (void)parent()->exited(code);
     // The parent answers and then deletes us. Without a parent (init) there is nobody to tell.
     (void)self().stop();

@@ -81,10 +81,29 @@ async::Task<> forward_log(Domain& self) {
     }
 }
 
+namespace {
+
+bool log_is_written() {
+    return !writing && ring.empty();
+}
+
+async::Task<> stop_when_written(Domain& self) {
+    co_await log_written(self, self.loop().now() + log_patience);
+    self.loop().stop();
+    co_return {};
+}
+
+} // namespace
+
 async::Task<> log_written(Domain& self, Instant until) {
-    while ((writing || !ring.empty()) && written != nullptr && self.loop().now() < until)
+    while (!log_is_written() && written != nullptr && self.loop().now() < until)
         (void)co_await async::result_of(written->wait_until(until));
     co_return {};
+}
+
+void see_log_off(Domain& self) {
+    if (log_is_written() || written == nullptr) return;
+    if (self.loop().spawn("last lines", stop_when_written(self))) self.loop().run();
 }
 
 void tell_parent_of_log() {

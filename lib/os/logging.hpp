@@ -22,7 +22,13 @@ void when_console_is_there(void (*attached)());
 /// Goes on when the console has all lines, at the latest at `until`: before a domain ends itself.
 async::Task<> log_written(Domain& self, Instant until);
 
-/// The lines nobody took, to whoever started this domain: when it ends in trouble.
+/// How long a domain that ends waits for a console that does not come.
+constexpr Duration log_patience = seconds(2);
+
+/// The program is over, the loop has stopped: what is on its way to the console gets there.
+void see_log_off(Domain& self);
+
+/// The lines nobody took, to whoever started this domain.
 void tell_parent_of_log();
 
 } // namespace os

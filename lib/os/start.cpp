@@ -92,7 +92,11 @@ class Startup {
         if (given.quota_bytes != 0)
             quota().begin(abi::slot_at(0, abi::slot::quota), given.quota_bytes, given.quota_used);
         fill(the_domain, given);
-        if (given.replica == 0) return domain_main(the_domain);
+        if (given.replica == 0) {
+            const int code = domain_main(the_domain);
+            if (code == 0) see_log_off(the_domain); // else what that needs may be lacking
+            return code;
+        }
         return os_worker_main != nullptr ? os_worker_main(the_domain, given.replica) : -1;
     }
 

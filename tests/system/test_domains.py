@@ -43,7 +43,8 @@ def names(guest):
 
 def back(guest, core):
     row = memory(guest)[core]
-    return {k: row[k] for k in ("own KiB", "free KiB", "foreign KiB", "capabilities")}
+    wanted = ("own KiB", "free KiB", "foreign KiB", "capabilities", "wakeable", "lines")
+    return {k: row[k] for k in wanted}
 
 
 def test_a_domain_finds_its_arguments_and_environment(guest):
@@ -55,6 +56,14 @@ def test_a_domain_finds_its_arguments_and_environment(guest):
     assert re.search(r"^arguments +tell COLOUR$", text, re.M)
     assert re.search(r"^environment +SIZE=3 COLOUR=red=dark$", text, re.M)
     guest.command(f"kill {number}")
+
+
+def test_the_last_line_of_a_domain_reaches_the_console(guest):
+    start = len(guest.text)
+    spawn(guest, f"faulty on {CORE} farewell")
+    guest.position = start
+    guest.expect(r"faulty\] farewell\n")
+    guest.expect(r"domain faulty ended with code 0\n")
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,23 @@ def test_a_live_domain_does_not_fault_when_its_peer_dies(guest, core):
     guest.command(f"kill {server}")
 
 
+@pytest.mark.parametrize("core", [1, 2])
+def test_shared_memory_can_be_taken_back_while_it_is_written_to(guest, core):
+    """Of large pages, on the same core and across; the server is not asked."""
+    server = run(guest, "serve", 1)
+    start = len(guest.text)
+    client = run(guest, "revoke", core)
+    guest.position = start
+    end = guest.expect(r"mapper says: mapper: taken back|not so|faulted")
+    assert "taken back" in end[0]
+    guest.position = start
+    end = guest.expect(r"mapper says: mapper: what was shown has gone|mapper on core 1 faulted")
+    assert "faulted" not in end[0]
+    assert state_of(guest, server)[0] == "running"
+    assert end_of(guest, client) == ("exited", "0")
+    guest.command(f"kill {server}")
+
+
 def given_memory(guest):
     """{core: (KiB, first address, node)} as who starts it says: with those of the cores below."""
     found = re.findall(r"core (\d+) gets (\d+) KiB from ([0-9a-f]+) on, node (\d+)", guest.text)

@@ -27,6 +27,8 @@ class Silent final : public rpc::Bell {
 
 struct Server {
     async::Task<> nothing() { co_return {}; }
+
+    async::Task<> keep(api::KeepArguments) { co_return {}; }
 };
 
 async::Task<> call_often(Harness& harness, std::string_view id, api::Client client) {

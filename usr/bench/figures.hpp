@@ -29,5 +29,7 @@ void measure_servers(Harness& harness, Peers& peers, os::CapSlot memory);
 async::Task<> measure_binding(os::Domain& self, Harness& harness, Peers& peers);
 /// The same with the other one on core 1.
 async::Task<> measure_remote(os::Domain& self, Harness& harness);
+/// A frame lent to a domain on each other core.
+async::Task<> measure_lending(os::Domain& self, Harness& harness);
 
 } // namespace bench

@@ -61,13 +61,20 @@ struct Peer {
     Peer(os::Session&, Nobody&) {}
 
     async::Task<> nothing() { co_return {}; }
+
+    async::Task<> keep(api::KeepArguments a) {
+        kept = os::OwnedCap{a.what};
+        co_return {};
+    }
+
+    os::OwnedCap kept;
 };
 
 constinit Nobody nobody;
 constinit os::Immortal<os::ServiceOf<Peer, api::ServerSide<Peer>, Nobody>> service;
 
-Result<> serve_channels(os::Domain& self) {
-    TRY_VOID(os::offer(self, service.make(peer_service, api::contract, nobody)));
+Result<> serve_channels(os::Domain& self, std::string_view name) {
+    TRY_VOID(os::offer(self, service.make(name, api::contract, nobody)));
     // On another core nobody waits for a hello.
     return self.find_given("bench") ? hello(self, {}) : Result<>{};
 }
@@ -77,15 +84,25 @@ Result<> play(os::Domain& self, std::string_view role) {
     if (role == role::server) return serve_calls(self);
     if (role == role::sleeper) return sleep(self);
     if (role == role::yielder) return give_way(self);
-    if (role == role::stub) return serve_channels(self);
+    if (role == role::stub) return serve_channels(self, peer_service);
+    if (role == role::borrower) {
+        static constinit Text<16> name; // the service goes by it for good
+        name = borrower_on(self.core());
+        return serve_channels(self, name.view());
+    }
     return fail(Err::bad_argument);
 }
 
 } // namespace
 
+Text<16> borrower_on(CoreId core) {
+    std::array<char, 16> text;
+    return Text<16>::cut(format_to(text, "bench.{}", core.raw));
+}
+
 int be_peer(os::Domain& self, std::string_view role) {
     if (!play(self, role)) return 1;
-    return role == role::stub ? self.serve() : 0;
+    return role == role::stub || role == role::borrower ? self.serve() : 0;
 }
 
 Result<> Peers::begin() {

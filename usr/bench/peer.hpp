@@ -10,13 +10,15 @@
 namespace bench {
 
 /// Roles. server: answers calls. sleeper: waits for its doorbell. yielder: always gives way.
-/// newborn: says hello and ends. stub: offers service "bench.peer".
+/// newborn: says hello and ends. stub: offers service "bench.peer". borrower: the same under a name
+/// of its core.
 namespace role {
 constexpr std::string_view server = "server", sleeper = "sleeper", yielder = "yielder",
-                           newborn = "newborn", stub = "stub";
+                           newborn = "newborn", stub = "stub", borrower = "borrower";
 }
 
 constexpr std::string_view peer_service = "bench.peer";
+Text<16> borrower_on(CoreId core);
 constexpr uint64_t shared_bytes = page_bytes;
 
 /// Starts peers; what they are and die by is the spawner of this core.

@@ -1,5 +1,6 @@
 // Goes wrong in the way that its argument names; without one it ends at once, with code 0. "wait"
-// waits for ever, "tell NAME" says what its environment has under that name.
+// waits for ever, "tell NAME" says what its environment has under that name, "farewell" has a last
+// line of log.
 #include <array>
 #include <cstdint>
 
@@ -109,7 +110,8 @@ int domain_main(os::Domain& self) {
     if (verb == "exit") return static_cast<int>(parse_number(arguments).value_or(99));
     if (verb == "tell") {
         log::info("{} is {}", arguments, self.environment(arguments).value_or("unknown"));
-        return self.serve(); // the log has to leave first
+        return self.serve();
     }
+    if (verb == "farewell") log::info("farewell");
     return verb == "wait" ? self.serve() : 0;
 }

@@ -190,6 +190,7 @@ Result<> run(os::Domain& self, Findings& found) {
 int domain_main(os::Domain& self) {
     if (self.arguments() == "serve") return mapper::begin_serving(self) ? self.serve() : 1;
     if (self.arguments() == "hold") return mapper::begin_holding(self) ? self.serve() : 1;
+    if (self.arguments() == "revoke") return mapper::begin_taking_back(self) ? self.serve() : 1;
     mapper::Findings found;
     const auto done = mapper::run(self, found);
     found.expect(done.has_value(), done ? "" : text_of(done.error().top()));

@@ -1,4 +1,5 @@
-// Memory that two domains see: one writes to it without a pause, the other is killed.
+// Memory that two domains see: one writes to it without a pause, the other is killed or
+// revokes it.
 #pragma once
 
 #include "lib/base/result.hpp"
@@ -10,5 +11,7 @@ namespace mapper {
 Result<> begin_serving(os::Domain& self);
 /// Shows memory to that server until the end.
 Result<> begin_holding(os::Domain& self);
+/// Shows memory to it and revokes it; ends with 0 if it is all its own again.
+Result<> begin_taking_back(os::Domain& self);
 
 } // namespace mapper

@@ -189,6 +189,8 @@ async::Task<> Commands::mem() {
         Column{"foreign KiB", Align::right},
         Column{"damaged words", Align::right},
         Column{"capabilities", Align::right},
+        Column{"wakeable", Align::right},
+        Column{"lines", Align::right},
     });
     for (uint32_t core = 0; monitor_->core_at(core); ++core) {
         if (!is_up(core)) continue;
@@ -202,6 +204,8 @@ async::Task<> Commands::mem() {
         table_->cell("{}", memory.foreign / 1024);
         table_->cell("{}", memory.damaged);
         table_->cell("{}", figures.capabilities);
+        table_->cell("{}", figures.wakeable);
+        table_->cell("{}", figures.lines);
         done_with(core);
     }
     co_await print_table();

@@ -116,7 +116,7 @@ async::Task<api::MemoryResult> SpawnSession::memory() {
 async::Task<api::FiguresResult> SpawnSession::figures() {
     const auto number = [](abi::CoreInfo page) { return static_cast<uint32_t>(page); };
     const auto idle = co_await spawner_.monitor().core_info(number(abi::CoreInfo::idle), 0);
-    const auto caps = co_await spawner_.monitor().core_info(number(abi::CoreInfo::memory), 0);
+    const auto used = co_await spawner_.monitor().core_info(number(abi::CoreInfo::in_use), 0);
     const auto traffic = co_await spawner_.monitor().core_info(number(abi::CoreInfo::traffic), 0);
     co_return api::FiguresResult{
         .halts = idle.value0,
@@ -124,7 +124,9 @@ async::Task<api::FiguresResult> SpawnSession::figures() {
         .up_ns = idle.value2,
         .system_calls = traffic.value0,
         .interrupts = traffic.value1,
-        .capabilities = caps.value1,
+        .capabilities = used.value0,
+        .wakeable = used.value1,
+        .lines = used.value2,
     };
 }
 

@@ -18,8 +18,7 @@ namespace api = interfaces::span;
 
 constinit Immortal<SpanWorker> the_worker;
 
-constexpr uint64_t code_write = 2;        // SDM vol. 3A, 4.7
-constexpr Duration patience = seconds(2); // for a console that does not come
+constexpr uint64_t code_write = 2; // SDM vol. 3A, 4.7
 constexpr span::Range everything{control_at, maps_end};
 
 async::Task<> live() {
@@ -95,7 +94,7 @@ void SpanWorker::program_ended(int code) {
 
 /// Our lines of log go by a channel of our own, which ends with us.
 async::Task<> SpanWorker::tell_finished(int64_t code) {
-    co_await log_written(self_, self_.loop().now() + patience);
+    co_await log_written(self_, self_.loop().now() + log_patience);
     co_await home().finished(code);
     co_return {};
 }
