@@ -82,4 +82,23 @@ std::optional<CoreId> CoreTable::living_ancestor(CoreId core) const {
     return std::nullopt;
 }
 
+std::optional<CoreId> CoreTable::root() const {
+    for (size_t i = 0; i < count_; ++i)
+        if (const CoreId core{{static_cast<uint8_t>(i)}}; is_up(core) && records_[i].parent == core)
+            return core;
+    return std::nullopt;
+}
+
+/// Without a root left, the lowest one is it from now on.
+std::optional<CoreTable::Move> CoreTable::next_orphan() const {
+    for (size_t i = 0; i < count_; ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        const CoreId parent = records_[i].parent;
+        if (!is_up(core) || !is_gone(records_[parent.raw].state)) continue;
+        const std::optional<CoreId> above = living_ancestor(parent);
+        return Move{core, above ? *above : root().value_or(core)};
+    }
+    return std::nullopt;
+}
+
 } // namespace monitor

@@ -73,24 +73,16 @@ class CoreTable {
     /// The neighbour of `from` on the way to `to`, along the tree.
     CoreId next_hop(CoreId from, CoreId to) const;
 
-    /// Who was joined to `lost` from below, and to whom they are to be joined now.
+    /// A core whose parent has gone, and to whom it is to be joined now.
     struct Move {
         CoreId core, parent;
     };
 
-    template <class Visit>
-    void repair(CoreId lost, Visit&& visit) const {
-        std::optional<CoreId> parent = living_ancestor(lost);
-        for (size_t i = 0; i < count_; ++i) {
-            const CoreId core{{static_cast<uint8_t>(i)}};
-            if (core == lost || !is_up(core) || records_[i].parent != lost) continue;
-            if (!parent) parent = core; // the lowest one is the root from now on
-            visit(Move{core, *parent});
-        }
-    }
+    std::optional<Move> next_orphan() const;
 
   private:
     std::optional<CoreId> living_ancestor(CoreId core) const;
+    std::optional<CoreId> root() const;
 
     std::array<CoreRecord, max_cores> records_{};
     std::array<uint32_t, max_cores> last_end_{};

@@ -77,6 +77,7 @@ void Monitor::report(CoreId core) {
     if (state != CoreState::up && state != CoreState::starting) return;
     suspected_.insert(core);
     suspects_untold_.insert(core);
+    owes_leave_ = leaves_; // it may be the one who was told
     busy_ = true;
 }
 
@@ -139,6 +140,7 @@ std::optional<Message> Monitor::next_about_failure(CoreId core) {
 
 /// What was reported: here, if this core is the one that decides, or there must be a way to it.
 bool Monitor::decide_pending() {
+    if (!informed_ && !suspected_.empty()) kernel_.hang(); // to decide is not for the ignorant
     CoreSet no_deciders = suspected_;
     no_deciders.insert_all(stopping_);
     if (leaves_) no_deciders.insert(self_);
@@ -153,7 +155,7 @@ bool Monitor::decide_pending() {
         stopping_ = {};
         return false;
     }
-    bool any = false;
+    bool any = look_after_orphans();
     suspects_untold_ = {};
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
@@ -171,24 +173,37 @@ bool Monitor::decide_pending() {
 void Monitor::decide(CoreId core, CoreState state) {
     const CoreState before = cores_[core].state;
     if (before != CoreState::up && before != CoreState::starting) return;
-    // Before anything that it could reach is used by anybody else.
-    if (!planted(Mutant::not_stopped) && !kernel_.stop_core(cores_[core].apic))
-        ++counters_.lost_words;
+    // Before anything that it could reach is used by anybody else. So do those that it may have
+    // started a moment ago, of whom nobody else knows yet.
+    for (size_t i = 0; i < cores_.count() && !planted(Mutant::not_stopped); ++i) {
+        const CoreState other = cores_[{{static_cast<uint8_t>(i)}}].state;
+        const bool may_run =
+            i == core.raw || (other != CoreState::up && other != CoreState::starting);
+        if (may_run && !kernel_.stop_core(cores_[{{static_cast<uint8_t>(i)}}].apic))
+            ++counters_.lost_words;
+    }
     change(core, state);
-    if (before == CoreState::up) {
-        cores_.repair(core, [&](const CoreTable::Move& move) {
-            CoreRecord record = cores_[move.core];
-            record.parent = move.parent;
-            ++record.version;
-            learn(move.core, record, std::nullopt);
-        });
+}
+
+/// Those whose parent has gone get another one. Whom it was starting has nobody to say Hello to,
+/// and goes with it.
+bool Monitor::look_after_orphans() {
+    bool any = false;
+    while (const auto move = cores_.next_orphan()) {
+        CoreRecord record = cores_[move->core];
+        record.parent = move->parent;
+        ++record.version;
+        learn(move->core, record, std::nullopt);
+        any = true;
     }
-    // Whom it was starting has nobody to say Hello to.
     for (size_t i = 0; i < cores_.count(); ++i) {
-        const CoreId child{{static_cast<uint8_t>(i)}};
-        if (cores_[child].state == CoreState::starting && cores_[child].parent == core)
-            decide(child, CoreState::failing);
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        const CoreRecord& record = cores_[core];
+        if (record.state != CoreState::starting || !is_gone(cores_[record.parent].state)) continue;
+        decide(core, CoreState::failing);
+        any = true;
     }
+    return any;
 }
 
 // -- clearing up --
@@ -236,7 +251,7 @@ void Monitor::clear(CoreId core) {
 }
 
 bool Monitor::take_over_cleared() {
-    if (cores_.decider() != self_) return false;
+    if (!decides()) return false;
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         if (!is_leaving(cores_[core].state)) continue;
@@ -248,38 +263,44 @@ bool Monitor::take_over_cleared() {
     return false;
 }
 
-/// Its RAM is this core's from now on, kept under the label core.N.
 void Monitor::take_over(CoreId core) {
     end_doubts(core);
-    std::array<char, abi::name_bytes> text;
-    const Name label = *Name::from(format_to(text, "core.{}", core.raw));
-    std::array<Range, 64> mine;
-    size_t count = 0;
-    owners_.each([&](const OwnerTable::Piece& piece) {
-        if (piece.owner == core && count < mine.size()) mine[count++] = piece.range;
-    });
-    for (const Range& range : std::span{mine}.first(count)) {
-        const auto ram = take_over({
-            .kind = abi::Kind::ram,
-            .rights = abi::all_rights,
-            .base = range.base,
-            .bytes = range.bytes,
-        });
-        const bool kept = ram && keep_here(badge_spawn, label, *ram);
-        // What cannot be kept stays the lost core's: nobody uses it.
-        if (!kept || !owners_.assign(range, self_, edges_)) ++counters_.lost_words;
-    }
+    inherit(core);
     const bool stops = cores_[core].state == CoreState::stopping;
     change(core, stops ? CoreState::stopped : CoreState::failed);
 }
 
-/// RAM that was on its way to `core`: it never arrived if the decider did not find it there.
+/// Its RAM is this core's from now on, kept under the label core.N. If there is no place for a
+/// piece it stays the lost core's, and nobody uses it.
+void Monitor::inherit(CoreId core) {
+    // It may have given some of it to a core that it was starting, which few have heard of.
+    constexpr uint32_t changes_untold = 1000;
+    std::array<char, abi::name_bytes> text;
+    const Name label = *Name::from(format_to(text, "core.{}", core.raw));
+    std::array<Range, Handed::most> left;
+    size_t count = 0;
+    owners_.each([&](const OwnerTable::Piece& piece) {
+        if (piece.owner == core && count < left.size()) left[count++] = piece.range;
+    });
+    for (const Range& range : std::span{left}.first(count)) {
+        const auto place = place_for(label);
+        const uint32_t than = owners_.newest(range) + changes_untold;
+        if (!place || !owners_.assign(range, self_, edges_, than)) {
+            ++counters_.lost_words;
+            return;
+        }
+        const Described ram{abi::Kind::ram, abi::all_rights, range.base, range.bytes};
+        fill(**place, badge_spawn, label, ram, take_over(ram).value_or(abi::null_slot));
+    }
+}
+
+/// RAM that was on its way to `core`: it never arrived if it did not change its owner.
 void Monitor::end_doubts(CoreId core) {
     handed_.each([&](Handed& handed) {
         if (!handed.in_doubt || handed.to != core) return;
         handed.in_doubt = false;
-        const Range range{handed.what.base, handed.what.bytes};
-        if (owners_.owner_of(range) == self_)
+        // It may have been there and on other cores since, this one included.
+        if (owners_.newest({handed.what.base, handed.what.bytes}) == handed.version)
             comes_back(handed);
         else
             handed_.release(handed);

@@ -147,48 +147,47 @@ Result<> Monitor::keep_here(uint32_t giver, const Name& label, CapSlot what) {
         drop(what);
         return fail(place.error());
     }
-    Handed& handed = **place;
-    drop(handed.slot);
-    handed.arrived = true;
-    handed.giver = giver;
-    handed.to = self_;
-    handed.label = label;
-    handed.slot = what;
-    handed.what = *is;
-    tell_handed();
+    drop((*place)->slot);
+    fill(**place, giver, label, *is, what);
     return {};
 }
 
+void Monitor::fill(
+    Handed& place, uint32_t giver, const Name& label, const Described& what, CapSlot slot
+) {
+    place.arrived = true;
+    place.giver = giver;
+    place.to = self_;
+    place.label = label;
+    place.what = what;
+    place.slot = slot;
+    tell_handed();
+}
+
 void Monitor::on(CoreId from, const Hand& message) {
-    const auto kept = keep(from, message);
+    const auto kept = keep(message);
     say(from, Word::What::hand_answer, message.number, kept ? Fault{Err::none} : kept.error());
 }
 
-Result<> Monitor::keep(CoreId, const Hand& message) {
-    const Name label = TRY(Name::from(message.label.view()));
+Result<> Monitor::keep(const Hand& message) {
     // First: what was taken and cannot be told of would be the giver's as well.
     const bool moves = message.kind == abi::Kind::ram;
     if (moves && !owners_.has_room(OwnerTable::kept_for_others)) return fail(Err::no_space);
-    Handed& place = *TRY(place_for(label));
     const Described what{
         .kind = message.kind,
         .rights = message.rights,
         .base = message.base,
         .bytes = message.bytes,
     };
+    const Name label = TRY(Name::from(message.label.view()));
+    Handed& place = *TRY(place_for(label));
     const auto slot = take_over(what);
     if (!slot) {
         if (!place.arrived) handed_.release(place);
         return fail(slot.error());
     }
     drop(place.slot);
-    place.arrived = true;
-    place.giver = badge_spawn;
-    place.to = self_;
-    place.label = label;
-    place.slot = *slot;
-    place.what = what;
-    tell_handed();
+    fill(place, badge_spawn, label, what, *slot);
     // Who has taken it says so: RAM on its way is the giver's.
     if (what.kind == abi::Kind::ram)
         TRY_VOID(owners_.assign({what.base, what.bytes}, self_, edges_, message.version));
@@ -203,26 +202,22 @@ void Monitor::on(CoreId from, const HandAnswer& message) {
         return;
     }
     answered(from);
-    if (message.status == Err::none)
-        handed_.release(*handed);
-    else
-        comes_back(*handed);
+    if (message.status != Err::none) return comes_back(*handed);
+    // Here as well, if the receiver is lost before anybody heard it from there.
+    const Range range{handed->what.base, handed->what.bytes};
+    const bool moved = handed->what.kind == abi::Kind::ram;
+    if (moved && !owners_.learn(range, from, handed->version + 1, edges_)) ++counters_.lost_words;
+    handed_.release(*handed);
 }
 
 /// The other core does not have it: it is ours again, under the same label.
 void Monitor::comes_back(Handed& handed) {
     const auto slot = take_over(handed.what);
-    if (!slot) {
-        ++counters_.lost_words;
-        handed_.release(handed);
-        return;
+    if (slot && clients_.find(handed.giver) == nullptr) {
+        drop(handed.slot = *slot);
+        return handed_.release(handed);
     }
-    handed.slot = *slot;
-    handed.arrived = true;
-    handed.to = self_;
-    if (clients_.find(handed.giver) != nullptr) return tell_handed();
-    drop(handed.slot);
-    handed_.release(handed);
+    fill(handed, handed.giver, handed.label, handed.what, slot.value_or(abi::null_slot));
 }
 
 /// A client has gone: what it handed here and nobody has fetched goes with it.
@@ -243,6 +238,13 @@ void Monitor::tell_handed() {
     }
 }
 
+/// RAM of a lost core for whose windows there was no room may have room now.
+bool Monitor::is_here(Handed& handed) {
+    if (handed.slot == abi::null_slot)
+        handed.slot = take_over(handed.what).value_or(abi::null_slot);
+    return handed.slot != abi::null_slot;
+}
+
 Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
     if (text.starts_with("core."))
         TRY_VOID(may_start_cores(badge));
@@ -251,7 +253,8 @@ Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
     const Name label = TRY(Name::from(text));
     Handed* found = nullptr;
     handed_.each([&](Handed& handed) {
-        if (handed.arrived && !handed.in_doubt && handed.label == label) found = &handed;
+        const bool meant = handed.arrived && !handed.in_doubt && handed.label == label;
+        if (meant && is_here(handed)) found = &handed;
     });
     if (found == nullptr) {
         clients_.find(badge)->awaits_handed = true;

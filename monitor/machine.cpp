@@ -65,6 +65,8 @@ void Monitor::on(CoreId from, const NameChange& message) {
         return;
     }
     if (!cores_.is_up(message.home)) return; // the sender has yet to hear that it is gone
+    // What comes by another way is from before the tree was mended, and may be withdrawn.
+    if (cores_.next_hop(self_, message.home) != from) return;
     if (!message.present) {
         names_.remove(message.name, message.home, edges_but(from));
         return;
@@ -85,10 +87,12 @@ void Monitor::on(CoreId from, const Names& message) {
         if (!entry.used || !entry.present || entry.home == self_) continue;
         if (!message.end) {
             if (cores_.next_hop(self_, entry.home) == from) entry.stale = from;
-        } else if (entry.stale == from) {
+        } else if (entry.stale == from && cores_.next_hop(self_, entry.home) == from) {
             names_.remove(entry.name, entry.home, edges_but(from));
         }
     }
+    if (!message.end || from != cores_[self_].parent || std::exchange(informed_, true)) return;
+    if (decides()) decider_changed();
 }
 
 } // namespace monitor

@@ -36,17 +36,23 @@ void Monitor::learn(CoreId core, const CoreRecord& record, std::optional<CoreId>
     const CoreId decider = cores_.decider();
     if (!cores_.learn(core, record)) return;
     tell_of(core, from ? edges_but(*from) : edges_);
-    if (is_gone(record.state) && !is_gone(before)) lost(core);
+    // With a link: a life of which no record came is over as well.
+    if (is_gone(record.state) && (!is_gone(before) || peer(core).link != Link::none)) lost(core);
     if (is_leaving(record.state)) {
         cleared_[core.raw] = {}; // of an older version it may have been
         if (!peer(core).burial.used) clear(core);
     }
-    if (is_over(record.state)) end_doubts(core);
+    const bool began_anew = is_leaving(before) && !is_gone(record.state);
+    if (is_over(record.state) || began_anew) end_doubts(core);
     if (record.state == CoreState::starting)
         if (const auto place = costs_.place_of(core)) links_.write_lines_for(*place);
     look_at_edges();
     tell_watchers(core);
-    if (cores_.decider() == decider) return;
+    if (cores_.decider() != decider) decider_changed();
+}
+
+/// Another core decides from now on: it has to hear what the last one may not have done.
+void Monitor::decider_changed() {
     busy_ = true;
     suspects_untold_ = suspected_;
     owes_leave_ = leaves_;
@@ -54,8 +60,7 @@ void Monitor::learn(CoreId core, const CoreRecord& record, std::optional<CoreId>
         const CoreId other{{static_cast<uint8_t>(i)}};
         if (!is_leaving(cores_[other].state)) continue;
         owes_cleared_.insert(other);
-        // What the last decider has begun is this one's now.
-        if (cores_.decider() == self_) change(other, cores_[other].state);
+        if (decides()) change(other, cores_[other].state);
     }
 }
 
@@ -140,9 +145,12 @@ void Monitor::look_at_edges() {
 }
 
 void Monitor::sync(CoreId core) {
-    for (size_t i = 0; i < cores_.count(); ++i)
-        if (const CoreId other{{static_cast<uint8_t>(i)}}; cores_[other].version != 0)
-            untold_cores_[core.raw].insert(other);
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId which{{static_cast<uint8_t>(i)}};
+        if (cores_[which].version != 0) untold_cores_[core.raw].insert(which);
+        // Who was to pass it on may have gone with it.
+        if (is_leaving(cores_[which].state)) owes_cleared_.insert(which);
+    }
     owners_.tell_all(core);
     costs_.tell_all(core);
     names_.tell_all(core);
@@ -215,6 +223,7 @@ Result<> Monitor::join(CoreId parent, CapSlot frame, CapSlot bell) {
     CoreRecord own = cores_[self_];
     own.parent = parent;
     own.version = 0; // Welcome says
+    informed_ = false;
     cores_.set(self_, own);
     learn(parent, {.apic = cores_[parent].apic, .state = CoreState::up, .parent = parent}, parent);
     ++changes_;
@@ -256,11 +265,13 @@ void Monitor::on(CoreId from, const Welcome& message) {
         ++counters_.other_versions;
         return report(from);
     }
-    CoreRecord own = cores_[self_];
-    own.version = std::max(own.version, message.life);
-    cores_.set(self_, own);
-    // Whoever has joined us meanwhile was not told of us: there was no version yet.
-    if (joins) tell_of(self_, edges_but(from));
+    if (joins) {
+        CoreRecord own = cores_[self_];
+        own.version = message.life;
+        cores_.set(self_, own);
+        // Whoever has joined us meanwhile was not told of us: there was no version yet.
+        tell_of(self_, edges_but(from));
+    }
     if (there.link == Link::introducing && set_peer_bell(from, message.bell))
         there.link = Link::open;
     look_at_edges();

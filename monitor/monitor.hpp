@@ -193,6 +193,9 @@ class Monitor {
 
     CoreId self() const { return self_; }
 
+    /// Of the machine, since it has joined.
+    bool is_informed() const { return informed_; }
+
   private:
     enum class Link : uint8_t {
         none,
@@ -215,6 +218,7 @@ class Monitor {
     };
 
     struct Handed : Numbered, Debt { // on its way, or kept until somebody fetches it
+        static constexpr size_t most = 64;
 
         Handed() : Debt{Kind::hand} {}
 
@@ -223,7 +227,8 @@ class Monitor {
         uint32_t giver{}; // the badge; of what another core handed, the spawner's, who fetches it
         CoreId to{};
         Name label{};
-        CapSlot slot{}; // what arrived, or the Loan that stands for RAM given away
+        uint32_t version{}; // of who owns it, as the receiver was told
+        CapSlot slot{};     // what arrived, or the Loan that stands for RAM given away
         Described what{};
     };
 
@@ -323,7 +328,10 @@ class Monitor {
     Result<Handed*> place_for(const Name& label);
     Result<> may_hand(uint32_t badge, const Name& label, abi::Kind kind);
     Result<> keep_here(uint32_t giver, const Name& label, CapSlot what);
-    Result<> keep(CoreId from, const Hand& message);
+    Result<> keep(const Hand& message);
+    void
+    fill(Handed& place, uint32_t giver, const Name& label, const Described& what, CapSlot slot);
+    bool is_here(Handed& handed);
     Result<CapSlot> take_over(const Described& what);
     Result<Given*> cut_out(Given& given, const Range& range);
     Result<Given*> split(Given& given, uint64_t offset);
@@ -341,6 +349,7 @@ class Monitor {
     void learn(CoreId core, const CoreRecord& record, std::optional<CoreId> from);
     void change(CoreId core, CoreState state);
     void tell_of(CoreId core, const CoreSet& peers);
+    void decider_changed();
     void tell_watchers(CoreId core);
     void look_at_edges();
     void sync(CoreId peer);
@@ -357,13 +366,18 @@ class Monitor {
     void expect(CoreId core);
     void heard(CoreId core);
     std::optional<Message> next_about_failure(CoreId core);
+
+    bool decides() const { return informed_ && cores_.decider() == self_; }
+
     bool decide_pending();
     void decide(CoreId core, CoreState state);
+    bool look_after_orphans();
     void lost(CoreId core);
     bool bury(RevokeJob& job);
     void clear(CoreId core);
     bool take_over_cleared();
     void take_over(CoreId core);
+    void inherit(CoreId core);
     void end_doubts(CoreId core);
 
     // peers.cpp
@@ -444,9 +458,10 @@ class Monitor {
     CoreSet suspected_, suspects_untold_;      // by us; the decider has yet to hear of these
     CoreSet stopping_;                         // who leave, of which we have to decide
     bool leaves_{}, owes_leave_{};             // this core
+    bool informed_{true};                      // of the whole machine, since this core has joined
     std::array<CoreSet, max_cores> cleared_{}; // by whom, of a core that is leaving
     CoreSet owes_cleared_;                     // of these cores
-    Table<Handed, 64> handed_;
+    Table<Handed, Handed::most> handed_;
     std::array<Given, 128> given_{};
     size_t pinned_{};     // ends
     size_t sweep_{};      // borrows below this place have yet to be looked at

@@ -401,11 +401,13 @@ std::optional<Message> Monitor::next_debt(Peer& there) {
         return message;
     }
     case Debt::Kind::hand: {
-        const auto& handed = static_cast<Handed&>(*debt);
+        auto& handed = static_cast<Handed&>(*debt);
         const Described& what = handed.what;
         const uint32_t number = handed_.number_of(handed);
-        const uint32_t version = owners_.newest({what.base, what.bytes});
-        return Hand{number, what.kind, what.base, what.bytes, what.rights, handed.label, version};
+        handed.version = owners_.newest({what.base, what.bytes});
+        return Hand{
+            number, what.kind, what.base, what.bytes, what.rights, handed.label, handed.version
+        };
     }
     case Debt::Kind::revoke: {
         const uint32_t operation = static_cast<RevokeOut&>(*debt).operation;

@@ -74,13 +74,11 @@ TEST(Cores, TheTreeIsWholeAgainWhoeverGoes) {
             record.state = CoreState::failing;
             ++record.version;
             table.learn(lost, record);
-            std::vector<CoreTable::Move> moves;
-            table.repair(lost, [&](const CoreTable::Move& move) { moves.push_back(move); });
-            for (const auto& move : moves) {
-                CoreRecord moved = table[move.core];
-                moved.parent = move.parent;
+            while (const auto move = table.next_orphan()) {
+                CoreRecord moved = table[move->core];
+                moved.parent = move->parent;
                 ++moved.version;
-                table.learn(move.core, moved);
+                ASSERT_TRUE(table.learn(move->core, moved));
             }
             expect_connected(table);
         }

@@ -23,10 +23,17 @@ unsigned World::lowest() {
 
 /// Somebody has to be there in the end, and the others have to know of it.
 bool World::stays(unsigned core) {
-    unsigned up = 0;
+    unsigned informed = 0;
     for (unsigned i = 0; i < cores(); ++i)
-        up += !island(i).dead && island(i).monitor.cores().is_up(core_id(i));
-    return up < 3 || island(core).dead;
+        informed += !island(i).dead && island(i).monitor.is_informed();
+    return informed < 3 || island(core).dead;
+}
+
+bool World::all_know_all() {
+    const auto knows_all = [&](auto& island) {
+        return island->monitor.cores().up().size() == cores() && island->monitor.is_informed();
+    };
+    return std::ranges::all_of(islands_, knows_all);
 }
 
 /// From here on it executes nothing, in whatever state it is.
@@ -43,14 +50,15 @@ void World::lose(unsigned core, const char* how) {
 }
 
 void World::look_who_was_stopped(unsigned core) {
-    const uint32_t apic = std::exchange(island(core).machine.stopped, 0);
-    if (apic == 0) return;
-    const unsigned gone = apic - apic_of(0);
-    if (!island(gone).dead) {
-        ++(island(gone).leaves ? tally.left : tally.suspected);
-        lose(gone, "core is stopped");
+    for (const uint32_t apic : std::exchange(island(core).machine.stopped, {})) {
+        const unsigned gone = apic - apic_of(0);
+        if (!island(gone).dead) {
+            ++(island(gone).leaves ? tally.left : tally.suspected);
+            lose(gone, "core is stopped");
+        }
+        ASAN_POISON_MEMORY_REGION(arena_.of(gone), arena_.bytes());
     }
-    ASAN_POISON_MEMORY_REGION(arena_.of(gone), arena_.bytes());
+    if (island(core).machine.hangs) lose(core, "core gives itself up");
 }
 
 /// What a core that is gone had lent is nobody's any more when its memory is taken over.
@@ -113,29 +121,33 @@ bool World::find_out() {
     return any;
 }
 
-/// What the lowest core has of one that is gone: it is started again, or others use its memory.
-bool World::restart_or_keep(unsigned core) {
-    Island& here = island(lowest());
-    if (!monitor::is_over(here.monitor.cores()[core_id(core)].state)) return false;
+/// What this core has of those that went: they are started again with it, or it is used here.
+bool World::use_what_is_left(unsigned core) {
+    Island& here = island(core);
+    if (here.dead) return false;
     Port port{here, here.memory, {{abi::slot::monitor}}};
-    std::array<char, abi::name_bytes> text;
-    const auto label = Text<abi::name_bytes>::cut(format_to(text, "core.{}", core));
-    const bool again = random.one_in(2);
     bool any = false;
-    for (;;) {
-        const auto got = here.as_memory([&] { return monitor::face::Client{port}.fetch(label); });
-        if (!got) return any;
-        any = true;
-        const kernel::Slot& ram = here.memory.at(got->what);
-        const uint64_t bytes = ram.bytes;
-        const bool enough = bytes >= 3 * large_page_bytes && ram.base == ram_of(core).base;
-        if (again && enough && restart(core, got->what, bytes)) return true;
-        memories_[here.index].inherits(got->what);
+    for (unsigned gone = 0; gone < cores(); ++gone) {
+        std::array<char, abi::name_bytes> text;
+        const auto label = Text<abi::name_bytes>::cut(format_to(text, "core.{}", gone));
+        const bool again = random.one_in(2);
+        for (;;) {
+            const auto got =
+                here.as_memory([&] { return monitor::face::Client{port}.fetch(label); });
+            if (!got) break;
+            any = true;
+            if (!again || !restart(here, gone, got->what)) memories_[core].inherits(got->what);
+        }
     }
+    return any;
 }
 
-bool World::restart(unsigned core, CapSlot ram, uint64_t bytes) {
-    Island& here = island(lowest());
+/// With its own first blocks alone: there its CPU driver is.
+bool World::restart(Island& here, unsigned core, CapSlot ram) {
+    const kernel::Slot& what = here.memory.at(ram);
+    const uint64_t bytes = what.bytes;
+    if (!island(core).dead || what.base != ram_of(core).base || bytes < 3 * large_page_bytes)
+        return false;
     monitor::Described frame;
     std::optional<monitor::Bell> bell;
     here.as_monitor([&] {

@@ -119,11 +119,11 @@ class SimMachine final : public kernel::Machine {
     Result<> start_core(ApicId, uint8_t) override { return {}; }
 
     void stop_core(ApicId core) override {
-        stopped = core.raw;
+        stopped.push_back(core.raw);
         ownership_.core_stops(core.raw - first_apic);
     }
 
-    void hang() override {}
+    void hang() override { hangs = true; }
 
     void disown(PhysAddr begin, PhysAddr end) override {
         for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
@@ -163,9 +163,10 @@ class SimMachine final : public kernel::Machine {
     };
 
     Instant time{1000};
-    uint32_t stopped{}; // a core's APIC id, for the world to see; 0: none
-    Interrupt sent{};   // the last one, for the world to pass on
+    std::vector<uint32_t> stopped; // cores' APIC ids, for the world to see
+    Interrupt sent{};              // the last one, for the world to pass on
     uint64_t flushes{};
+    bool hangs{};
     bool refuse_own{}; // RAM that was never here before: no room for its tables
 
   private:

@@ -65,6 +65,7 @@ void World::boot() {
         channel = {};
     domain_count_ = 0;
     team_count_ = 0;
+    booted_ = false;
     losses_left_ = settings.losses && cores() > 1 ? random.draw(2) * (1 + random.draw(3)) : 0;
     for (Domain& domain : domains_)
         domain.life = Domain::Life::unborn;
@@ -250,9 +251,9 @@ bool World::domain_step(Domain& domain, bool calm) {
 bool World::step(bool calm) {
     ++now;
     const unsigned core = random.draw(cores());
-    if (island(core).dead) return restart_or_keep(core);
+    if (island(core).dead) return false;
     if (!calm && island(core).stalled_until > now) return false;
-    if (!calm && settings.losses && random.one_in(200)) return look_at_clock(core);
+    if (!calm && booted_ && random.one_in(200)) return look_at_clock(core);
     const unsigned peer = random.draw(cores());
     switch (random.draw(9)) {
     case 8: return monitor_works(core);
@@ -263,6 +264,7 @@ bool World::step(bool calm) {
     case 4: {
         if (random.one_in(2)) return spawners_[core].step();
         if (!calm && random.one_in(8)) stall_something();
+        if (settings.losses && random.one_in(8)) return use_what_is_left(core);
         return memories_[core].fetch_blocks();
     }
     default: {
@@ -279,7 +281,8 @@ void World::chaos() {
         (void)step(false);
         if (settings.check_often && now % 16 == 0) check_always(*this);
         if (!random.one_in(40)) continue;
-        if (losses_left_ != 0 && random.one_in(150)) lose_something();
+        booted_ |= settings.losses && all_know_all();
+        if (losses_left_ != 0 && booted_ && random.one_in(150)) lose_something();
         const unsigned core = random.draw(cores());
         if (island(core).dead) continue;
         if (spawners_[core].children() < settings.domains_per_core) {
@@ -314,10 +317,8 @@ void World::settle() {
             continue;
         }
         for (unsigned core = 0; core < cores(); ++core) {
-            if (island(core).dead) {
-                busy |= restart_or_keep(core);
-                continue;
-            }
+            if (island(core).dead) continue;
+            busy |= use_what_is_left(core);
             busy |= monitor_works(core);
             busy |= spawners_[core].step();
             busy |= memories_[core].fetch_blocks();

@@ -126,14 +126,15 @@ class World {
     bool hear_knock(unsigned core);
     // cores that go and come (losses.cpp)
     bool stays(unsigned core);
+    bool all_know_all();
     void lose(unsigned core, const char* how);
     void look_who_was_stopped(unsigned core);
     void check_inherited();
     bool look_at_clock(unsigned core);
     void lose_something();
     bool find_out();
-    bool restart_or_keep(unsigned core);
-    bool restart(unsigned core, CapSlot ram, uint64_t bytes);
+    bool use_what_is_left(unsigned core);
+    bool restart(Island& here, unsigned core, CapSlot ram);
     unsigned lowest();
     bool step(bool calm);
     bool deliver(unsigned core, unsigned peer, bool calm);
@@ -157,6 +158,7 @@ class World {
     std::array<Team, 2> teams_;
     unsigned team_count_{};
     unsigned losses_left_{};
+    bool booted_{}; // all cores know of each other: from now on some may be lost
     uint64_t channels_opened_{}, messages_of_hub_{};
     unsigned line_capacity_{};
     uint32_t next_badge_{};
