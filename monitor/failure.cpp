@@ -140,7 +140,11 @@ std::optional<Message> Monitor::next_about_failure(CoreId core) {
 
 /// What was reported: here, if this core is the one that decides, or there must be a way to it.
 bool Monitor::decide_pending() {
-    if (!informed_ && !suspected_.empty()) kernel_.hang(); // to decide is not for the ignorant
+    if (!is_informed() && !suspected_.empty()) {
+        // Its parent has gone before it knew of the others, who leave it out.
+        kernel_.hang();
+        return false;
+    }
     CoreSet no_deciders = suspected_;
     no_deciders.insert_all(stopping_);
     if (leaves_) no_deciders.insert(self_);
@@ -283,9 +287,10 @@ void Monitor::inherit(CoreId core) {
         if (piece.owner == core && count < left.size()) left[count++] = piece.range;
     });
     for (const Range& range : std::span{left}.first(count)) {
-        const auto place = place_for(label);
         const uint32_t than = owners_.newest(range) + changes_untold;
-        if (!place || !owners_.assign(range, self_, edges_, than)) {
+        const auto place = place_for(label);
+        if (place && !owners_.assign(range, self_, edges_, than)) handed_.release(**place);
+        if (!place || owners_.owner_of(range) != self_) {
             ++counters_.lost_words;
             return;
         }
@@ -300,7 +305,8 @@ void Monitor::end_doubts(CoreId core) {
         if (!handed.in_doubt || handed.to != core) return;
         handed.in_doubt = false;
         // It may have been there and on other cores since, this one included.
-        if (owners_.newest({handed.what.base, handed.what.bytes}) == handed.version)
+        const Range range{handed.what.base, handed.what.bytes};
+        if (owners_.newest(range) == handed.version)
             comes_back(handed);
         else
             handed_.release(handed);

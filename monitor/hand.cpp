@@ -205,7 +205,7 @@ void Monitor::on(CoreId from, const HandAnswer& message) {
     if (message.status != Err::none) return comes_back(*handed);
     // Here as well, if the receiver is lost before anybody heard it from there.
     const Range range{handed->what.base, handed->what.bytes};
-    const bool moved = handed->what.kind == abi::Kind::ram;
+    const bool moved = handed->what.kind == abi::Kind::ram && !planted(Mutant::arrival_unsaid);
     if (moved && !owners_.learn(range, from, handed->version + 1, edges_)) ++counters_.lost_words;
     handed_.release(*handed);
 }

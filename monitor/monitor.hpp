@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "lib/base/mutant.hpp"
 #include "lib/base/time.hpp"
 #include "monitor/clients.hpp"
 #include "monitor/cores.hpp"
@@ -194,7 +195,7 @@ class Monitor {
     CoreId self() const { return self_; }
 
     /// Of the machine, since it has joined.
-    bool is_informed() const { return informed_; }
+    bool is_informed() const { return informed_ || planted(Mutant::ignorant_decides); }
 
   private:
     enum class Link : uint8_t {
@@ -367,7 +368,7 @@ class Monitor {
     void heard(CoreId core);
     std::optional<Message> next_about_failure(CoreId core);
 
-    bool decides() const { return informed_ && cores_.decider() == self_; }
+    bool decides() const { return is_informed() && cores_.decider() == self_; }
 
     bool decide_pending();
     void decide(CoreId core, CoreState state);

@@ -166,8 +166,8 @@ Result<> Monitor::lend_on(CoreId from, const Relend& message) {
     const Range range{message.base, message.bytes};
     if (is_revoking(range)) return fail(Err::revoking);
     Loan* const loan = find_loan(range);
-    if (loan == nullptr) return fail(Err::not_found);
-    bool may = false; // no right grows on the way
+    if (loan == nullptr) return fail(Err::revoking); // it was; not_found is "not here yet"
+    bool may = false;                                // no right grows on the way
     lents_.each([&](const Lent& lent) {
         may |= lent.loan == loan && lent.core == from && lent.rights.has(message.rights);
     });

@@ -137,8 +137,9 @@ void Monitor::abandon(Debt& debt) {
     switch (debt.kind) {
     case Debt::Kind::binding: {
         auto& binding = static_cast<Binding&>(debt);
+        const bool unsent = binding.owes_bind;
         forget_debts(binding);
-        if (binding.state == Binding::State::asked) {
+        if (unsent) {
             answered(binding, true);
             settle(binding, Err::core_dead);
         } else if (binding.state == Binding::State::closed) {

@@ -113,12 +113,25 @@ bool World::find_out() {
     for (unsigned core = 0; core < cores(); ++core) {
         if (!island(core).dead) continue;
         monitor::Monitor& asked = island(lowest()).monitor;
-        if (!asked.cores().is_up(core_id(core))) continue;
+        const auto& record = asked.cores()[core_id(core)];
+        if (record.state == monitor::CoreState::starting) any |= give_up_start(core, record.parent);
+        if (record.state != monitor::CoreState::up) continue;
         island(lowest()).as_monitor([&] { (void)asked.suspect(monitor::badge_init, core_id(core)); }
         );
         any = true;
     }
     return any;
+}
+
+/// What core boot does when a core has not come up in time.
+bool World::give_up_start(unsigned core, CoreId parent) {
+    Island& there = island(parent.raw);
+    bool done = false;
+    if (there.dead) return done;
+    there.as_monitor([&] {
+        done = there.monitor.joint_failed(monitor::badge_init, core_id(core)).has_value();
+    });
+    return done;
 }
 
 /// What this core has of those that went: they are started again with it, or it is used here.

@@ -1,7 +1,7 @@
 // The simulator's program: a sweep over seeds, one seed with its chart, or every planted bug.
 //
 //   sim [--seeds N] [--first S] [--seed S] [--cores C] [--steps N] [--mutant NAME] [--mutants]
-//       [--often] [--twice] [--losses] [--lines N] [--verbose]
+//       [--often] [--twice] [--no-losses] [--lines N] [--verbose]
 //   sim --revoke-figure
 #include <algorithm>
 #include <chrono>
@@ -140,8 +140,6 @@ int hunt(const Options& options, World& world) {
     size_t found = 0;
     for (size_t i = 1; i < mutant_texts.size(); ++i) {
         planted_mutant = static_cast<Mutant>(i);
-        world.settings.losses =
-            planted_mutant == Mutant::not_stopped || planted_mutant == Mutant::taken_uncleared;
         std::string what;
         uint64_t tried = 0;
         while (what.empty() && tried < options.seeds)
@@ -190,8 +188,8 @@ Options read(int count, char** words) {
             o.mutant = mutant_named(value(i));
         } else if (word == "--mutants") {
             o.mutants = true;
-        } else if (word == "--losses") {
-            o.settings.losses = true;
+        } else if (word == "--no-losses") {
+            o.settings.losses = false;
         } else if (word == "--revoke-figure") {
             o.revoke_figure = true;
         } else if (word == "--lines") {

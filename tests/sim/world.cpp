@@ -66,7 +66,8 @@ void World::boot() {
     domain_count_ = 0;
     team_count_ = 0;
     booted_ = false;
-    losses_left_ = settings.losses && cores() > 1 ? random.draw(2) * (1 + random.draw(3)) : 0;
+    lossy_ = settings.losses && cores() > 1 && random.one_in(2);
+    losses_left_ = lossy_ ? 1 + random.draw(3) : 0;
     for (Domain& domain : domains_)
         domain.life = Domain::Life::unborn;
     for (unsigned i = 0; i < cores(); ++i) {
@@ -264,7 +265,7 @@ bool World::step(bool calm) {
     case 4: {
         if (random.one_in(2)) return spawners_[core].step();
         if (!calm && random.one_in(8)) stall_something();
-        if (settings.losses && random.one_in(8)) return use_what_is_left(core);
+        if (lossy_ && random.one_in(8)) return use_what_is_left(core);
         return memories_[core].fetch_blocks();
     }
     default: {
@@ -281,7 +282,7 @@ void World::chaos() {
         (void)step(false);
         if (settings.check_often && now % 16 == 0) check_always(*this);
         if (!random.one_in(40)) continue;
-        booted_ |= settings.losses && all_know_all();
+        booted_ |= lossy_ && all_know_all();
         if (losses_left_ != 0 && booted_ && random.one_in(150)) lose_something();
         const unsigned core = random.draw(cores());
         if (island(core).dead) continue;
@@ -327,7 +328,7 @@ void World::settle() {
         }
         for (Domain& domain : domains())
             busy |= domain_step(domain, true);
-        if (!busy && settings.losses) busy = find_out();
+        if (!busy && lossy_) busy = find_out();
     }
 }
 
@@ -387,7 +388,7 @@ Domain* World::unborn() {
 }
 
 void World::perhaps_join_team(Domain& newborn) {
-    if (!settings.teams || losses_left_ != 0) return;
+    if (!settings.teams || lossy_) return;
     if (team_count_ == 0 || teams_[team_count_ - 1].is_over()) {
         if (!random.one_in(2)) return;
         // of those that are over only the last two are looked at

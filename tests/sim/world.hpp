@@ -19,7 +19,7 @@ struct Settings {
     unsigned domains_per_core{3};
     uint32_t steps{40'000}; // in which something new may begin
     bool teams{true};       // domains that span cores, too
-    bool losses{};          // cores fail, leave, and are started again, in half of the runs
+    bool losses{true};      // cores fail, leave, and are started again, in half of the runs
     bool obliging{};        // every bind is accepted
     bool check_often{};     // after every step, not only at rest
 };
@@ -133,6 +133,7 @@ class World {
     bool look_at_clock(unsigned core);
     void lose_something();
     bool find_out();
+    bool give_up_start(unsigned core, CoreId parent);
     bool use_what_is_left(unsigned core);
     bool restart(Island& here, unsigned core, CapSlot ram);
     unsigned lowest();
@@ -157,6 +158,7 @@ class World {
     std::array<Channel, 512> channels_;
     std::array<Team, 2> teams_;
     unsigned team_count_{};
+    bool lossy_{}; // cores go and come in this run
     unsigned losses_left_{};
     bool booted_{}; // all cores know of each other: from now on some may be lost
     uint64_t channels_opened_{}, messages_of_hub_{};
