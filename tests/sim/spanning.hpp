@@ -94,6 +94,7 @@ class Team {
     bool take_piece_away(Worker& worker, CapSlot mapping);
     void cut(End& end, Worker& worker, const Letter& letter);
     void ask(End& end, Worker& worker, Fault& fault);
+    void ask_again(End& end, Worker& worker, Fault& fault);
     kernel::PageTable& table_of(const Worker& worker) const;
 
     struct Operation {

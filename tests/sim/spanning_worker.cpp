@@ -74,7 +74,7 @@ bool Team::resolve(End& end, Worker& worker, Fault& fault) {
         return first;
     }
     if (!got) {
-        ask(end, worker, fault);
+        ask_again(end, worker, fault);
         return true;
     }
     domain.came(*got, fault.fill);
@@ -84,10 +84,16 @@ bool Team::resolve(End& end, Worker& worker, Fault& fault) {
     if (verdict == span::Verdict::map && there) show(worker, fill, *got);
     if (there) (void)domain.actor.remove(*got);
     if (verdict == span::Verdict::stale)
-        ask(end, worker, fault);
+        ask_again(end, worker, fault);
     else
         fault = {};
     return true;
+}
+
+/// Its capability was taken, or will not come.
+void Team::ask_again(End& end, Worker& worker, Fault& fault) {
+    fault.fill = {.what = Letter::What::again}; // while there is no room to ask
+    ask(end, worker, fault);
 }
 
 void Team::ask(End& end, Worker& worker, Fault& fault) {
