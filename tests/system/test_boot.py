@@ -110,5 +110,5 @@ def test_too_little_memory_is_said_with_both_numbers(boot):
 
 
 def test_the_least_memory_is_enough(boot):
-    least = wait_until_ready(boot(CORES=4, MEM="114M"))
+    least = wait_until_ready(boot(CORES=4, MEM="122M"))
     assert_all_up(least, 4)

@@ -47,7 +47,8 @@ def test_every_figure_is_complete():
     figures = counts.load_figures()
     assert len({f["id"] for f in figures}) == len(figures)
     for figure in figures:
-        assert figure["how"] in ("bench", "remote", "host", "direct", "span", "group", "later")
+        assert figure["how"] in ("bench", "remote", "host", "direct", "span", "group", "lent",
+                                  "later")
         assert figure["title"]
         assert figure.get("target", 1) > 0
         assert figure["how"] != "host" or figure["service"] in counts.DRIVERS

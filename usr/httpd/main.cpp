@@ -173,7 +173,7 @@ async::Task<> run() {
 } // namespace http
 
 int domain_main(os::Domain& self) {
-    self.set_task_bytes(512 * 1024);
+    self.set_task_bytes(1024 * 1024);
     http::httpd.make(self);
     if (const auto started = self.loop().spawn("httpd", http::run()); !started) {
         log::error("httpd cannot start: {}", started.error());

@@ -8,7 +8,8 @@ namespace init {
 namespace {
 
 constexpr uint64_t memory_quota = 768 * 1024;
-constexpr uint64_t monitor_quota = 2 * 1024 * 1024;
+// Channels to 50 other monitors fit; core 0, where the shell is, may talk to all of them.
+constexpr uint64_t monitor_quota = 2 * 1024 * 1024, monitor_quota_of_core_0 = 4 * 1024 * 1024;
 constexpr uint64_t spawn_quota = 1024 * 1024;
 
 constinit os::Immortal<coreboot::Starter> the_starter;
@@ -87,7 +88,8 @@ Result<> FirstDomains::give_all_ram() {
 }
 
 Result<> FirstDomains::start_monitor() {
-    const os::CapSlot ram = TRY(allocate(monitor_quota));
+    const os::CapSlot ram =
+        TRY(allocate(self_.core().raw == 0 ? monitor_quota_of_core_0 : monitor_quota));
     TRY_VOID(build(monitor_child, ram, {}, memory_.slot()));
     TRY_VOID(give(monitor_child, "core.self"));
     TRY_VOID(give(monitor_child, "cores"));

@@ -64,7 +64,7 @@ async::Task<> run() {
 } // namespace netsvc
 
 int domain_main(os::Domain& self) {
-    self.set_task_bytes(256 * 1024);
+    self.set_task_bytes(512 * 1024);
     netsvc::netsvc.make(self);
     if (const auto started = self.loop().spawn("netsvc", netsvc::run()); !started) {
         log::error("netsvc cannot start: {}", started.error());
