@@ -215,6 +215,11 @@ std::optional<uint16_t> Domain::bind(const Text<abi::name_bytes>& name, uint32_t
     const uint64_t offset = (14 + world_->random.draw(50)) * page_bytes;
     const CapSlot quota{{abi::slot::quota}};
     if (!actor.retype(quota, Kind::frame, offset, page_bytes, to)) return std::nullopt;
+    // Who revoked a channel's frame must not make another there: a channel is known by its address.
+    if (world_->channel_at(actor.at(to).base)) {
+        (void)actor.remove(to);
+        return std::nullopt;
+    }
     const auto channel = world_->open_channel(actor.at(to).base);
     Port port{*island_, actor, {{abi::slot::monitor}}};
     const auto bound = channel ? Monitor{port}.bind(name, wait, to)
