@@ -52,7 +52,7 @@ def test_every_figure_is_complete():
         assert figure["title"]
         assert figure.get("target", 1) > 0
         assert figure["how"] != "host" or figure["service"] in counts.DRIVERS
-        assert (figure["how"] in ("span", "group")) == ("cores" in figure)
+        assert (figure["how"] in ("span", "group", "lent")) == ("cores" in figure)
         assert (figure["how"] == "later") == ("when" in figure)
 
 
