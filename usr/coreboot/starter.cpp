@@ -11,6 +11,8 @@ namespace {
 using os::CapSlot, os::OwnedCap, os::View;
 
 constexpr abi::Rights read_write = abi::read | abi::write;
+// For start-up tables; the first domains of that core take of it as well.
+constexpr uint64_t low_block_bytes = 8 * 1024 * 1024;
 
 /// An object of the first `bytes` of some RAM.
 Result<OwnedCap> make_frame(CapSlot ram, uint64_t bytes) {
@@ -274,9 +276,29 @@ Result<Starter::Ram> Starter::take_ram(CoreId core, bool whole_tree) {
         collect(ram, node, needs[node]);
     for (uint16_t node = 0; node < info_.node_count; ++node) // what is not near is anywhere
         collect(ram, node, needed - ram.pieces.bytes());
+    if (whole_tree) add_low_blocks(ram, core);
     if (ram.pieces.bytes() >= smallest_share) return ram;
     put_back(ram);
     return fail(Err::no_memory);
+}
+
+/// Who has no memory that a core reaches in real mode gets a block of it for the start-up tables of
+/// those it starts, and one for each below it that starts others.
+void Starter::add_low_blocks(Ram& ram, CoreId top) {
+    const auto is_low = [](const abi::MemoryRange& piece) { return piece.begin < low_end; };
+    if (std::ranges::any_of(ram.pieces.all(), is_low)) return;
+    for (unsigned i = top.raw; i < core_count(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        if (!tree().is_below(core, top) || !tree().has_children(core)) continue;
+        const auto got = memory_->allocate_within(low_block_bytes, 0, low_end);
+        if (!got) return; // core 0 starts those then
+        OwnedCap block{got->ram};
+        const auto is = os::describe(block.slot());
+        const size_t at = ram.pieces.all().size();
+        if (!is || !ram.pieces.add({is->base, is->base + is->bytes}))
+            return put_back(std::move(block));
+        ram.capability[at] = std::move(block);
+    }
 }
 
 void Starter::collect(Ram& ram, uint16_t node, uint64_t bytes) {

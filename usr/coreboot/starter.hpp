@@ -79,6 +79,7 @@ class Starter {
     bool fetch_all(CoreId core, Take&& take);
     Result<Ram> ram_for(CoreId core, bool whole_tree);
     Result<Ram> take_ram(CoreId core, bool whole_tree);
+    void add_low_blocks(Ram& ram, CoreId top);
     void collect(Ram& ram, uint16_t node, uint64_t bytes);
     std::optional<OwnedCap> take_in_node(uint16_t node, uint64_t bytes);
     void put_back(OwnedCap ram);
