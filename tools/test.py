@@ -112,7 +112,10 @@ def stage_sim(tally, build):
     for what, command in (
         ("fixed seeds, sanitizers", [f"{program}_san", "--seeds", "25", "--often", "--twice"]),
         ("the seeds of the planted bugs", [program, "--seeds", "500"]),
-        (f"fresh seeds from {fresh}", [program, "--no-losses", "--seeds", "500", "--first", fresh]),
+        (
+            f"fresh seeds from {fresh}",
+            [program, "--no-losses", "--seeds", "500", "--first", fresh],
+        ),
     ):
         print(f"sim: {what}", flush=True)
         failed = int(stream(command)[0] != 0)
