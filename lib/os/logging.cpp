@@ -31,6 +31,8 @@ constinit BufferSink sink;
 constinit void (*on_attached)() = nullptr;
 constinit async::Signal* written = nullptr; // the console has answered
 constinit bool writing = false;
+constinit bool unread = false; // lines are in the channel: the console may not have read them yet
+constinit bool ends = false;   // then it has to say that it has
 
 } // namespace
 
@@ -66,17 +68,24 @@ async::Task<> forward_log(Domain& self) {
         }
         if (on_attached != nullptr) on_attached();
         for (Client client{link.channel()}; link.is_open();) {
-            if (ring.empty()) co_await bell.wait();
+            const bool flushes = ring.empty() && unread && ends;
+            if (ring.empty() && !flushes) {
+                co_await bell.wait();
+                continue;
+            }
             if (const uint64_t lost = ring.take_lost(); lost != 0)
                 log::warn("{} lines of log found no room", lost);
             std::array<char, decltype(interfaces::console::WriteArguments::text)::capacity> text;
             const auto part = co_await Blob<text.size()>::from(std::as_bytes(ring.take(text)));
             writing = true;
-            const auto taken = co_await async::result_of(client.write(part));
+            const auto taken = flushes ? co_await async::result_of(client.flush())
+                                       : co_await async::result_of(client.write(part));
+            unread = !flushes;
             writing = false;
             answered.notify();
             if (!taken) break;
         }
+        unread = false; // with the channel
         co_await self.loop().sleep_for(look_again);
     }
 }
@@ -84,7 +93,7 @@ async::Task<> forward_log(Domain& self) {
 namespace {
 
 bool log_is_written() {
-    return !writing && ring.empty();
+    return !writing && ring.empty() && !unread;
 }
 
 async::Task<> stop_when_written(Domain& self) {
@@ -96,6 +105,8 @@ async::Task<> stop_when_written(Domain& self) {
 } // namespace
 
 async::Task<> log_written(Domain& self, Instant until) {
+    ends = true;
+    if (sink.bell != nullptr) sink.bell->set();
     while (!log_is_written() && written != nullptr && self.loop().now() < until)
         (void)co_await async::result_of(written->wait_until(until));
     co_return {};
