@@ -105,8 +105,10 @@ def stage_tsan(tally, build):
 
 
 def stage_sim(tally, build):
-    """Each sweep is one test, each planted bug another; without a bug its seeds are clean. In half of
-    the runs with fixed seeds cores are lost (docs/simulator.md says what is known of others)."""
+    """Each sweep is one test, each planted bug another; without a bug its seeds are clean.
+
+    In half of the runs with fixed seeds cores are lost; docs/simulator.md says what is open.
+    """
     fresh = os.environ.get("SEED") or str(time.time_ns() // 1000 % 10**9)
     program = f"{build}/sim/sim"
     for what, command in (
