@@ -252,6 +252,7 @@ def run_span(cores):
     out = os.path.join(FOLDER, f"span-{cores}.txt")
     settings = {"CORES": cores, "NIC": "none", "POLL": 0, "QEMU_ARGS": plugin_arguments(out)}
     with Skerry(f"counts-span-{cores}", **settings) as guest:
+        guest.wait_for(rf"cores {cores} of {cores} are up", 120)
         guest.wait_for(r"Type help", 120)
         guest.send(f"spawn parallel on 0 {cores}")
         guest.wait_for(r"parallel done: right", 120)

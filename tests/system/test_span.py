@@ -10,6 +10,8 @@ SUMS = ("sum", "product", "primes", "waves", "rights", "registers")
 
 def start(boot, count, arguments):
     guest = boot(CORES=count, NIC="none")
+    if count > 1:  # it spans those that are up
+        guest.wait_for(rf"cores {count} of {count} are up", 120)
     guest.wait_for(r"Type help", 120)
     guest.command(f"spawn parallel on 0 {arguments}")
     return guest
