@@ -52,30 +52,26 @@ class Worker final : public async::Source {
     Monitor& monitor_;
 };
 
-/// Shows the names to the domains of this core: before anybody gets an answer that says more.
-class Replica final : public async::Source {
+/// A page that this core's domains may read, written anew before anybody gets an answer that says
+/// more.
+template <class Page>
+class Shown : public async::Source {
   public:
-    explicit Replica(const NameTable& names) : names_{names} {}
-
-    Result<> begin(MachineKernel& kernel) {
-        memory_ = TRY(os::Memory::make(sizeof(os::NameReplica)));
-        shown_ = new (memory_.span().data()) os::NameReplica;
-        kernel.show_names(memory_.frame.slot());
-        return {};
+    /// Answers the page's frame.
+    Result<CapSlot> begin() {
+        memory_ = TRY(os::Memory::make(sizeof(Page)));
+        page_ = new (memory_.span().data()) Page;
+        return memory_.frame.slot();
     }
 
     bool pump() override { return false; }
 
-    bool ready() override { return version_ != names_.version(); }
+    bool ready() override { return shown_ != version(); }
 
     void flush() override {
         if (!ready()) return;
-        version_ = names_.version();
-        shown_->begin();
-        for (const NameTable::Entry& entry : names_.entries())
-            if (entry.present)
-                (void)shown_->add({os::NameText::cut(entry.name.view()), entry.home});
-        shown_->publish();
+        shown_ = version();
+        write(*page_);
     }
 
     void arm(uint64_t) override {}
@@ -83,45 +79,45 @@ class Replica final : public async::Source {
     void disarm() override {}
 
   private:
-    const NameTable& names_;
+    virtual uint64_t version() const = 0;
+    virtual void write(Page& page) = 0;
+
     os::Memory memory_;
-    os::NameReplica* shown_{};
-    uint64_t version_{};
+    Page* page_{};
+    uint64_t shown_{};
 };
 
-/// The same for what messages cost.
-class ShownCosts final : public async::Source {
+class ShownNames final : public Shown<os::NameReplica> {
+  public:
+    explicit ShownNames(const NameTable& names) : names_{names} {}
+
+  private:
+    uint64_t version() const override { return names_.version(); }
+
+    void write(os::NameReplica& page) override {
+        page.begin();
+        for (const NameTable::Entry& entry : names_.entries())
+            if (entry.present) (void)page.add({os::NameText::cut(entry.name.view()), entry.home});
+        page.publish();
+    }
+
+    const NameTable& names_;
+};
+
+class ShownCosts final : public Shown<os::MachineCosts> {
   public:
     explicit ShownCosts(const CostBoard& costs) : costs_{costs} {}
 
-    Result<> begin(MachineKernel& kernel) {
-        memory_ = TRY(os::Memory::make(sizeof(os::MachineCosts)));
-        shown_ = new (memory_.span().data()) os::MachineCosts;
-        kernel.show_costs(memory_.frame.slot());
-        return {};
-    }
-
-    bool pump() override { return false; }
-
-    bool ready() override { return revision_ != costs_.revision(); }
-
-    void flush() override {
-        if (!ready()) return;
-        revision_ = costs_.revision();
-        costs_.fill(table_);
-        shown_->publish(table_);
-    }
-
-    void arm(uint64_t) override {}
-
-    void disarm() override {}
-
   private:
+    uint64_t version() const override { return costs_.revision(); }
+
+    void write(os::MachineCosts& page) override {
+        costs_.fill(table_);
+        page.publish(table_);
+    }
+
     const CostBoard& costs_;
-    os::Memory memory_;
-    os::MachineCosts* shown_{};
     group::CostTable table_{}; // too large for the stack
-    uint32_t revision_{};
 };
 
 async::Task<> hear_of_drained(async::Event& bell, Monitor& monitor) {
@@ -135,7 +131,7 @@ constinit os::Immortal<Worker> worker_memory;
 constinit os::Immortal<async::Event> drained_memory;
 constinit os::Immortal<MachineKernel> kernel_memory;
 constinit os::Immortal<MachineLinks> links_memory;
-constinit os::Immortal<Replica> replica_memory;
+constinit os::Immortal<ShownNames> names_memory;
 constinit os::Immortal<ShownCosts> costs_memory;
 constinit os::Immortal<Monitor> monitor_memory;
 constinit os::Immortal<monitor::Server> server_memory;
@@ -217,11 +213,11 @@ Result<> begin(os::Domain& self) {
     Monitor& monitor = monitor_memory.make(self.core(), kernel, links);
     links.begin(monitor);
     self.loop().add(worker_memory.make(monitor));
-    Replica& replica = replica_memory.make(monitor.names());
-    TRY_VOID(replica.begin(kernel));
-    self.loop().add(replica);
+    ShownNames& names = names_memory.make(monitor.names());
+    kernel.show_names(TRY(names.begin()));
+    self.loop().add(names);
     ShownCosts& costs = costs_memory.make(monitor.costs());
-    TRY_VOID(costs.begin(kernel));
+    kernel.show_costs(TRY(costs.begin()));
     self.loop().add(costs);
     TRY_VOID(watch_drained(self, kernel, monitor));
     monitor::Server& server = server_memory.make(monitor, kernel, kernel);
