@@ -58,14 +58,13 @@ ANGLES = {
 ASM_FILES = r"(cpudriver/(x86_64|boot)/.*\.S|lib/os/.*\.S|cpudriver/x86_64/instructions\.hpp|"
 ASM_FILES += r"lib/hw/(mmio|port)\.hpp|lib/os/(syscall|instructions|model)\.hpp|lib/base/mark\.hpp|"
 ASM_FILES += r"usr/bench/primitives\.cpp|"  # counts a thousand NOPs, to check the counting
-ASM_FILES += r"usr/faulty/main\.cpp)"  # does on purpose what only assembly can do wrong
+ASM_FILES += r"tests/hostile/usr/faulty/main\.cpp)"  # what only assembly can do wrong
 # Where bytes become objects: registers, mapped memory, kernel objects in donated RAM, wire formats.
 CASTS = ("lib/hw/", "lib/os/", "net/wire", "kernel/", "cpudriver/", "usr/bench/", "tests/")
-CASTS += ("usr/faulty/", "usr/mapper/")  # and addresses that nothing lies at, on purpose
 # Registers; words that their writer may change under us, each to be read once; touching a page.
 VOLATILE = ("lib/hw/mmio.hpp", "kernel/hostile.hpp", "usr/bench/primitives.cpp")
 # Accesses nobody may leave out.
-VOLATILE += ("usr/faulty/main.cpp", "usr/mapper/main.cpp", "usr/parallel/promises.cpp")
+VOLATILE += ("tests/hostile/usr/", "usr/parallel/promises.cpp")
 LONG = {".cpp": 400, ".hpp": 250, ".S": 400, ".py": 400}
 
 

@@ -22,6 +22,7 @@ from shared_ram import shared_ram  # noqa: E402
 
 CORES, REQUESTS, MEMORY_MB = 8, 300, 1024
 VIEWS = 0x1100_0000_0000  # abi::views_at: below, a domain sees nothing that another does
+MORE = "tests/hostile"  # domains that `drive` wants besides those of the image
 PLANTS = ("PLANTED_SHARED_COUNTER", "PLANTED_FALSE_MOVE")
 
 
@@ -126,7 +127,8 @@ def drive(guest, requests):
 def observe(build, name, requests=REQUESTS, work=drive):
     out = os.path.join(BUILD, f"isolation-{name}.txt")
     plugin = os.path.join(BUILD, "plugin/isolation.so")
-    settings = {"ISO": f"{build}/skerry.iso", "CORES": CORES, "POLL": 0, "MEM": f"{MEMORY_MB}M"}
+    settings = {"ISO": f"{build}/skerry-more.iso", "CORES": CORES, "POLL": 0}
+    settings["MEM"] = f"{MEMORY_MB}M"
     with shared_ram(MEMORY_MB) as (ram, words):
         options = f"out={out},ram={ram},mem_mb={MEMORY_MB},user_from={VIEWS:x}"
         settings["QEMU_ARGS"] = f"{words} -plugin {plugin},{options}"
@@ -142,9 +144,10 @@ def image_at(build, pc):
     if pc >> 63:
         return f"{build}/bin/cpudriver.elf"
     with open(os.path.join(ROOT, "tools/programs.toml"), "rb") as f:
-        programs = tomllib.load(f)["program"]
+        names = [program["name"] for program in tomllib.load(f)["program"]]
+    names += sorted(os.listdir(os.path.join(ROOT, MORE, "usr")))  # as tools/configure.py has them
     place = (pc >> 24) - 1
-    return f"{BUILD}/bin/{programs[place]['name']}.elf" if place < len(programs) else None
+    return f"{BUILD}/bin/{names[place]}.elf" if place < len(names) else None
 
 
 def symbol(build, pc):
@@ -183,20 +186,27 @@ def complaints(output, answered, requests=REQUESTS):
             yield f"no {what}"
 
 
-def make(build, defines="", programs=""):
+def make(build, defines="", programs="", more=""):
     build = os.path.relpath(build, ROOT)  # as others build there, or all would be made again
-    environment = {**os.environ, "BUILD": build, "DEFINES": defines, "PROGRAMS": programs}
+    environment = {**os.environ, "BUILD": build, "DEFINES": defines, "PROGRAMS": programs,
+                   "MORE": more}  # fmt: skip
     subprocess.run(["/usr/bin/python3", "tools/configure.py"], env=environment, check=True)
     target = f"{build}/image/{programs}.elf" if programs else "image"
-    words = ["ninja", "-f", f"{build}/build.ninja", "--quiet", target]
+    plan = f"{build}/build{'-more' if more else ''}.ninja"
+    words = ["ninja", "-f", plan, "--quiet", target]
     subprocess.run(words, env=environment, check=True)
 
 
+def make_plain():
+    make(BUILD)
+    make(BUILD, more=MORE)
+
+
 def make_planted(build, plant):
-    """Only the CPU driver is built anew; the rest of the image is the plain one's."""
+    """Only the CPU driver is built anew; the rest of the image is that of `make_plain`."""
     make(build, f"{plant}=1", "cpudriver")
-    parts = [f"{BUILD}/image/boot.elf", f"{build}/image/cpudriver.elf", f"{BUILD}/bundle"]
-    mkiso.main(f"{build}/skerry.iso", f"{build}/iso", *parts)
+    parts = [f"{BUILD}/image/boot.elf", f"{build}/image/cpudriver.elf", f"{BUILD}/bundle-more"]
+    mkiso.main(f"{build}/skerry-more.iso", f"{build}/iso", *parts, limit=0)
 
 
 def folder_of(plant):
@@ -232,7 +242,7 @@ def judge(name, build):
 
 
 def main():
-    make(BUILD)
+    make_plain()
     good = judge("plain", BUILD)
     for plant in PLANTS:
         make_planted(folder_of(plant), plant)

@@ -1,6 +1,7 @@
 """Fixtures. `boot` starts guests and ends them, `namespace` is a network with a TAP. Booting costs,
-so `guest` (four cores, user networking) and `tapped` (the same on a TAP, with its namespace) are
-shared by all tests; after one has failed, the next gets a fresh one."""
+so `guest` (four cores, user networking, and the domains of tests/hostile) and `tapped` (the plain
+image on a TAP, with its namespace) are shared by all tests; after one has failed, the next gets a
+fresh one."""
 import os
 import re
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 from namespace import Namespace, missing  # noqa: E402
-from skerry import Skerry  # noqa: E402
+from skerry import Skerry, image_with  # noqa: E402
 
 PORTS = "tcp:7,tcp:9,tcp:13,tcp:19,tcp:5001,udp:7,udp:9"
 READY = (r"httpd\] port 80 open", r"netd\] address [\d./]+ ", r"Type help")
@@ -70,7 +71,10 @@ def namespace():
 
 @pytest.fixture(scope="session")
 def shared_guest():
-    shared = Shared(lambda: wait_until_ready(Skerry("guest", CORES=4, FORWARD=PORTS)))
+    def start():
+        return wait_until_ready(Skerry("guest", CORES=4, FORWARD=PORTS, ISO=image_with()))
+
+    shared = Shared(start)
     yield shared
     shared.drop()
 

@@ -1,5 +1,6 @@
-"""A domain that does its worst, while the rest of the system serves: usr/chaos invokes anything
-with anything on one core, and HTTP goes on being answered on the others. `make chaos` takes longer.
+"""A domain that does its worst, while the rest of the system serves: tests/hostile/usr/chaos
+invokes anything with anything on one core, and HTTP goes on being answered on the others.
+`make chaos` takes longer.
 """
 import random
 import re
@@ -7,7 +8,7 @@ import re
 import pytest
 from clients import domains, get
 from conftest import wait_until_ready
-from skerry import LONG
+from skerry import LONG, Skerry, image_with
 
 SERVICES = {"console", "pci", "netd", "httpd", "netsvc", "shell", "e1000"}
 CALLS = 20000
@@ -17,9 +18,7 @@ MOST_REQUESTS = 400  # a domain that has stopped itself says nothing more
 
 @pytest.fixture(scope="module")
 def world():
-    from skerry import Skerry
-
-    guest = wait_until_ready(Skerry("chaos", CORES=4))
+    guest = wait_until_ready(Skerry("chaos", CORES=4, ISO=image_with()))
     yield guest
     guest.stop()
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 from clients import checked_upload, domains, get, rows
 from conftest import wait_until_ready
+from skerry import image_with
 
 CORE = 2
 
@@ -161,7 +162,7 @@ def test_a_driver_is_started_again_and_the_network_with_it(boot):
 def test_without_the_pci_service_memory_that_a_device_reaches_is_given_up(boot):
     """Nobody can silence the card any more: neither its driver's end nor that of the stack whose
     buffers it has is waited for, and their memory is not used again."""
-    guest = wait_until_ready(boot(CORES=4))
+    guest = wait_until_ready(boot(CORES=4, ISO=image_with()))
     free = {core: int(memory(guest)[core]["free KiB"]) for core in (1, 2)}
     assert "is killed" in guest.command("kill pci")
     for victim, core in (("e1000", 1), ("netd", 2)):
@@ -222,7 +223,8 @@ def look_at_free_memory(guest):
 
 @pytest.mark.parametrize("victim", ["netsvc", "netd", "e1000"])
 def test_nothing_writes_to_freed_memory_when_one_is_killed_at_full_load(boot, victim):
-    guest = wait_until_ready(boot(CORES=4, MEMORY="checked", FORWARD="tcp:9,tcp:5001"))
+    settings = {"MEMORY": "checked", "FORWARD": "tcp:9,tcp:5001", "ISO": image_with()}
+    guest = wait_until_ready(boot(CORES=4, **settings))
     flood = Flood(guest)
     assert flood.sent.wait(60)
     start = len(guest.text)
@@ -241,7 +243,7 @@ def test_nothing_writes_to_freed_memory_when_one_is_killed_at_full_load(boot, vi
 
 
 def test_a_core_without_memory_gets_it_from_its_neighbour_and_gives_it_back(boot):
-    guest = wait_until_ready(boot(CORES=4))
+    guest = wait_until_ready(boot(CORES=4, ISO=image_with()))
     before = back(guest, 1)
     own = int(memory(guest)[1]["free KiB"])
     quota = 16384

@@ -5,8 +5,7 @@ import re
 import pytest
 from clients import domains, get
 from conftest import wait_until_ready
-from skerry import Skerry
-from test_writing_a_domain import build
+from skerry import Skerry, image_with
 
 CUT_OFF = ["twice", "unknown", "answer", "lie", "mixed", "endless", "forge"]
 SERVERS = {"net": "netd", "console": "console"}
@@ -14,7 +13,7 @@ SERVERS = {"net": "netd", "console": "console"}
 
 @pytest.fixture(scope="module")
 def world():
-    guest = wait_until_ready(Skerry("hostile", CORES=4, ISO=build("tests/hostile")))
+    guest = wait_until_ready(Skerry("hostile", CORES=4, ISO=image_with()))
     yield guest
     guest.stop()
 

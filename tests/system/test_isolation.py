@@ -14,6 +14,7 @@ REQUESTS = 60
 def plugin():
     if not os.path.exists(f"{BUILD}/plugin/isolation.so"):
         pytest.fail("the isolation plugin is not built: make plugins")
+    isolation.make_plain()
 
 
 def test_nothing_is_shared_whatever_memory_moves():

@@ -1,14 +1,15 @@
 """Address spaces in the real system: memory on demand, parts of mappings, guard pages, large pages.
-usr/mapper looks from the inside, the shell says how it ended."""
+tests/hostile/usr/mapper looks from the inside, the shell says how it ended."""
 import re
 
 import pytest
 from clients import domains
 from conftest import wait_until_ready
+from skerry import image_with
 
 
 def run(guest, argument, core=1):
-    """Spawns usr/mapper; its number in `ps`."""
+    """Spawns tests/hostile/usr/mapper; its number in `ps`."""
     begin = len(guest.text)
     text = guest.command(f"spawn mapper on {core} {argument}")
     guest.position = begin  # what it says may come before the shell says that it runs
@@ -51,7 +52,7 @@ def test_out_of_memory_names_the_quota(guest):
 
 
 def test_large_frames_have_large_pages_and_can_be_taken_back(boot):
-    guest = boot(CORES=1, MEM="4G", NIC="none", COUNT="mapper:1:1")
+    guest = boot(CORES=1, MEM="4G", NIC="none", COUNT="mapper:1:1", ISO=image_with())
     guest.expect(r"domain mapper ended with code 0|not so|mapper faulted", 120)
     line = r"mapper: (\d+) MiB in view, (\d+) slots"
     taken = {int(m): int(s) for m, s in re.findall(line, guest.text)}

@@ -114,7 +114,7 @@ def test_bad_input_gets_one_sentence(guest, line, sentence):
 
 
 def spawn(guest, arguments, core=2):
-    """Spawns usr/faulty; the number `ps` has for it."""
+    """Spawns tests/hostile/usr/faulty; the number `ps` has for it."""
     guest.position = len(guest.text)
     text = guest.command(f"spawn faulty on {core} {arguments}".strip())
     return re.search(rf"({core}\.\d+) faulty runs", text)[1]
@@ -163,7 +163,7 @@ def test_a_broken_invariant_says_which(guest):
     start = len(guest.text)
     number = spawn(guest, "invariant")
     guest.position = start
-    guest.expect(r"spawn\] domain faulty says: .*usr/faulty/main\.cpp")
+    guest.expect(r"spawn\] domain faulty says: .*tests/hostile/usr/faulty/main\.cpp")
     guest.expect(r"domain faulty ended with code -1|faulty faulted")
     assert state_of(guest, number)[0] in ("exited", "faulted")
     assert "asked for by the argument" in guest.text[start:]

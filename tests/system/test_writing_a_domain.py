@@ -2,11 +2,9 @@
 of the tree; they are built into an image of their own, booted, and the client gets its answer."""
 import os
 import re
-import subprocess
-import sys
 
 from clients import domains
-from skerry import BUILD, ROOT
+from skerry import BUILD, ROOT, image_with
 
 PAGE = os.path.join(ROOT, "docs/writing-a-domain.md")
 FILE = re.compile(r"^`([\w/.]+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
@@ -17,17 +15,6 @@ def files_of(page):
         return dict(FILE.findall(f.read()))
 
 
-def build(folder):
-    """An image with the domains of the folder; what the ordinary one has is not rebuilt."""
-    place = os.path.relpath(BUILD, ROOT)  # as others build there, or all would be made again
-    settings = dict(os.environ, BUILD=place, MORE=folder)
-    subprocess.run([sys.executable, "tools/configure.py"], cwd=ROOT, env=settings, check=True)
-    words = ["ninja", "--quiet", "-f", f"{place}/build-more.ninja", "image"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    return f"{BUILD}/skerry-more.iso"
-
-
 def test_the_page_builds_and_answers(boot):
     files = files_of(PAGE)
     assert set(files) == {"lib/interfaces/adder.if", "usr/adder/main.cpp", "usr/asker/main.cpp"}
@@ -36,7 +23,7 @@ def test_the_page_builds_and_answers(boot):
         os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
         with open(os.path.join(folder, path), "w") as f:
             f.write(text)
-    guest = boot(ISO=build(folder), CORES=2, NIC="none")
+    guest = boot(ISO=image_with(folder), CORES=2, NIC="none")
     guest.wait_for(r"Type help", 120)
     guest.wait_for(r"cores 2 of 2 are up", 60)
     guest.command("spawn adder on 1")

@@ -4,8 +4,8 @@
 #include "lib/os/fault.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/instructions.hpp"
-#include "usr/chaos/channels.hpp"
-#include "usr/chaos/storm.hpp"
+#include "tests/hostile/usr/chaos/channels.hpp"
+#include "tests/hostile/usr/chaos/storm.hpp"
 
 namespace {
 

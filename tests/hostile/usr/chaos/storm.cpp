@@ -1,4 +1,4 @@
-#include "usr/chaos/storm.hpp"
+#include "tests/hostile/usr/chaos/storm.hpp"
 
 #include <array>
 

@@ -1,4 +1,4 @@
-#include "usr/chaos/channels.hpp"
+#include "tests/hostile/usr/chaos/channels.hpp"
 
 #include "interfaces/console.hpp"
 #include "interfaces/netctl.hpp"

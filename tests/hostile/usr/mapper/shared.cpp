@@ -1,4 +1,4 @@
-#include "usr/mapper/shared.hpp"
+#include "tests/hostile/usr/mapper/shared.hpp"
 
 #include <algorithm>
 #include <atomic>

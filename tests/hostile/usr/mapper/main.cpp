@@ -9,7 +9,7 @@
 #include "lib/os/fault.hpp"
 #include "lib/os/local.hpp"
 #include "lib/os/memory.hpp"
-#include "usr/mapper/shared.hpp"
+#include "tests/hostile/usr/mapper/shared.hpp"
 
 namespace mapper {
 namespace {
