@@ -18,6 +18,10 @@ void Monitor::expect(CoreId core) {
     expects_.insert(core);
 }
 
+void Monitor::no_room(CoreId core) {
+    if (peer(core).link == Link::open) expect(core);
+}
+
 void Monitor::heard(CoreId core) {
     expects_.erase(core);
     suspected_.erase(core);
@@ -177,8 +181,13 @@ bool Monitor::decide_pending() {
 void Monitor::decide(CoreId core, CoreState state) {
     const CoreState before = cores_[core].state;
     if (before != CoreState::up && before != CoreState::starting) return;
-    // Before anything that it could reach is used by anybody else. So do those that it may have
-    // started a moment ago, of whom nobody else knows yet.
+    stop_all_but_known(core);
+    change(core, state);
+}
+
+/// Before anything that `core` could reach is used by anybody else. So are those stopped that it
+/// may have started a moment ago, of whom nobody else knows yet.
+void Monitor::stop_all_but_known(CoreId core) {
     for (size_t i = 0; i < cores_.count() && !planted(Mutant::not_stopped); ++i) {
         const CoreState other = cores_[{{static_cast<uint8_t>(i)}}].state;
         const bool may_run =
@@ -186,7 +195,6 @@ void Monitor::decide(CoreId core, CoreState state) {
         if (may_run && !kernel_.stop_core(cores_[{{static_cast<uint8_t>(i)}}].apic))
             ++counters_.lost_words;
     }
-    change(core, state);
 }
 
 /// Those whose parent has gone get another one. Whom it was starting has nobody to say Hello to,
@@ -272,6 +280,24 @@ void Monitor::take_over(CoreId core) {
     inherit(core);
     const bool stops = cores_[core].state == CoreState::stopping;
     change(core, stops ? CoreState::stopped : CoreState::failed);
+    look_for_unheard_starts();
+}
+
+/// A core that owns RAM and is not there was being started by one that has gone: that it got the
+/// RAM was heard, and that it starts was not. All have said by now what they knew of owners.
+void Monitor::look_for_unheard_starts() {
+    CoreSet owners;
+    owners_.each([&](const OwnerTable::Piece& piece) { owners.insert(piece.owner); });
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        const CoreState state = cores_[core].state;
+        const bool unheard = state == CoreState::absent || is_over(state);
+        if (!unheard || !owners.contains(core)) continue;
+        // Else what could not be kept is kept no more than before.
+        if (handed_.full() || !owners_.has_room()) return;
+        stop_all_but_known(core);
+        change(core, CoreState::failing);
+    }
 }
 
 /// Its RAM is this core's from now on, kept under the label core.N. If there is no place for a

@@ -68,7 +68,10 @@ class Link final : public async::Source {
 
     bool put_line() {
         starved_ = !endpoint_.has_credit();
-        if (starved_) return false;
+        if (starved_) {
+            monitor_.no_room(peer_);
+            return false;
+        }
         const auto message = monitor_.next_message(peer_);
         if (!message) return false;
         const Encoded encoded = encode(*message);

@@ -145,6 +145,8 @@ class Monitor {
     void receive(CoreId from, const Message& message);
     /// The next thing `peer` is to be told, which then counts as told.
     std::optional<Message> next_message(CoreId peer);
+    /// There is no room for what `peer` may have to be told: it is to read, and to be heard of.
+    void no_room(CoreId peer);
     /// `from` has knocked.
     void knocked(CoreId from, const Knock& knock);
 
@@ -372,7 +374,9 @@ class Monitor {
 
     bool decide_pending();
     void decide(CoreId core, CoreState state);
+    void stop_all_but_known(CoreId core);
     bool look_after_orphans();
+    void look_for_unheard_starts();
     void lost(CoreId core);
     bool bury(RevokeJob& job);
     void clear(CoreId core);

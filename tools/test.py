@@ -105,19 +105,13 @@ def stage_tsan(tally, build):
 
 
 def stage_sim(tally, build):
-    """Each sweep is one test, each planted bug another; without a bug its seeds are clean.
-
-    In half of the runs with fixed seeds cores are lost; docs/simulator.md says what is open.
-    """
+    """Each sweep is one test, each planted bug another; without a bug its seeds are clean."""
     fresh = os.environ.get("SEED") or str(time.time_ns() // 1000 % 10**9)
     program = f"{build}/sim/sim"
     for what, command in (
         ("fixed seeds, sanitizers", [f"{program}_san", "--seeds", "25", "--often", "--twice"]),
         ("the seeds of the planted bugs", [program, "--seeds", "500"]),
-        (
-            f"fresh seeds from {fresh}",
-            [program, "--no-losses", "--seeds", "500", "--first", fresh],
-        ),
+        (f"fresh seeds from {fresh}", [program, "--seeds", "500", "--first", fresh]),
     ):
         print(f"sim: {what}", flush=True)
         failed = int(stream(command)[0] != 0)

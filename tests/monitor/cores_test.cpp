@@ -223,6 +223,48 @@ TEST(Leaving, IsStoppedByTheLowestAndItsMemoryIsThere) {
     EXPECT_EQ(world.kernel(0).describe(*ram)->base, base);
 }
 
+TEST(Failure, IsSuspectedOfWhoLeavesNoRoomForMore) {
+    World world{3, 1};
+    world.start_all();
+    world.settle();
+    Domain domain{world, 0, 20};
+    world.stopped.insert(2);
+    for (unsigned i = 0; i < World::wire_lines + 1; ++i) {
+        ASSERT_TRUE(domain.monitor().offer(20, "n" + std::to_string(i)));
+        world.settle();
+    }
+    world.at(0).receive(core_id(2), Pong{}); // its last word
+    for (unsigned looks = 0; looks < 5; ++looks) {
+        world.settle();
+        world.at(0).look_at_clock();
+    }
+    world.settle();
+    EXPECT_EQ(world.at(1).core_at(2)->state, CoreState::failed);
+}
+
+TEST(Failure, OfWhoStartsACoreLeavesNoRamToNobody) {
+    World world{4, 1};
+    for (unsigned core : {1u, 2u})
+        world.start_core(core);
+    world.settle();
+    FakeKernel& kernel = world.kernel(1);
+    const CapSlot ram = kernel.ram();
+    const Range range{kernel.describe(ram)->base, large_page_bytes};
+    ASSERT_TRUE(world.at(1).set_ram(range));
+    world.settle();
+    ASSERT_TRUE(world.at(1).joint_make(badge_init, core_id(3), kernel.frame()));
+    ASSERT_TRUE(world.at(1).joint_give(badge_init, core_id(3), ram));
+    const auto word = world.at(1).next_message(core_id(0));
+    ASSERT_TRUE(word && std::holds_alternative<OwnerChange>(*word));
+    world.at(0).receive(core_id(1), *word);
+    world.stopped.insert(1); // that core 3 starts it cannot say any more
+    world.give_up(0, 1);
+    EXPECT_TRUE(world.stopped.contains(3));
+    EXPECT_EQ(world.at(2).core_at(3)->state, CoreState::failed);
+    EXPECT_EQ(world.at(2).owners().owner_of(range), core_id(0));
+    EXPECT_TRUE(world.at(0).fetch(badge_init, "core.3"));
+}
+
 /// Cores 3 and 4 are both below core 1, and have no channel of their own before they need one.
 class Links : public testing::Test {
   protected:

@@ -556,7 +556,10 @@ class World {
         const auto end = islands[core]->links.ends.find(peer);
         if (end == islands[core]->links.ends.end()) return false;
         auto& out = wires[end->second.base].lines[end->second.first ? 0 : 1];
-        if (out.size() >= wire_lines) return false;
+        if (out.size() >= wire_lines) {
+            at(core).no_room(core_id(peer));
+            return false;
+        }
         const auto message = at(core).next_message(core_id(peer));
         if (!message) return false;
         EXPECT_TRUE(end->second.has_bell()) << "core " << core << " cannot wake core " << peer;

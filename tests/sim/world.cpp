@@ -139,6 +139,7 @@ bool World::put(unsigned core, unsigned peer) {
     Line& line = here.links.out(peer);
     if (line.full(line_capacity_)) {
         if (line.full_since == 0) line.full_since = now;
+        here.monitor.no_room(core_id(peer));
         return false;
     }
     bool sent = false;
