@@ -103,15 +103,15 @@ Result<> Arp::output(OutPacket& packet, Ipv4Address address, uint16_t& hint, Ins
         return output_unknown(packet, address, hint, now);
     }
     neighbour.used = now;
-    if (now > neighbour.poll_at) poll(neighbour);
+    if (now > neighbour.poll_at) poll(neighbour, now);
     return interface_.transmit(packet, neighbour.mac, wire::EtherType::ipv4);
 }
 
 /// By unicast while it is in use, so that it never falls out (RFC 1122 2.3.2.1 (2)).
-void Arp::poll(Neighbour& neighbour) {
+void Arp::poll(Neighbour& neighbour, Instant now) {
     if (neighbour.questions == most_questions) return;
     ++neighbour.questions;
-    neighbour.poll_at = neighbour.poll_at + question_interval;
+    neighbour.poll_at = now + question_interval;
     send(wire::Arp::request, neighbour.mac, MacAddress{}, neighbour.address);
 }
 

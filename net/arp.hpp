@@ -71,7 +71,7 @@ class Arp {
     Neighbour* find(Ipv4Address address);
     Neighbour* claim(Ipv4Address address, Instant now);
     Result<> output_unknown(OutPacket& packet, Ipv4Address address, uint16_t& hint, Instant now);
-    void poll(Neighbour& neighbour);
+    void poll(Neighbour& neighbour, Instant now);
     void learn(Neighbour& neighbour, MacAddress mac, Instant now);
     void ask(Neighbour& neighbour, Instant now);
     void hold(Neighbour& neighbour, OutPacket& packet);

@@ -39,7 +39,7 @@ class Interface {
     /// come in trains, so the answer for the last pair is kept.
     ///   pair   both addresses as they lie in the header
     bool is_from_host_to_us(uint64_t pair) {
-        if (pair == last_pair_) return true;
+        if (pair == last_pair_ && pair != 0) return true; // 0: none yet
         const Ipv4Address from{std::byteswap(uint32_t(pair))};
         const Ipv4Address to{std::byteswap(uint32_t(pair >> 32))};
         if (!from.is_plain_unicast() || from == address_.address || is_broadcast(from))

@@ -19,7 +19,7 @@ void Connection::reset(Endpoint own, Endpoint peer, const Birth& birth) {
     INVARIANT(!retransmit_timer_.armed() && !delayed_ack_timer_.armed(), "its past is over");
     flow = {own, peer};
     way = {};
-    plain_head_ = 0;
+    plain_head_ = not_plain;
     error = soft_error_ = Err::none;
     initial_send_ = send_unacknowledged_ = send_next_ = send_max_ = birth.sequence;
     recover_ = small_until_ = repeated_ = urgent_until_ = birth.sequence;
@@ -103,12 +103,15 @@ void Connection::negotiate(const Options& options, Instant now) {
     recent_since_ = now;
 }
 
-/// RFC 6191 2 with RFC 9293 3.10.7.4: with timestamps they decide alone, being the finer clock.
+/// RFC 6191 2: where both have timestamps, these decide; where only the new one has, it cannot be
+/// an old duplicate of ours; else RFC 9293 3.10.7.4, by the number alone.
 bool Connection::may_be_replaced_by(const Segment& segment) const {
     if (state_ != State::time_wait || !segment.flags.syn() || segment.flags.ack()) return false;
-    if (after(segment.sequence, receive_next_)) return true;
-    return offers_timestamps_ && segment.options.has_timestamps &&
-           int32_t(segment.options.timestamp_value - recent_timestamp_) > 0;
+    const bool is_later = after(segment.sequence, receive_next_);
+    if (!segment.options.has_timestamps) return is_later;
+    if (!offers_timestamps_) return true;
+    const auto age = int32_t(segment.options.timestamp_value - recent_timestamp_);
+    return age > 0 || (age == 0 && is_later);
 }
 
 void Connection::cancel_timers(Wheel& wheel) {
@@ -120,7 +123,7 @@ void Connection::cancel_timers(Wheel& wheel) {
 /// From here on the connection only waits for its handle to be given up.
 void Connection::end(Engine& engine, Err reason) {
     state_ = State::closed;
-    plain_head_ = 0;
+    plain_head_ = not_plain;
     cancel_timers(engine.wheel());
     if (!is_owned()) return;
     if (reason != Err::none) error = reason;
@@ -155,7 +158,7 @@ void Connection::shrink_path(Engine& engine, const Trouble& trouble, Instant now
     path_mss_ = mss;
     send_mss_ = std::min(send_mss_, mss);
     congestion_.mss_bytes = full_segment();
-    plain_head_ = 0;
+    plain_head_ = not_plain;
     if (state_ == State::syn_sent || state_ == State::syn_received) return;
     timing_ = resend_first_ = false;
     send_next_ = send_unacknowledged_;
@@ -174,7 +177,7 @@ Result<> Connection::may_write() {
 
 Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instant now) {
     if (const Err pending = take_error(); pending != Err::none) return fail(pending);
-    if (plain_head_ == 0) TRY_VOID(may_write());
+    if (plain_head_ == not_plain) TRY_VOID(may_write());
     if (data.size() > sending().room()) {
         engine.grow(*send_memory, sending().size() + data.size(), send_limit(engine));
     }
@@ -184,7 +187,7 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instan
     if (urgent) {
         urgent_until_ = send_unacknowledged_ + uint32_t(sending().size());
         urgent_out_ = true;
-        plain_head_ = 0;
+        plain_head_ = not_plain;
     }
     // RFC 5681 4.1: after a silence the window says nothing about the path any more.
     if (in_flight() == 0 && now - last_sent_ > rtt_.timeout()) {
@@ -247,7 +250,7 @@ Result<size_t> Connection::read(Engine& engine, MutableBytes room, Instant now) 
 
 Result<> Connection::shutdown(Engine& engine, Instant now) {
     if (fin_wanted_) return {};
-    plain_head_ = 0;
+    plain_head_ = not_plain;
     switch (state_) {
     case State::closed:
     case State::syn_sent: return fail(Err::not_connected);
@@ -262,7 +265,7 @@ Result<> Connection::shutdown(Engine& engine, Instant now) {
 
 bool Connection::abandon(Engine& engine, Instant now) {
     abandoned_ = true;
-    plain_head_ = 0;
+    plain_head_ = not_plain;
     if (state_ == State::closed) return true;
     if (state_ == State::syn_sent) {
         end(engine, Err::none);

@@ -86,9 +86,9 @@ class Connection : public SocketBase {
 
     // --- What comes in. Afterwards state() may be closed: then the owner of the table clears up.
     void process(Engine& engine, const Segment& segment, Instant now);
-    /// As it comes, to this connection by its addresses and ports; if it is not what was expected,
-    /// the engine has to look closer.
-    void input(Engine& engine, const Ipv4Packet& packet, Instant now);
+    /// A segment as it comes, to this connection by its addresses and ports. False: it is not what
+    /// was expected, and has to be looked at closer.
+    bool take(Engine& engine, Bytes bytes, Instant now);
     /// It has an owner now, or nothing is the matter any more.
     void note_whether_plain();
     void dispatch(Engine& engine, Instant now);
@@ -118,8 +118,7 @@ class Connection : public SocketBase {
 
     bool is_owned() const { return id.kind() == SocketKind::stream; }
 
-    /// May a SYN begin a new connection in the place of this one? RFC 9293 3.10.7.4, TIME-WAIT,
-    /// and RFC 6191 2: a later timestamp will do as well as a later number.
+    /// May a SYN begin a new connection in the place of this one, which is in TIME-WAIT?
     bool may_be_replaced_by(const Segment& segment) const;
 
     SeqNumber send_next() const { return send_max_; }
@@ -157,6 +156,7 @@ class Connection : public SocketBase {
     void refuse(Engine& engine, const Segment& segment, Instant now);
     void answer_unacceptable(Engine& engine, const Segment& segment, Instant now);
     void process_reset(Engine& engine, const Segment& segment, Instant now);
+    bool is_possible_ack(Engine& engine, const Segment& segment, Instant now);
     bool process_ack(Engine& engine, const Segment& segment, Instant now);
     bool process_handshake_ack(Engine& engine, const Segment& segment, Instant now);
     void process_new_ack(Engine& engine, SeqNumber ack, uint32_t echo, Instant now);
@@ -250,6 +250,9 @@ class Connection : public SocketBase {
         return std::max(receive_limit(), used) - used;
     }
 
+    /// This connection is not plain, or not known to be: no header with PUSH aside looks like it.
+    static constexpr uint16_t not_plain = wire::Tcp::psh << 8;
+
     uint32_t plain_header_bytes() const { return (plain_head_ & 0xf0u) / 4; }
 
     bool can_receive() const;
@@ -295,8 +298,8 @@ class Connection : public SocketBase {
 
     uint16_t send_mss_{}, path_mss_{}, retries_{};
     /// How the thirteenth and fourteenth byte of the header of what comes next will look, as a
-    /// number in memory order, PUSH aside. Zero: this connection is not plain, or not known to be.
-    uint16_t plain_head_{};
+    /// number in memory order, PUSH aside.
+    uint16_t plain_head_{not_plain};
     State state_{State::closed};
     Waiting waiting_{Waiting::nothing};
     uint8_t send_scale_{}, receive_scale_{}, receive_order_{};

@@ -223,16 +223,18 @@ void Engine::input(const Ipv4Packet& packet, Instant now) {
     if (packet.payload.size() < sizeof(wire::Tcp)) return count(Drop::tcp_truncated);
     const uint32_t ports = load<Be<uint32_t>>(packet.payload.data());
     Connection* connection = find({packet.destination, packet.source, ports});
-    if (connection != nullptr) return connection->input(*this, packet, now);
-    input_unexpected(nullptr, packet, now);
+    if (connection != nullptr && connection->take(*this, packet.payload, now)) return;
+    input_unexpected(connection, packet, now);
 }
 
 void Engine::input_unexpected(Connection* connection, const Ipv4Packet& packet, Instant now) {
     if (packet.broadcast || packet.source.is_any()) return count(Drop::tcp_not_unicast);
     Segment segment;
     if (const auto refused = segment.read(packet)) return count(*refused);
+    std::optional<SeqNumber> used; // by the connection whose place is taken
     if (connection != nullptr && !connection->is_owned() &&
         connection->may_be_replaced_by(segment)) {
+        used = connection->send_next();
         connection->cancel_timers(wheel_);
         unhold(*connection);
         delist(*connection);
@@ -245,7 +247,7 @@ void Engine::input_unexpected(Connection* connection, const Ipv4Packet& packet, 
         return settle(*connection);
     }
     if (Listener* listener = ports_.find(segment.to)) {
-        return input_for_listener(*listener, segment, now);
+        return input_for_listener(*listener, segment, used, now);
     }
     count(Drop::tcp_no_connection);
     if (!segment.flags.rst()) answer_with_reset(segment, now);

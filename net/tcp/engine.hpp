@@ -154,7 +154,10 @@ class Engine {
     void delist(Connection& connection);
 
     // engine_listen.cpp
-    void input_for_listener(Listener& listener, const Segment& segment, Instant now);
+    ///   used   the highest number of a connection whose place the new one takes
+    void input_for_listener(
+        Listener& listener, const Segment& segment, std::optional<SeqNumber> used, Instant now
+    );
     void answer_with_cookie(const Segment& syn, Instant now);
     void input_for_cookie(Listener& listener, const Segment& segment, Instant now);
     bool forget_half_open(Instant now);

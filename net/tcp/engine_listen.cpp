@@ -4,7 +4,9 @@
 namespace net::tcp {
 
 /// RFC 9293 3.10.7.2. Where silence is the answer, the peer tries again when there may be room.
-void Engine::input_for_listener(Listener& listener, const Segment& segment, Instant now) {
+void Engine::input_for_listener(
+    Listener& listener, const Segment& segment, std::optional<SeqNumber> used, Instant now
+) {
     if (segment.flags.rst()) return count(Drop::tcp_bad_reset);
     if (segment.flags.ack()) return input_for_cookie(listener, segment, now);
     if (!segment.flags.syn()) return count(Drop::tcp_bad_handshake);
@@ -18,7 +20,10 @@ void Engine::input_for_listener(Listener& listener, const Segment& segment, Inst
         return answer_with_cookie(segment, now);
     }
     if (connection == nullptr) return count(Drop::tcp_no_memory);
-    connection->reset(segment.to, segment.from, birth(segment.to, segment.from, now));
+    Connection::Birth origin = birth(segment.to, segment.from, now);
+    // RFC 9293 MAY-2 (1): what is still under way of the old one shall not look like ours.
+    if (used) origin.sequence = later(origin.sequence, *used + 65536);
+    connection->reset(segment.to, segment.from, origin);
     connection->listener = &listener;
     ++listener.pending;
     enlist(*connection);

@@ -10,7 +10,7 @@
 namespace net::tcp {
 
 void Connection::process(Engine& engine, const Segment& segment, Instant now) {
-    plain_head_ = 0;
+    plain_head_ = not_plain;
     process_segment(engine, segment, now);
     note_whether_plain();
 }
@@ -26,7 +26,9 @@ void Connection::note_whether_plain() {
 /// ones do. Whatever may change this clears plain_head_.
 bool Connection::is_plain() const {
     const bool waits = waiting_ == Waiting::window || waiting_ == Waiting::end || retries_ != 0;
-    const bool receives = beyond().empty() && !peer_fin_known_;
+    // A bare acknowledgement may have overtaken data: its window is newer than theirs.
+    const bool receives =
+        beyond().empty() && !peer_fin_known_ && !after(window_from_sequence_, receive_next_);
     const bool sends = held_by_peer().empty() && !in_recovery_ && !resend_first_ && !override_ &&
                        !urgent_out_ && duplicate_acks_ == 0 && send_next_ == send_max_;
     return state_ == State::established && is_owned() && !waits && receives && sends;
@@ -51,6 +53,7 @@ void Connection::process_segment(Engine& engine, const Segment& segment, Instant
         return challenge(engine, now);
     }
     if (!flags.ack()) return engine.count(Drop::tcp_no_ack);
+    if (!is_possible_ack(engine, segment, now)) return; // who guesses moves no clock of ours
     last_heard_ = now;
     // RFC 7323 4.3 (R3)
     if (offers_timestamps_ && !after(segment.sequence, last_ack_sent_)) {
@@ -93,9 +96,10 @@ void Connection::process_segment(Engine& engine, const Segment& segment, Instant
     return (length | acked) != 0 && length <= receiving().room();
 }
 
-void Connection::input(Engine& engine, const Ipv4Packet& packet, Instant now) {
-    if (!expects(packet.payload)) return engine.input_unexpected(this, packet, now);
-    take_expected(engine, packet.payload, now);
+bool Connection::take(Engine& engine, Bytes bytes, Instant now) {
+    if (!expects(bytes)) return false;
+    take_expected(engine, bytes, now);
+    return true;
 }
 
 /// Does in short what process() would.
@@ -296,21 +300,25 @@ bool Connection::process_handshake_ack(Engine& engine, const Segment& segment, I
     return true;
 }
 
+/// RFC 5961 5.2: neither what was never sent, nor older than the peer's window allows.
+bool Connection::is_possible_ack(Engine& engine, const Segment& segment, Instant now) {
+    if (state_ == State::syn_received) return process_handshake_ack(engine, segment, now);
+    const SeqNumber ack = segment.acknowledgement;
+    if (!after(ack, send_max_) && !before(ack, send_unacknowledged_ - greatest_window_))
+        return true;
+    engine.count(Drop::tcp_bad_ack);
+    challenge(engine, now);
+    return false;
+}
+
 /// RFC 9293 3.10.7.4, fifth. False: the segment ends here.
 bool Connection::process_ack(Engine& engine, const Segment& segment, Instant now) {
-    if (state_ == State::syn_received && !process_handshake_ack(engine, segment, now)) {
-        return false;
-    }
     const SeqNumber ack = segment.acknowledgement;
-    // RFC 5961 5.2: neither what was never sent, nor older than the peer's window allows.
-    if (after(ack, send_max_) || before(ack, send_unacknowledged_ - greatest_window_)) {
-        engine.count(Drop::tcp_bad_ack);
-        challenge(engine, now);
-        return false;
-    }
     if (before(ack, send_unacknowledged_)) return true;
-    // It answers our probes, so it lives.
-    if (waiting_ == Waiting::window || waiting_ == Waiting::keep_alive) retries_ = 0;
+    // It answers our probes, so it lives; but after our user has gone, only progress counts: a
+    // peer that keeps its window shut would keep our memory for ever (RFC 6429 4).
+    const bool asked = waiting_ == Waiting::keep_alive || waiting_ == Waiting::window;
+    if (asked && !abandoned_) retries_ = 0;
     const bool is_new = after(ack, send_unacknowledged_);
     const bool has_blocks = offers_blocks_ && !segment.options.sack.empty();
     const bool sack_news = has_blocks && note_blocks(segment.options.sack);

@@ -178,7 +178,7 @@ bool Connection::send_plain(Engine& engine, Instant now) {
 }
 
 void Connection::dispatch(Engine& engine, Instant now) {
-    if (plain_head_ != 0) {
+    if (plain_head_ != not_plain) {
         if (!send_plain(engine, now)) return engine.hold(*this);
     } else {
         while (const auto out = next_segment()) {
@@ -289,7 +289,7 @@ std::optional<OutSegment> Connection::next_in_turn() const {
 
 void Connection::wait_for(Engine& engine, Waiting what, Instant until) {
     waiting_ = what;
-    if (what == Waiting::window || what == Waiting::end) plain_head_ = 0;
+    if (what == Waiting::window || what == Waiting::end) plain_head_ = not_plain;
     engine.wheel().arm(retransmit_timer_, until);
 }
 
@@ -310,7 +310,7 @@ void Connection::expired(Engine& engine, Timer& timer, Instant now) {
     }
     const Waiting what = waiting_;
     waiting_ = Waiting::nothing;
-    plain_head_ = 0;
+    plain_head_ = not_plain;
     switch (what) {
     case Waiting::acknowledgement: return retransmission_timeout(engine, now);
     case Waiting::window: return probe_window(engine, now);

@@ -83,6 +83,7 @@ TEST_F(IpTest, MalformedHeadersAreCountedByReason) {
 
 TEST_F(IpTest, MartiansAreCountedByReason) {
     const Octets good = udp_datagram({}, 5000, 7, {1});
+    drops_one(ip({.source = 0, .destination = 0}, good), Drop::ip_martian_destination);
     for (const uint32_t source :
          {0x7f000001u, 0xe0000001u, 0xffffffffu, 0x0a0000ffu, our_ip, 0x00000001u, 0xf0000001u}) {
         drops_one(ip({.source = source}, good), Drop::ip_martian_source);

@@ -144,6 +144,15 @@ TEST_F(LinkTest, PollsAKnownNeighbourByUnicastWhileInUse) {
     EXPECT_EQ(host.wire.sent.size(), 1u) << "confirmed: no question";
 }
 
+TEST_F(LinkTest, PollsOnceASecondHoweverLongItWasIdle) { // RFC 1122 2.3.2.1
+    host.meet_peer();
+    const SocketId socket = udp_socket();
+    host.pass(seconds(45));
+    for (int i = 0; i < 4; ++i)
+        EXPECT_TRUE(send_one(socket));
+    EXPECT_EQ(host.wire.sent.size(), 5u) << "four datagrams and one question";
+}
+
 TEST_F(LinkTest, ForgetsANeighbourThatWasNotHeardOfForAMinute) {
     host.meet_peer();
     host.pass(seconds(61));

@@ -175,6 +175,27 @@ TEST_F(TcpClose, ANewSynMayTakeThePlaceOfTimeWait) {
     EXPECT_EQ(alive(), 1u);
 }
 
+/// However much was sent, more than the clock of RFC 6528 advances in that time.
+TEST_F(TcpClose, ANumberIsAboveAllThatTheConnectionBeforeItHasUsed) {
+    establish();
+    for (uint32_t sent = 1; sent < 600'000;) {
+        const auto taken = write(1460);
+        ASSERT_TRUE(taken);
+        sent += uint32_t(*taken);
+        host.wire.sent.clear();
+        receives(". 1:1(0) ack " + std::to_string(sent));
+    }
+    const uint32_t last = our_first + written;
+    close();
+    sends("F. " + std::to_string(written) + ":" + std::to_string(written) + "(0) ack 1");
+    receives("F. 1:1(0) ack " + std::to_string(written + 1));
+    host.wire.sent.clear();
+    peer_first += 1000;
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    EXPECT_GT(int32_t(our_first - last), 1);
+}
+
 TEST_F(TcpClose, TimeWaitYieldsWhenBlocksRunOut) {
     listen(20);
     for (int i = 0; i < 12; ++i, ++peer_port) {

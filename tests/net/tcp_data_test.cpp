@@ -277,6 +277,29 @@ TEST_F(TcpSend, ADeadPeerBehindAClosedWindowIsGivenUp) {
     EXPECT_EQ(read().error(), Err::timed_out);
 }
 
+/// Answered it may be for ever, but nobody is left who wants it: RFC 6429 4.
+TEST_F(TcpSend, AClosedWindowIsNotWaitedForAfterClose) {
+    establish("S 0:0(0)", ". 1:1(0) ack 1 win 0");
+    EXPECT_EQ(*write(100), 100u);
+    close();
+    for (int i = 1; i < 400 && alive() != 0; ++i) {
+        at(i * 1000);
+        if (next() != "nothing") receives(". 1:1(0) ack 1 win 0");
+        host.wire.sent.clear();
+    }
+    EXPECT_EQ(alive(), 0u);
+}
+
+TEST_F(TcpSend, AnOldWindowThatWasOvertakenIsNotTaken) {
+    establish();
+    receives(". 11:11(0) ack 1 win 5000"); // after the next one was sent
+    receives("P. 1:11(10) ack 1 win 0");
+    at(100);
+    sends(". 1:1(0) ack 11");
+    EXPECT_EQ(*write(100), 100u);
+    sends("P. 1:101(100) ack 11");
+}
+
 TEST_F(TcpSend, AFullSendBufferTellsWhenThereIsRoom) {
     establish("S 0:0(0)", ". 1:1(0) ack 1 win 60000");
     EXPECT_EQ(*write(70'000), 65'536u);

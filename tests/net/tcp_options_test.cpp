@@ -153,6 +153,34 @@ TEST_F(TcpTimestamps, ALaterClockMayTakeThePlaceOfTimeWait) { // RFC 6191
     EXPECT_EQ(alive(), 1u);
 }
 
+TEST_F(TcpTimestamps, AnOlderClockMayNotWhateverItsNumber) { // RFC 6191 2
+    establish();
+    close();
+    sends("F. 1:1(0) ack 1");
+    receives("F. 1:1(0) ack 2");
+    sends(". 2:2(0) ack 2");
+    peer_first += 5000;
+    peer_clock = 900;
+    receives("S 0:0(0)");
+    EXPECT_NE(next(), "S. 0:0(0) ack 1");
+    peer_clock = 1000; // no older: the number decides
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+}
+
+TEST_F(TcpTimestamps, AGuessedSegmentDoesNotMoveTheClock) {
+    establish();
+    const uint32_t good = our_first;
+    our_first += 100'000; // acknowledges what was never sent
+    peer_clock = 0x4000'0000;
+    drops_one("P. 1:11(10) ack 1", Drop::tcp_bad_ack);
+    our_first = good;
+    host.wire.sent.clear();
+    peer_clock = 1001;
+    receives("P. 1:11(10) ack 1");
+    EXPECT_EQ(*read(), 10u);
+}
+
 // --- Selective acknowledgements: what we report
 
 struct TcpBlocks : TcpScript {

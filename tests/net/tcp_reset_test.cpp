@@ -97,13 +97,7 @@ TEST_F(TcpReset, TimeWaitEndsByReset) {
 TEST_F(TcpReset, GarbageIsCountedByReason) {
     establish();
     const auto refused = [&](Octets frame, Drop reason, bool repair = true) {
-        if (repair) {
-            Octets s = part(frame, 34, frame.size());
-            s[16] = s[17] = 0;
-            const uint16_t sum = transport_checksum({.protocol = 6}, s);
-            frame[50] = uint8_t(sum >> 8);
-            frame[51] = uint8_t(sum);
-        }
+        if (repair) frame = summed(frame);
         const uint64_t before = host.drops(reason), all = host.all_drops();
         host.receive(frame);
         EXPECT_EQ(host.drops(reason), before + 1) << text_of(reason).name;
@@ -133,6 +127,53 @@ TEST_F(TcpReset, GarbageIsCountedByReason) {
     refused(segment("S 1:1(0)"), Drop::tcp_bad_flags);
     silent();
     EXPECT_EQ(state(), State::established);
+}
+
+/// Neither length nor flags: looks like nothing that is expected, whatever the state.
+TEST_F(TcpReset, AHeaderOfNoLengthIsRefusedInEveryState) {
+    const auto refused = [&](const std::string& text, State expected) {
+        Octets frame = segment(text);
+        frame[46] = frame[47] = 0;
+        const uint64_t before = host.drops(Drop::tcp_bad_offset);
+        host.receive(summed(frame));
+        frame[47] = 8; // PUSH
+        host.receive(summed(frame));
+        EXPECT_EQ(host.drops(Drop::tcp_bad_offset), before + 2) << text;
+        silent();
+        if (socket != SocketId{}) EXPECT_EQ(state(), expected);
+    };
+    listen();
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    refused(". 1:1(0) ack 1", State::syn_received);
+    receives(". 1:1(0) ack 1");
+    refused(". 1:11(10) ack 1", State::established); // not accepted yet
+    accept();
+    refused(". 1:11(10) ack 1", State::established);
+    EXPECT_EQ(read().error(), Err::would_block);
+    receives("F. 1:1(0) ack 1");
+    at(100);
+    sends(". 1:1(0) ack 2");
+    refused(". 2:12(10) ack 1", State::close_wait);
+    EXPECT_EQ(read().error(), Err::end_of_file);
+    shutdown();
+    sends("F. 1:1(0) ack 2");
+    refused(". 2:2(0) ack 2", State::last_ack);
+    receives(". 2:2(0) ack 2");
+    EXPECT_EQ(state(), State::closed);
+}
+
+TEST_F(TcpReset, AHeaderOfNoLengthDoesNotReachTimeWait) {
+    establish();
+    close();
+    sends("F. 1:1(0) ack 1");
+    receives("F. 1:1(0) ack 2");
+    sends(". 2:2(0) ack 2");
+    Octets frame = segment(". 2:12(10) ack 2");
+    frame[46] = frame[47] = 0;
+    host.receive(summed(frame));
+    EXPECT_EQ(host.drops(Drop::tcp_bad_offset), 1u);
+    EXPECT_EQ(alive(), 1u);
 }
 
 TEST_F(TcpReset, BroadcastSegmentsAreRefused) {
