@@ -267,7 +267,10 @@ def run_lent(borrowers):
     serial, output = boot_bench(name, "bench.lent_revoke:3:20", cores=borrowers + 1)
     for complaint in complaints(serial):
         print(complaint, file=sys.stderr)
-    figure = bench_counts(serial, output)["lent_revoke"]
+    found = bench_counts(serial, output)
+    if "lent_revoke" not in found:
+        raise GuestError(f"lent_revoke to {borrowers} cores was not measured")
+    figure = found["lent_revoke"]
     messages = re.search(rf"lent_revoke to {borrowers} cores: (\d+) messages", serial)[1]
     figure.note = f"{messages} messages, {figure.median // borrowers:,} a core"
     return figure
@@ -283,7 +286,7 @@ def group_rows(text):
 def run_groups(cores, samples=5):
     """Operations of groups on 2, 4 .. `cores`: {ID: Figure}, without the turns of polling."""
     out = os.path.join(FOLDER, "groups.txt")
-    settings = {"CORES": cores, "NIC": "none", "ISO": os.path.join(BUILD, "skerry-more.iso")}
+    settings = {"CORES": cores, "NIC": "none", "POLL": 0, "ISO": os.path.join(BUILD, "skerry-more.iso")}
     with Skerry("counts-groups", **settings, QEMU_ARGS=plugin_arguments(out)) as guest:
         guest.wait_for(rf"cores {cores} of {cores} are up", 300)
         guest.wait_for(r"Type help", 60)

@@ -100,7 +100,14 @@ class Skerry:
     def tail(self, lines=40):
         return "\n".join(self.text.splitlines()[-lines:])
 
-    def _search(self, pattern, start, timeout):
+    def expect(self, pattern, timeout=60):
+        """Waits for the pattern after what was expected before; returns the match."""
+        found = self.wait_for(pattern, timeout, self.position)
+        self.position = found.end()
+        return found
+
+    def wait_for(self, pattern, timeout=60, start=0):
+        """Waits for the pattern in the output from `start` on; the place for `expect` stays."""
         regex, end = re.compile(pattern, re.M), time.monotonic() + timeout * PATIENCE
         with self.news:
             while True:
@@ -112,16 +119,6 @@ class Skerry:
                 if left <= 0:
                     raise GuestError(f"no /{pattern}/ within {timeout} s\n{self.tail()}")
                 self.news.wait(left)
-
-    def expect(self, pattern, timeout=60):
-        """Waits for the pattern after what was expected before; returns the match."""
-        found = self._search(pattern, self.position, timeout)
-        self.position = found.end()
-        return found
-
-    def wait_for(self, pattern, timeout=60):
-        """Waits for the pattern anywhere in the output; the place for `expect` stays."""
-        return self._search(pattern, 0, timeout)
 
     def says_nothing_like(self, pattern):
         assert not re.search(pattern, self.text, re.M), f"guest said /{pattern}/\n{self.tail()}"

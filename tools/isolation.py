@@ -107,13 +107,13 @@ def drive(guest, requests):
     # A domain on four cores: frames are lent to each, unmapped, revoked.
     start = len(guest.text)
     spawn(guest, "parallel on 1 4")
-    guest._search(r"parallel done: right", start, 300)
+    guest.wait_for(r"parallel done: right", 300, start)
     # A client shows memory to a server on another core and is killed: its frames are revoked there.
     start = len(guest.text)
     server, client = spawn(guest, "mapper on 2 serve"), spawn(guest, "mapper on 3 hold")
-    guest._search(r"mapper: held", start, 120)
+    guest.wait_for(r"mapper: held", 120, start)
     guest.command(f"kill {client}")
-    guest._search(r"what was shown has gone", start, 120)
+    guest.wait_for(r"what was shown has gone", 120, start)
     guest.command(f"kill {server}")
     # Larger domains than one core has memory for: blocks come from other cores, and go back.
     taken = []

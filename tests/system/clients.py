@@ -118,6 +118,20 @@ def domains(guest):
     return rows(guest.command("ps"), "id", "name", "state")
 
 
+def running(guest):
+    """{name: id} of the domains that run."""
+    return {d["name"]: d["id"] for d in domains(guest) if d["state"] == "running"}
+
+
+def state_of(guest, number):
+    return next((d["state"] for d in domains(guest) if d["id"] == number), "gone")
+
+
+def page(guest):
+    """The status of the guest's first page, over user networking."""
+    return get(("127.0.0.1", guest.port("tcp:80")), "/")[0]
+
+
 def cores(guest):
     """What `cores` lists."""
     return rows(guest.command("cores"), "core", "state", "halts")

@@ -85,6 +85,19 @@ def guest(shared_guest):
 
 
 @pytest.fixture(scope="session")
+def shared_abused():
+    shared = Shared(lambda: wait_until_ready(Skerry("abused", CORES=4, ISO=image_with())))
+    yield shared
+    shared.drop()
+
+
+@pytest.fixture
+def abused(shared_abused):
+    """A guest for domains that do their worst, apart from those whose figures others look at."""
+    return shared_abused.get()
+
+
+@pytest.fixture(scope="session")
 def shared_tapped():
     if why := missing():
         pytest.skip(why)
@@ -115,7 +128,7 @@ def guests_of(item):
     if starter:
         lists = (c.cell_contents for c in starter.__closure__ if type(c.cell_contents) is list)
         guests += next(lists)
-    keepers = [arguments[name] for name in ("shared_guest", "shared_tapped") if name in arguments]
+    keepers = [found for name, found in arguments.items() if name.startswith("shared_")]
     return guests + [k.guest for k in keepers if k.guest], keepers
 
 

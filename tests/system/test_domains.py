@@ -5,15 +5,11 @@ import socket
 import threading
 
 import pytest
-from clients import checked_upload, domains, get, rows
+from clients import checked_upload, domains, page, rows
 from conftest import wait_until_ready
 from skerry import image_with
 
 CORE = 2
-
-
-def page(guest):
-    return get(("127.0.0.1", guest.port("tcp:80")), "/")[0]
 
 
 def spawn(guest, line):
@@ -153,7 +149,7 @@ def test_a_driver_is_started_again_and_the_network_with_it(boot):
     guest.expect(r"pci\] \S+ is silent: its driver has ended")
     guest.expect(r"netd\] the network card has gone")
     for line in (r"netd\] address 10\.", r"httpd\] port 80 open"):
-        guest._search(line, start, 120)
+        guest.wait_for(line, 120, start)
     assert page(guest) == 200
     assert running(guest, "e1000")["restarts"] == "1"
     assert running(guest, "netd")["restarts"] == "1"
@@ -168,7 +164,7 @@ def test_without_the_pci_service_memory_that_a_device_reaches_is_given_up(boot):
     for victim, core in (("e1000", 1), ("netd", 2)):
         number, start = running(guest, victim)["id"], len(guest.text)
         assert f"{number} is killed" in guest.command(f"kill {victim}")
-        guest._search(rf"nobody can silence the device that reaches memory of {victim}", start, 60)
+        guest.wait_for(rf"nobody can silence the device that reaches memory of {victim}", 60, start)
         assert domain(guest, number)["state"] == "killed"
         assert int(memory(guest)[core]["free KiB"]) <= free[core] + 2048  # of pci alone
     number = spawn(guest, f"faulty on {CORE} wait")
@@ -234,7 +230,7 @@ def test_nothing_writes_to_freed_memory_when_one_is_killed_at_full_load(boot, vi
     ready = {"netsvc": (), "netd": (r"netd\] address 10\.", r"httpd\] port 80 open"),
              "e1000": (r"netd\] address 10\.", r"httpd\] port 80 open")}[victim]  # fmt: skip
     for line in ready:
-        guest._search(line, start, 120)
+        guest.wait_for(line, 120, start)
     flood.end()
     assert look_at_free_memory(guest) == ["0"] * 4
     assert page(guest) == 200

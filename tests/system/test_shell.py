@@ -2,15 +2,11 @@
 import re
 
 import pytest
-from clients import cores, domains, get, rows
+from clients import cores, domains, page, rows
 from conftest import wait_until_ready
 
 SERVICES = {"console", "pci", "netd", "httpd", "netsvc", "shell", "e1000"}
 PLACES = {"console": 0, "shell": 0, "pci": 1, "e1000": 1, "netd": 2, "httpd": 3, "netsvc": 3}
-
-
-def page(guest):
-    return get(("127.0.0.1", guest.port("tcp:80")), "/")[0]
 
 
 def test_help_lists_every_command(guest):
