@@ -286,7 +286,8 @@ def group_rows(text):
 def run_groups(cores, samples=5):
     """Operations of groups on 2, 4 .. `cores`: {ID: Figure}, without the turns of polling."""
     out = os.path.join(FOLDER, "groups.txt")
-    settings = {"CORES": cores, "NIC": "none", "POLL": 0, "ISO": os.path.join(BUILD, "skerry-more.iso")}
+    image = os.path.join(BUILD, "skerry-more.iso")
+    settings = {"CORES": cores, "NIC": "none", "POLL": 0, "ISO": image}
     with Skerry("counts-groups", **settings, QEMU_ARGS=plugin_arguments(out)) as guest:
         guest.wait_for(rf"cores {cores} of {cores} are up", 300)
         guest.wait_for(r"Type help", 60)

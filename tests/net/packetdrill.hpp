@@ -14,7 +14,7 @@ struct DrillPacket {
     std::string flags; // letters of FSRP.U in the order of their bits
     uint32_t begin{}, end{};
     std::optional<uint32_t> ack, window, urgent, mss, scale, stamp, echo;
-    bool blocks_permitted{}, any_options = true;
+    bool blocks_permitted{}, any_options{}; // "<...>"
     std::vector<std::pair<uint32_t, uint32_t>> blocks;
 };
 
@@ -70,6 +70,7 @@ class Drill {
 
     std::optional<Call> parse_call(const std::string& text);
     void call(const Call& call);
+    void check_opened(const Call& call, const Result<net::SocketId>& made);
     void check(const Call& call, const Result<size_t>& got);
     void open(const Call& call);
     Result<size_t> write(Descriptor& at, size_t bytes);

@@ -203,7 +203,8 @@ TEST(TwoStacks, AFullLinkIsNoLoss) {
 
 TEST(TwoStacks, OnePercentLossIsRepairedWithoutWaiting) {
     Network network{{.loss = 0.01, .delay_us = 5000}, seed_of(3)};
-    network.transfer(500'000, 1000, seconds(300));
+    network.transfer(1'500'000, 1000, seconds(300));
+    ASSERT_GT(network.lost_data[0], 0u) << "nothing was put to the test";
     EXPECT_GE(network.sides[0].stack->counters().tcp_retransmitted, network.lost_data[0]);
     EXPECT_LT(network.now, Instant{} + seconds(10));
 }

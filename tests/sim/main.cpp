@@ -117,7 +117,8 @@ int sweep(const Options& options, World& world) {
         const uint64_t seed = options.first + i;
         if (const std::string what = try_seed(world, seed); !what.empty()) {
             std::cout << world.chart.text(world.cores(), options.lines) << "\nseed " << seed << ": "
-                      << what << "\nagain: make sim SEED=" << seed << "\n";
+                      << what << "\nagain: make sim SEED=" << seed
+                      << (options.settings.losses ? "" : " SIM=--no-losses") << "\n";
             return 1;
         }
         sums.add(world.tally);
