@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs net-cover plugins counts image-more exp exp-quick exp-diff longest-path check-isolation messages doctor help clean compdb format
+.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs net-cover plugins counts image-more exp exp-quick exp-diff vs-linux longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -78,6 +78,10 @@ exp exp-quick: configure image-more
 
 exp-diff: configure
 	@$(PYTHON) tools/exp/diff.py $(NAME)
+
+vs-linux: configure
+	@$(NINJA) --quiet image plugins
+	@$(PYTHON) tools/vs_linux $(ROUNDS)
 
 longest-path: configure
 	@$(NINJA) --quiet image plugins

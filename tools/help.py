@@ -20,6 +20,7 @@ TARGETS = {
     "make exp": "experiments: rows, plots and a page in BUILD/exp; NAME=groups: that one",
     "make exp-quick": "the same with few points, in minutes",
     "make exp-diff": "A=rev B=rev: run an experiment on both, and compare",
+    "make vs-linux": "Skerry and Linux on the same machine, row by row, with ratios",
     "make longest-path": "for how many instructions a CPU driver keeps interrupts off at most",
     "make check-isolation": "show on a run that cores share no memory but what is declared",
     "make messages": "what the domains of a run say to each other, counted and as pcapng",

@@ -52,6 +52,7 @@ EXP = {
     "NAME": ("", "make exp: experiments of usr/bench by name; empty: all"),
     "A": ("", "make exp-diff: the revision to compare with"),
     "B": ("", "make exp-diff: the revision that is compared; empty: the tree as it is"),
+    "ROUNDS": ("2", "make vs-linux: how often the wall clock is taken, of both in turn"),
 }
 SIM = {
     "SEEDS": ("1000", "make sim: how many seeds, from 1"),

@@ -120,7 +120,8 @@ static const char* cname[NC] = {"insn",         "load",       "store",       "at
                                 "clean_remote", "dram_local", "dram_remote", "upgrade",    "inval",
                                 "writeback",    "wait_cyc",   "stall_cyc",   "pause",      "io"};
 
-enum { ST_OFF, ST_IDLE, ST_ALIGN, ST_READY, ST_RUN };
+/* ST_COMING: woken, its clock is set, but its thread has not reached guest code yet. */
+enum { ST_OFF, ST_IDLE, ST_ALIGN, ST_COMING, ST_READY, ST_RUN };
 
 struct vcpu {
     volatile uint64_t clk;   /* simulated time */
@@ -410,19 +411,46 @@ static int nrun;
 static volatile uint64_t tnow; /* latest known simulated time */
 static volatile int detailed;
 static volatile uint64_t progress;  /* number of grants, for the watchdog */
-static volatile int64_t idle_since; /* host time since which all vCPUs are halted */
 static int64_t host_ns(void);
-static void time_switch(int on), idle_end(void);
-static uint64_t n_switch, n_slip, n_sched, n_idle;
+static void time_switch(int on);
+static uint64_t n_switch, n_slip, n_sched, n_idle, n_jump;
 
 static long futex(volatile int* w, int op, int v, const struct timespec* t) {
     return syscall(SYS_futex, w, op | FUTEX_PRIVATE_FLAG, v, t, 0, 0);
 }
 
+/* QEMU's, by name; all there or none. */
+static struct {
+    bool (*is_idle)(void* cpu), (*all_idle)(void);
+    void* (*cpu)(int index);
+    int64_t (*deadline)(int clock, int attributes);
+    bool (*notify)(int clock);
+    void (*lock)(const char* file, int line);
+    void (*unlock)(void);
+} qemu;
+
+#define VIRTUAL_CLOCK 1
+#define ALL_TIMERS (~0)
+
+/* Halted vCPUs that have something to do now: each joins at `clk`, whenever its thread gets there,
+ * and nobody runs past it meanwhile. Called with mx held. */
+static void expect_woken(uint64_t clk) {
+    if (!qemu.is_idle) return;
+    for (unsigned k = 0; k < nv; k++) {
+        if (vc[k].state != ST_IDLE || qemu.is_idle(qemu.cpu(k))) continue;
+        if (vc[k].clk < clk) vc[k].clk = clk;
+        vc[k].clk += o.ipi << SH;
+        vc[k].state = ST_COMING;
+        for (unsigned j = 0; j < nv; j++) /* the runners must not leave the newcomer behind */
+            if (vc[j].state == ST_RUN && vc[j].limit > vc[k].clk + (o.quantum << SH))
+                vc[j].limit = vc[k].clk + (o.quantum << SH);
+    }
+}
+
 static uint64_t min_other(int i) {
     uint64_t m = ~0ull >> 1;
     for (unsigned k = 0; k < nv; k++)
-        if ((int)k != i && vc[k].state >= ST_READY && vc[k].clk < m) m = vc[k].clk;
+        if ((int)k != i && vc[k].state >= ST_COMING && vc[k].clk < m) m = vc[k].clk;
     return m;
 }
 
@@ -441,7 +469,8 @@ static void dispatch(int self) {
             if (vc[k].state == ST_READY && (b < 0 || vc[k].clk < vc[b].clk ||
                                             (vc[k].clk == vc[b].clk && vc[k].req < vc[b].req)))
                 b = k;
-            if (vc[k].state == ST_RUN && vc[k].clk < lowrun) lowrun = vc[k].clk;
+            if ((vc[k].state == ST_RUN || vc[k].state == ST_COMING) && vc[k].clk < lowrun)
+                lowrun = vc[k].clk;
         }
         if (b < 0 || vc[b].clk > lowrun + (o.quantum << SH)) return;
         vc[b].state = ST_RUN;
@@ -480,20 +509,37 @@ static void wait_grant(struct vcpu* p) /* called with mx held */
     p->waiting = 0;
 }
 
+/* Timers that are due run before anybody goes on, in QEMU's main loop: who they wake joins at the
+ * same simulated time in each run. Called with mx held, which it gives up meanwhile. */
+static void run_due_timers(void) {
+    if (o.tsc != 2 || !qemu.deadline) return;
+    for (int tries = 0; detailed && tries < 20000; tries++) {
+        if (qemu.deadline(VIRTUAL_CLOCK, ALL_TIMERS) != 0) {
+            if (tries) expect_woken(tnow);
+            return;
+        }
+        pthread_mutex_unlock(&mx);
+        qemu.notify(VIRTUAL_CLOCK);
+        usleep(5);
+        pthread_mutex_lock(&mx);
+    }
+    n_slip++;
+}
+
 static __attribute__((noinline)) void sched(unsigned i) {
     struct vcpu* p = vc + i;
     pthread_mutex_lock(&mx);
     n_sched++;
-    if (p->state <= ST_IDLE) {
-        idle_end();
-        if (p->clk < tnow) p->clk = tnow;
-        if (p->state == ST_IDLE) p->clk += o.ipi << SH;
+    if (p->state <= ST_IDLE || p->state == ST_COMING) {
+        /* Not seen by whoever woke it: a timer in an idle machine, or something from outside. */
+        if (p->state != ST_COMING) {
+            expect_woken(tnow);
+            if (p->state != ST_COMING && p->clk < tnow) p->clk = tnow;
+        }
         p->state = ST_READY;
-        for (unsigned k = 0; k < nv; k++) /* the runners must not leave the newcomer behind */
-            if (vc[k].state == ST_RUN && vc[k].limit > p->clk + (o.quantum << SH))
-                vc[k].limit = p->clk + (o.quantum << SH);
     } else if (p->state == ST_RUN) {
         if (p->clk > tnow && min_other(i) >= p->clk) tnow = p->clk;
+        run_due_timers();
         set_limit(i);
         if (p->clk < p->limit) {
             pthread_mutex_unlock(&mx);
@@ -560,23 +606,52 @@ static void defer_wait(unsigned i) /* give others the chance to run first */
     pthread_mutex_unlock(&mx);
 }
 
+static pthread_cond_t all_halted = PTHREAD_COND_INITIALIZER;
+
+static bool anybody_busy(void) {
+    for (unsigned k = 0; k < nv; k++)
+        if (vc[k].state >= ST_ALIGN) return true;
+    return false;
+}
+
 static void vcpu_idle(plugin_id id, unsigned i) /* called with the BQL: never wait here */
 {
     pthread_mutex_lock(&mx);
     n_idle++;
     if (vc[i].state == ST_RUN) nrun--;
     if (vc[i].state) vc[i].state = ST_IDLE;
+    if (detailed && vc[i].clk > tnow && !anybody_busy()) tnow = vc[i].clk;
     dispatch(-1);
-    if (detailed && !idle_since) {
-        int busy = 0;
-        for (unsigned k = 0; k < nv; k++)
-            busy += vc[k].state >= ST_ALIGN;
-        if (!busy) {
-            if (vc[i].clk > tnow) tnow = vc[i].clk;
-            idle_since = host_ns();
-        }
+    if (detailed && !anybody_busy()) pthread_cond_signal(&all_halted);
+    pthread_mutex_unlock(&mx);
+}
+
+/* While all vCPUs are halted and none has been woken, time jumps to the next timer's deadline. The
+ * BQL keeps everybody from being woken meanwhile. */
+static bool jump(void) {
+    qemu.lock(__FILE__, __LINE__);
+    pthread_mutex_lock(&mx);
+    bool idle = detailed && !anybody_busy() && qemu.all_idle();
+    int64_t ns = idle ? qemu.deadline(VIRTUAL_CLOCK, ALL_TIMERS) : -1;
+    if (ns > 0) {
+        tnow += ((uint64_t)((__int128)ns * o.mhz / 1000) + 1) << SH;
+        n_jump++;
     }
     pthread_mutex_unlock(&mx);
+    qemu.unlock();
+    if (ns >= 0) qemu.notify(VIRTUAL_CLOCK);
+    return ns >= 0;
+}
+
+static void* jumper(void* unused) {
+    for (;;) {
+        pthread_mutex_lock(&mx);
+        while (!detailed || anybody_busy()) pthread_cond_wait(&all_halted, &mx);
+        pthread_mutex_unlock(&mx);
+        jump();
+        usleep(20); /* the main loop runs timers, vCPUs come */
+    }
+    return unused;
 }
 
 static void hook_tsc(void);
@@ -671,11 +746,12 @@ region_end(const char* name, uint64_t arg, double host, uint64_t (*c0)[NC], uint
         fprintf(out, ",\"%s\":%lu", cname[k], tot[k]);
     fprintf(
         out,
-        "},\"sched\":%lu,\"switch\":%lu,\"slip\":%lu,\"idle\":%lu}\n",
+        "},\"sched\":%lu,\"switch\":%lu,\"slip\":%lu,\"idle\":%lu,\"jump\":%lu}\n",
         n_sched,
         n_switch,
         n_slip,
-        n_idle
+        n_idle,
+        n_jump
     );
     fflush(out);
 }
@@ -817,6 +893,11 @@ static void on_mem(unsigned v, uint32_t info, uint64_t va, void* ud) {
     if (unlikely(!phys(info, va, &pa) || (pa >> 6) >= nlines)) {
         p->c[C_IO]++;
         p->clk += 200 << SH;
+        if (st) { /* an interrupt to another core, perhaps */
+            pthread_mutex_lock(&mx);
+            expect_woken(p->clk);
+            pthread_mutex_unlock(&mx);
+        }
         return;
     }
     if (st && (fl & F_ATOMIC)) p->c[C_ATOMIC]++;
@@ -909,9 +990,8 @@ static int64_t sim_ticks(void) {
     return ((me >= 0 ? vc[me].clk : tnow) >> SH) + 1;
 }
 
-/* tsc=2: timers too.  While simulating, QEMU's virtual clock follows the
- * simulated time (and host time while every vCPU is halted); otherwise it is
- * host time.  The offsets keep it continuous over the switches. */
+/* tsc=2: timers too.  While simulating, QEMU's virtual clock is the simulated
+ * time; otherwise it is host time.  The offsets keep it continuous over the switches. */
 static int64_t ns_off, host_off;
 
 static int64_t host_ns(void) {
@@ -925,9 +1005,7 @@ static int64_t cyc_ns(uint64_t clk) {
 }
 
 static int64_t sim_ns(void) {
-    if (!detailed) return host_ns() - host_off;
-    int64_t is = idle_since;
-    return ns_off + cyc_ns(tnow) + (is ? host_ns() - is : 0);
+    return detailed ? ns_off + cyc_ns(tnow) : host_ns() - host_off;
 }
 
 static void time_switch(int on) /* called with mx held, before `detailed` changes */
@@ -936,16 +1014,28 @@ static void time_switch(int on) /* called with mx held, before `detailed` change
     if (on) {
         ns_off = now - cyc_ns(tnow);
         tsc_off = (__int128)now * o.mhz / 1000 - (tnow >> SH);
-        idle_since = 0;
     } else
         host_off = host_ns() - now;
 }
 
-static void idle_end(void) /* called with mx held: a vCPU joins after all were halted */
-{
-    if (!idle_since) return;
-    tnow += (uint64_t)((__int128)(host_ns() - idle_since) * o.mhz / 1000) << SH;
-    idle_since = 0;
+/* QEMU's main loop, which runs timers, and vCPUs that are halted. */
+static void hook_idle(void) {
+    *(void**)&qemu.all_idle = dlsym(RTLD_DEFAULT, "all_cpu_threads_idle");
+    *(void**)&qemu.cpu = dlsym(RTLD_DEFAULT, "qemu_get_cpu");
+    *(void**)&qemu.notify = dlsym(RTLD_DEFAULT, "qemu_clock_notify");
+    *(void**)&qemu.lock = dlsym(RTLD_DEFAULT, "qemu_mutex_lock_iothread_impl");
+    *(void**)&qemu.unlock = dlsym(RTLD_DEFAULT, "qemu_mutex_unlock_iothread");
+    void* deadline = dlsym(RTLD_DEFAULT, "qemu_clock_deadline_ns_all");
+    void* is_idle = dlsym(RTLD_DEFAULT, "cpu_thread_is_idle");
+    if (!qemu.all_idle || !qemu.cpu || !qemu.notify || !qemu.lock || !qemu.unlock || !deadline ||
+        !is_idle) {
+        fprintf(stderr, "coherence: no idle time in this QEMU: sleeping is not simulated\n");
+        return;
+    }
+    *(void**)&qemu.deadline = deadline;
+    *(void**)&qemu.is_idle = is_idle;
+    pthread_t thread;
+    pthread_create(&thread, 0, jumper, 0);
 }
 
 static void hook_tsc(void) {
@@ -965,6 +1055,7 @@ static void hook_tsc(void) {
     if (o.detail) ns_off = 1;
     *(void**)(cl + 0xc0) = sim_ticks;
     if (o.tsc == 2) *(void**)(cl + 0xb8) = sim_ns;
+    if (o.tsc == 2) hook_idle();
 }
 
 static void at_exit(plugin_id id, void* u) {

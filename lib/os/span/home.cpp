@@ -25,7 +25,8 @@ SpanHome::SpanHome(Domain& self, const Spread& how)
 async::Task<> SpanHome::run(int (*program)()) {
     co_await choose_cores();
     co_await make_control(program);
-    co_await space_.map(shared_image().region);
+    if (const span::Region data = shared_image().region; !data.range.empty())
+        co_await space_.map(data); // else the program has no data of its own
     co_await offer_service();
     for (uint32_t w = 0; w < worker_count_; ++w)
         co_await start_worker(w);
