@@ -63,7 +63,8 @@ def test_the_best_of_linux_counts_and_less_is_better(tmp_path):
 def test_rates_are_better_when_they_are_higher():
     row = {"unit": "per_s", "linux": ["a"], "skerry": ["a"]}
     assert rows.ratio(row, [100], [250]) == 2.5
-    assert rows.side(row | {"linux": ["a", "b"]}, "linux", {"a": [Value(1)], "b": [Value(9)]}) == [9]
+    both = row | {"linux": ["a", "b"]}
+    assert rows.side(both, "linux", {"a": [Value(1)], "b": [Value(9)]}) == [9]
 
 
 def test_zeroing_is_taken_off_where_the_row_says_so():

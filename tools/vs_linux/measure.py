@@ -50,11 +50,13 @@ class Side:
         return {"CORES": cores, "NET": "tap", "TAP": TAP, "IP": f"{ADDRESS}/24", "MEM": "512M"}
 
     def boot(self, cores=None, plugin=""):
+        words = self.settings(cores or self.cores)
         if self.name == "linux":
-            more = {"CPU": self.cpu} if plugin else {}
-            return Linux(f"services {ADDRESS}", plugin, **self.settings(cores or self.cores), **more)
-        more = {"COUNT": "udp-echo:0:1000000000", "QEMU_ARGS": plugin, "POLL": 0} if plugin else {}
-        return Skerry("vs-linux", **self.settings(cores or self.cores), **more)
+            words |= {"CPU": self.cpu} if plugin else {}
+            return Linux(f"services {ADDRESS}", plugin, **words)
+        if plugin:
+            words |= {"COUNT": "udp-echo:0:1000000000", "QEMU_ARGS": plugin, "POLL": 0}
+        return Skerry("vs-linux", **words)
 
 
 LINUX, SKERRY = Side("linux", 1, WORDS), Side("skerry", 1, "")
