@@ -10,11 +10,12 @@
 #include "interfaces/spawn.hpp"
 #include "lib/abi/boot_info.hpp"
 #include "lib/base/log.hpp"
-#include "lib/os/channel.hpp"
+#include "lib/os/cores.hpp"
 #include "lib/os/device.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/interrupt.hpp"
 #include "lib/os/local.hpp"
+#include "lib/os/spawners.hpp"
 
 namespace {
 
@@ -24,9 +25,6 @@ using hw::PciAddress, hw::PciFunction;
 using os::CapSlot, os::OwnedCap;
 
 class Client;
-
-/// For a core that was started with this one.
-constexpr Duration core_patience = seconds(20);
 
 /// What the board says about its interrupts, by the hand-over page.
 struct Board {
@@ -50,14 +48,6 @@ struct Written {
 
 void format_value(TextWriter& out, const Written& w) {
     format(out, "{:02x}:{:02x}.{}", w.at.bus, w.at.device, w.at.function);
-}
-
-/// A part of a capability that is a range.
-Result<OwnedCap> part_of(CapSlot whole, abi::Kind kind, uint64_t offset, uint64_t bytes) {
-    OwnedCap part{TRY(os::slots().take())};
-    const os::Place at = os::place_of(part.slot());
-    TRY_VOID((os::CNode{{at.cnode}}.retype(at.index, whole, kind, offset, bytes)));
-    return part;
 }
 
 /// A function whose driver is on another core: its line is bound here, and told by event.
@@ -223,7 +213,7 @@ class Pci {
 
     Result<OwnedCap> take_line(uint32_t gsi) {
         if (gsi < first_line_ || gsi - first_line_ >= line_count_) return fail(Err::range_bounds);
-        return part_of(lines_, abi::Kind::interrupt, gsi - first_line_, 1);
+        return os::part_of(lines_, abi::Kind::interrupt, gsi - first_line_, 1);
     }
 
     void tell(const PciFunction& f) {
@@ -327,7 +317,7 @@ class Pci {
     }
 
     Result<OwnedCap> registers_at(const pci::WindowPart& part) {
-        return part_of(window_, abi::Kind::device_frame, part.offset, part.bytes);
+        return os::part_of(window_, abi::Kind::device_frame, part.offset, part.bytes);
     }
 
     Result<> hand(unsigned core, std::string_view label, const OwnedCap& what) {
@@ -338,14 +328,10 @@ class Pci {
     /// The link to that core's spawner, which stays. Errors: timed_out, those of Binding::open.
     async::Task<Spawner*> spawner_on(unsigned core) {
         LinkedSpawner& there = *co_await linked(core);
-        std::array<char, 16> service;
-        if (!there.spawner.link.is_open())
-            co_await there.spawner.link.open(
-                {.name = format_to(service, "spawn.{}", core),
-                 .contract = interfaces::spawn::contract,
-                 .until = self_.loop().now() + core_patience,
-                 .events = &there.side}
-            );
+        // It may have been started with this one.
+        const Duration patience = os::patience_of(self_.core_count()) * 4;
+        const CoreId which{{static_cast<uint8_t>(core)}};
+        co_await os::bind_spawner(self_, there.spawner.link, which, patience, &there.side);
         co_return &there.spawner;
     }
 

@@ -24,7 +24,7 @@ class FramePool {
 
     FramePool(const FramePool&) = delete; // frames hold its address
 
-    ~FramePool() { INVARIANT(used_ == 0, "tasks end before their memory goes"); }
+    ~FramePool() { INVARIANT(used() == 0, "tasks end before their memory goes"); }
 
     /// Null when there is no room, or for a frame over `largest`.
     [[gnu::always_inline]] void* allocate(size_t bytes) {
@@ -35,7 +35,7 @@ class FramePool {
         if (block == nullptr) [[unlikely]]
             return cut(kind);
         free_[kind] = block->next;
-        ++used_;
+        ++allocated_;
         return new (static_cast<void*>(block)) Header{this, kind} + 1;
     }
 
@@ -44,10 +44,10 @@ class FramePool {
         FramePool& pool = *header->pool;
         Free** const list = pool.free_.data() + header->kind;
         *list = new (static_cast<void*>(header)) Free{*list, header->kind};
-        --pool.used_;
+        ++pool.released_;
     }
 
-    size_t used() const { return used_; }
+    size_t used() const { return allocated_ - released_; }
 
     /// Where a new task takes its frame: the pool of the task that runs now.
     static inline constinit FramePool* current = nullptr;
@@ -80,8 +80,8 @@ class FramePool {
     [[gnu::noinline]] void* cut(size_t kind) {
         if (void* const block = from_rest(kind)) return block;
         if (void* const part = from_lists(kind)) return part;
-        if (used_ == used_when_joined_) return nullptr; // so that asking again is cheap
-        used_when_joined_ = used_;
+        if (released_ == released_when_joined_) return nullptr; // so that asking again is cheap
+        released_when_joined_ = released_;
         join();
         void* const joined = from_lists(kind);
         return joined != nullptr ? joined : from_rest(kind);
@@ -92,7 +92,7 @@ class FramePool {
         if (rest_.size() < size) return nullptr;
         void* const block = rest_.data();
         rest_ = rest_.subspan(size);
-        ++used_;
+        ++allocated_;
         return new (block) Header{this, kind} + 1;
     }
 
@@ -104,7 +104,7 @@ class FramePool {
             free_[found] = block->next;
             const size_t at = static_cast<size_t>(std::bit_cast<std::byte*>(block) - all_.data());
             cut_range(at + (smallest << kind), at + (smallest << found));
-            ++used_;
+            ++allocated_;
             return new (static_cast<void*>(block)) Header{this, kind} + 1;
         }
         return nullptr;
@@ -139,8 +139,8 @@ class FramePool {
     MutableBytes all_;
     MutableBytes rest_;
     std::array<Free*, sizes> free_{};
-    size_t used_{};
-    size_t used_when_joined_{~size_t{}};
+    size_t allocated_{}, released_{}; // ever
+    size_t released_when_joined_{~size_t{}};
 };
 
 /// The number that follows a request from domain to domain, so that a trace shows causes; a task

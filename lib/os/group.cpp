@@ -181,8 +181,9 @@ void Group::decided(const group::Request&, bool commit) {
 }
 
 void Group::piece(uint32_t, std::span<const uint64_t> words) {
-    for (const uint64_t word : words)
-        if (listed_count_ < listed_.size()) listed_[listed_count_++] = word;
+    INVARIANT(words.size() <= listed_.size() - listed_count_, "members list so many in all");
+    std::ranges::copy(words, listed_.begin() + ptrdiff_t(listed_count_));
+    listed_count_ += words.size();
 }
 
 void Group::begins_again(uint32_t) {
@@ -198,8 +199,10 @@ void Group::released(uint32_t) {
 }
 
 void Group::broadcast(MemberId root, std::span<uint64_t> words) {
+    INVARIANT(words.size() <= group::words_most, "a message has no more");
     if (root == lines_.self()) {
-        (void)member_.begin(group::Operation::broadcast, group::Combine::none, words);
+        const auto begun = member_.begin(group::Operation::broadcast, group::Combine::none, words);
+        INVARIANT(begun, "one operation at a time");
         lines_.flush();
         return;
     }
@@ -215,12 +218,14 @@ group::Outcome Group::take_part(
     bool yes,
     std::span<const uint64_t> mine
 ) {
+    INVARIANT(mine.size() <= group::words_most, "a message has no more");
     says_yes_ = yes;
     mine_ = mine;
     in_call_ = true;
     listed_count_ = 0;
     if (root == lines_.self()) {
-        (void)member_.begin(what, how, {});
+        const auto begun = member_.begin(what, how, {});
+        INVARIANT(begun, "one operation at a time");
         serve_until(root, [&] { return outcome_.has_value(); });
     } else {
         reply();

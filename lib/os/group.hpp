@@ -97,9 +97,10 @@ class Group final : group::Seam, group::BarrierSeam {
 
     Group(GroupLines& lines, const How& how);
 
-    /// `words` is what the root says, and for the others where it goes.
+    /// `words` is what the root says, and for the others where it goes: at most words_most.
     void broadcast(group::MemberId root, std::span<uint64_t> words);
-    /// Everybody's `mine` combined; the outcome is the root's alone.
+    /// Everybody's `mine` combined, at most words_most of each, and where they are listed 64 of
+    /// all; the outcome is the root's alone.
     group::Outcome
     collect(group::MemberId root, group::Combine how, std::span<const uint64_t> mine);
     /// Whether all said yes.

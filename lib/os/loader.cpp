@@ -356,11 +356,8 @@ Result<> Child::start() {
 
 Result<> zero_ram(CapSlot ram) {
     const Description what = TRY(describe(ram));
-    const CapSlot slot = TRY(slots().take());
-    const OwnedCap frame{slot};
-    const Place at = place_of(slot);
-    TRY_VOID((CNode{{at.cnode}}.retype(at.index, ram, Kind::frame, 0, what.bytes)));
-    const View view = TRY(View::make(slot, 0, what.bytes, abi::read | abi::write));
+    const OwnedCap frame = TRY(part_of(ram, Kind::frame, 0, what.bytes));
+    const View view = TRY(View::make(frame.slot(), 0, what.bytes, abi::read | abi::write));
     fill_words(view.span().data(), 0, view.bytes() / sizeof(uint64_t));
     return {};
 }

@@ -1,7 +1,5 @@
 // Who offers which name, as the monitor of this core knows it: a page that it alone writes and
-// every domain of the core may read, so that a look-up asks nobody. There are two copies. The
-// writer fills the one that nobody is shown and then turns them round; who reads looks at the
-// version before and after, so that what he has read is one state, not a mixture.
+// every domain of the core may read (replica.hpp), so that a look-up asks nobody.
 #pragma once
 
 #include <array>
@@ -14,6 +12,7 @@
 #include "lib/base/result.hpp"
 #include "lib/base/strong.hpp"
 #include "lib/base/text.hpp"
+#include "lib/os/replica.hpp"
 
 namespace os {
 
@@ -32,7 +31,7 @@ class NameReplica {
 
     /// What is published next begins empty.
     void begin() {
-        Copy& copy = copies_[next_version() % 2];
+        Copy& copy = copies_.draft();
         for (Word& word : copy.index)
             put(word, 0);
         put(copy.count, 0);
@@ -40,7 +39,7 @@ class NameReplica {
 
     /// Of two cores that offer one name the lower counts. Errors: no_space.
     Result<> add(const OfferedName& offered) {
-        Copy& copy = copies_[next_version() % 2];
+        Copy& copy = copies_.draft();
         const Key key = key_of(offered.name.view());
         Word& place = copy.index[slot_of(copy, key)];
         if (const uint64_t known = get(place); known != 0) {
@@ -58,17 +57,14 @@ class NameReplica {
         return {};
     }
 
-    void publish() {
-        // release: who sees this version sees what was put before
-        version_.store(next_version(), std::memory_order_release);
-    }
+    void publish() { copies_.publish(); }
 
     // -- readers --
 
     std::optional<CoreId> home_of(std::string_view name) const {
         if (name.size() > NameText::capacity) return std::nullopt;
         const Key key = key_of(name);
-        return consistent<CoreId>([&](const Copy& copy) -> std::optional<CoreId> {
+        return copies_.read([&](const Copy& copy) -> std::optional<CoreId> {
             const uint64_t entry = get(copy.index[slot_of(copy, key)]);
             if (entry == 0 || entry > capacity) return std::nullopt;
             return CoreId{{static_cast<uint8_t>(get(copy.entries[entry - 1].home))}};
@@ -77,7 +73,7 @@ class NameReplica {
 
     /// The index-th, in the order in which the monitor learned of them.
     std::optional<OfferedName> at(size_t index) const {
-        return consistent<OfferedName>([&](const Copy& copy) -> std::optional<OfferedName> {
+        return copies_.read([&](const Copy& copy) -> std::optional<OfferedName> {
             if (index >= get(copy.count) || index >= capacity) return std::nullopt;
             const Entry& entry = copy.entries[index];
             const Key key{get(entry.name[0]), get(entry.name[1])};
@@ -107,7 +103,7 @@ class NameReplica {
         std::array<Entry, capacity> entries;
     };
 
-    // relaxed: version_ orders them
+    // relaxed: as Replica wants it
     static uint64_t get(const Word& word) { return word.load(std::memory_order_relaxed); }
 
     static void put(Word& word, uint64_t value) { word.store(value, std::memory_order_relaxed); }
@@ -131,24 +127,7 @@ class NameReplica {
         }
     }
 
-    template <class Value, class Read>
-    std::optional<Value> consistent(Read&& read) const {
-        for (;;) {
-            // acquire: pairs with publish()
-            const uint64_t version = version_.load(std::memory_order_acquire);
-            const std::optional<Value> result = read(copies_[version % 2]);
-            // acquire: what was read is not read after the version below
-            std::atomic_thread_fence(std::memory_order_acquire);
-            // relaxed: the fence orders it. Only after another publish() is this copy written to.
-            if (version_.load(std::memory_order_relaxed) == version) return result;
-        }
-    }
-
-    // relaxed: its only writer asks
-    uint64_t next_version() const { return version_.load(std::memory_order_relaxed) + 1; }
-
-    Word version_{};
-    std::array<Copy, 2> copies_{};
+    Replica<Copy> copies_;
 };
 
 } // namespace os

@@ -139,6 +139,13 @@ bool Slots::has_room() {
     return free_count() > 0 || grow().has_value();
 }
 
+Result<OwnedCap> part_of(CapSlot whole, Kind kind, uint64_t offset, uint64_t amount) {
+    OwnedCap part{TRY(slots().take())};
+    const Place at = place_of(part.slot());
+    TRY_VOID((CNode{{at.cnode}}.retype(at.index, whole, kind, offset, amount)));
+    return part;
+}
+
 /// A further leaf: its CNode is made in the growth slot, hung into the root, and moved into itself.
 Result<> Slots::grow() {
     if (growing_ || free_leafs_ == 0) return fail(Err::no_slots);

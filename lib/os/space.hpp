@@ -110,4 +110,8 @@ class OwnedCap {
     CapSlot slot_{};
 };
 
+/// In a slot of its own: of a range a part, of RAM what is made there. Errors: no_slots, those of
+/// CNode::retype.
+Result<OwnedCap> part_of(CapSlot whole, Kind kind, uint64_t offset, uint64_t amount);
+
 } // namespace os

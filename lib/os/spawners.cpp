@@ -4,19 +4,16 @@
 #include <utility>
 
 namespace os {
-namespace {
 
-constexpr Duration patience = seconds(5);
-
-} // namespace
-
-async::Task<interfaces::spawn::Client> bind_spawner(Domain& self, Binding& link, CoreId core) {
+async::Task<interfaces::spawn::Client>
+bind_spawner(Domain& self, Binding& link, CoreId core, Duration patience, rpc::Handler* events) {
     if (!link.is_open()) {
         std::array<char, 16> text;
         co_await link.open({
             .name = format_to(text, "spawn.{}", core),
             .contract = interfaces::spawn::contract,
             .until = self.loop().now() + patience,
+            .events = events,
         });
     }
     co_return interfaces::spawn::Client{link.channel()};

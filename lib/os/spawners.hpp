@@ -11,7 +11,13 @@ namespace os {
 
 /// `link` leads to the spawner of `core` from now on, if it did not. A core is up a moment before
 /// its spawner offers its name: that is waited for. Errors: timed_out, those of Binding::open.
-async::Task<interfaces::spawn::Client> bind_spawner(Domain& self, Binding& link, CoreId core);
+async::Task<interfaces::spawn::Client> bind_spawner(
+    Domain& self,
+    Binding& link,
+    CoreId core,
+    Duration patience = seconds(5),
+    rpc::Handler* events = nullptr
+);
 
 /// Made as they are needed, and kept: memory that was lent to another core comes back slowly.
 class Spawners {

@@ -348,18 +348,18 @@ Result<> Channel::send_capability(abi::CapSlot& slot) {
     return {};
 }
 
-async::Task<abi::CapSlot> Channel::take_capability(abi::CapSlot token) {
-    if (token == abi::null_slot) co_return abi::null_slot;
-    if (capabilities_ == nullptr) co_await fail(Err::unsupported);
-    Wanted wanted{*this, token.raw};
+async::Task<abi::CapSlot> Channel::take_capability(Wanted& wanted) {
+    if (wanted.token == 0) co_return abi::null_slot;
     for (;;) {
         if (wanted.channel == nullptr) co_await fail(Err::channel_closed);
-        const auto got = capabilities_->receive(token.raw);
+        Channel& channel = *wanted.channel;
+        if (channel.capabilities_ == nullptr) co_await fail(Err::unsupported);
+        const auto got = channel.capabilities_->receive(wanted.token);
         if (got || got.error().top() != Err::not_found) {
             wanted.token = 0;
             co_return co_await got;
         }
-        co_await arrived_.wait();
+        co_await channel.arrived_.wait();
     }
 }
 

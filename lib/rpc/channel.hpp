@@ -259,10 +259,12 @@ class Channel final : public async::Source {
 
     // -- capabilities beside messages: in a message, a slot's number is a token --
 
-    /// One that comes with a message: if who wants it goes first, so does it.
+    /// One that comes with a message, in the frame of who wants it: if that goes first, so does the
+    /// capability.
     struct Wanted {
-        Wanted(Channel& owner, uint32_t number) : channel{&owner}, token{number} {
-            owner.wanted_.push_back(*this);
+        explicit Wanted(Channel& owner, abi::CapSlot sent = abi::null_slot)
+            : channel{owner.over_ ? nullptr : &owner}, token{sent.raw} {
+            if (channel != nullptr) owner.wanted_.push_back(*this);
         }
 
         Wanted(const Wanted&) = delete;
@@ -274,14 +276,14 @@ class Channel final : public async::Source {
         }
 
         Channel* channel; // null: it is over
-        uint32_t token;   // 0: somebody else has it now
+        uint32_t token;   // 0: there is none, or somebody else has it now
         ListHook<Wanted> hook;
     };
 
     /// Sends a copy; `slot` becomes the token to put into the message. Null travels as null.
     Result<> send_capability(abi::CapSlot& slot);
     /// Waits until it is there.
-    async::Task<abi::CapSlot> take_capability(abi::CapSlot token);
+    static async::Task<abi::CapSlot> take_capability(Wanted& wanted);
     /// Errors: would_block. What does not come because of an error becomes null.
     Result<> take_now(abi::CapSlot& slot);
     /// It is taken and deleted, now or when it comes: the message it belongs to is not carried out.

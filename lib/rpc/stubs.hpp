@@ -76,11 +76,20 @@ class CallOf final : public Call {
     }
 
     CallOf(CallOf&& other) noexcept
-        : Call{std::move(other)}, out_{other.out_}, deadline_{other.deadline_} {}
+        : Call{std::move(other)}, out_{other.out_}, deadline_{other.deadline_},
+          brought_{other.brought_} {}
 
     /// Its capability has gone ahead by this token, and is taken back if the call is never sent.
     CallOf&& after(abi::CapSlot token) && {
         sent_ahead_ = token.raw;
+        return std::move(*this);
+    }
+
+    /// Where the capability of the answer is known from the moment it is read.
+    CallOf&& bringing(Channel::Wanted& wanted) &&
+        requires Carries<T>
+    {
+        brought_ = &wanted;
         return std::move(*this);
     }
 
@@ -103,8 +112,6 @@ class CallOf final : public Call {
     }
 
     T take() {
-        if constexpr (Carries<T>)
-            if (brought_) brought_->token = 0; // the caller's now
         if constexpr (!std::is_void_v<T>) return std::move(*result_);
     }
 
@@ -115,19 +122,16 @@ class CallOf final : public Call {
             if (!read) return fail(read.error());
             result_.emplace(std::move(*read));
         }
-        if constexpr (Carries<T>)
-            if (const abi::CapSlot token = (*result_).*T::capability(); token != abi::null_slot)
-                brought_.emplace(*channel_, token.raw);
+        if constexpr (Carries<T>) brought_->token = ((*result_).*T::capability()).raw;
         return {};
     }
 
-    using Brought =
-        std::conditional_t<Carries<T>, std::optional<Channel::Wanted>, std::optional<Nothing>>;
+    using Brought = std::conditional_t<Carries<T>, Channel::Wanted*, Nothing>;
 
     Lines<1 + Arguments::wire_bytes> out_;
     std::optional<Instant> deadline_;
     std::optional<std::conditional_t<std::is_void_v<T>, Nothing, T>> result_;
-    [[no_unique_address]] Brought brought_; // its capability, until the task goes on
+    [[no_unique_address]] Brought brought_{};
 };
 
 /// co_await of it goes on when the message is in the ring.
@@ -259,13 +263,14 @@ async::Task<T> call_with_capability(Channel& channel, uint8_t number, Arguments 
     if constexpr (std::is_void_v<T>) {
         co_await CallOf<Arguments, T>{channel, number, arguments}.after(ahead);
         co_return {};
-    } else {
-        T result = co_await CallOf<Arguments, T>{channel, number, arguments}.after(ahead);
-        if constexpr (Carries<T>) {
-            abi::CapSlot& slot = result.*T::capability();
-            slot = co_await channel.take_capability(slot);
-        }
+    } else if constexpr (Carries<T>) {
+        Channel::Wanted wanted{channel};
+        T result =
+            co_await CallOf<Arguments, T>{channel, number, arguments}.after(ahead).bringing(wanted);
+        result.*T::capability() = co_await Channel::take_capability(wanted);
         co_return result;
+    } else {
+        co_return co_await CallOf<Arguments, T>{channel, number, arguments}.after(ahead);
     }
 }
 
@@ -282,13 +287,17 @@ template <class Arguments, class T, class Work>
 async::Task<T> with_capability(Channel& channel, Arguments& arguments, Work work) {
     if constexpr (Carries<Arguments>) {
         abi::CapSlot& slot = arguments.*Arguments::capability();
-        slot = co_await channel.take_capability(slot);
+        Channel::Wanted wanted{channel, slot};
+        slot = co_await Channel::take_capability(wanted);
     }
+    auto task = work(arguments);
+    if constexpr (Carries<Arguments>)
+        if (!task.has_frame()) channel.discard(arguments.*Arguments::capability());
     if constexpr (std::is_void_v<T>) {
-        co_await work(arguments);
+        co_await std::move(task);
         co_return {};
     } else {
-        T result = co_await work(arguments);
+        T result = co_await std::move(task);
         if constexpr (Carries<T>) {
             const abi::CapSlot given = result.*T::capability();
             const auto sent = channel.send_capability(result.*T::capability());

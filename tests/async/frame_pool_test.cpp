@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -35,6 +36,25 @@ TEST(FramePool, ManySmallFramesDoNotKeepLargeOnesOutForEver) {
             async::FramePool::release(frame);
     }
     EXPECT_EQ(pool.used(), 0u);
+}
+
+TEST(FramePool, LooksForRoomAgainAfterARelease) {
+    alignas(16) std::array<std::byte, 5 * 128> memory;
+    async::FramePool pool{memory};
+    std::array<void*, 5> frames;
+    for (void*& frame : frames)
+        frame = pool.allocate(64);
+    ASSERT_NE(frames.back(), nullptr);
+    async::FramePool::release(frames[1]);
+    async::FramePool::release(frames[3]);
+    EXPECT_EQ(pool.allocate(200), nullptr) << "no two that are free lie side by side";
+    void* const again = pool.allocate(64);
+    void* const other = again == frames[1] ? frames[0] : frames[2];
+    async::FramePool::release(other); // as many are in use as when it was refused
+    void* const large = pool.allocate(200);
+    EXPECT_NE(large, nullptr);
+    for (void* const frame : {again, large, frames[4], other == frames[0] ? frames[2] : frames[0]})
+        if (frame != nullptr) async::FramePool::release(frame);
 }
 
 TEST(FramePool, GivesNoMemoryTwice) {

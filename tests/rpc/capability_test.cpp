@@ -1,6 +1,8 @@
 // Capabilities in the messages of a channel: each arrives with its message, never before or after.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/rpc/sample_pair.hpp"
 
 namespace {
@@ -135,21 +137,59 @@ TEST(RpcCapability, NobodyIsLeftWithThatOfACancelledCall) {
     }
 }
 
+/// Each frame that is wanted on the way is once the one that finds no room.
+template <class Try>
+void in_every_size_of_pool(Try&& attempt) {
+    for (size_t bytes = 256; bytes <= 8192; bytes += 128) {
+        SCOPED_TRACE(bytes);
+        attempt(bytes);
+    }
+}
+
 TEST(RpcCapability, OfARequestThatIsRefusedIsNotLeftUnderWay) {
-    SamplePair t{{.frame_bytes = 1024}};
-    t.post.server.at_once = false;
-    Got got;
-    for (uint32_t i = 1; i <= 20; ++i)
-        t.spawn(swap(t, i, 30, got));
-    t.loop.run();
-    const Got refused(got.size(), std::to_underlying(Err::no_memory) + 10'000u);
-    ASSERT_GT(got.size(), 0u);
-    EXPECT_EQ(got, refused);
-    FakePost::arrive(t.post.server, *t.server_end);
-    t.loop.run();
-    EXPECT_EQ(got.size(), 20u);
-    EXPECT_TRUE(t.post.server.incoming.empty());
-    EXPECT_EQ(t.server.kept.size() + refused.size(), 20u);
+    size_t refused = 0;
+    in_every_size_of_pool([&](size_t bytes) {
+        SamplePair t{{.frame_bytes = bytes}};
+        t.post.server.at_once = false;
+        Got got;
+        for (uint32_t i = 1; i <= 12; ++i)
+            t.spawn(swap(t, i, 30, got));
+        t.loop.run();
+        FakePost::arrive(t.post.server, *t.server_end);
+        t.loop.run();
+        EXPECT_EQ(got.size(), 12u);
+        EXPECT_TRUE(t.post.server.incoming.empty());
+        const auto back = std::ranges::count(got, 1030u);
+        const auto no_memory =
+            std::ranges::count(got, 10'000u + std::to_underlying(Err::no_memory));
+        EXPECT_EQ(back + no_memory, 12);
+        const auto own = std::ranges::count(t.post.server.discarded, 30u);
+        const auto of_the_client = std::ssize(t.post.server.discarded) - own;
+        EXPECT_EQ(std::ssize(t.server.kept) + of_the_client, 12);
+        refused += static_cast<size_t>(no_memory);
+    });
+    EXPECT_GT(refused, 0u);
+}
+
+TEST(RpcCapability, OfAnAnswerThatNobodyHasRoomForIsNotLeftUnderWay) {
+    size_t refused = 0;
+    in_every_size_of_pool([&](size_t bytes) {
+        SamplePair t;
+        std::vector<std::byte> memory(bytes);
+        async::FramePool small{memory};
+        Got got;
+        {
+            const async::UsePool scope{&small};
+            for (uint32_t i = 1; i <= 6; ++i)
+                t.spawn(swap(t, i, 30, got));
+        }
+        t.loop.run();
+        EXPECT_TRUE(t.post.client.incoming.empty());
+        const auto back = std::ranges::count(got, 1030u);
+        EXPECT_EQ(std::ssize(t.server.kept), back + std::ssize(t.post.client.discarded));
+        refused += t.post.client.discarded.size();
+    });
+    EXPECT_GT(refused, 0u);
 }
 
 TEST(RpcCapability, ThatWentAheadOfAMessageThatIsCancelledIsTakenBack) {

@@ -16,10 +16,7 @@ constexpr uint64_t low_block_bytes = 8 * 1024 * 1024;
 
 /// An object of the first `bytes` of some RAM.
 Result<OwnedCap> make_frame(CapSlot ram, uint64_t bytes) {
-    OwnedCap frame{TRY(os::slots().take())};
-    const os::Place at = os::place_of(frame.slot());
-    TRY_VOID((os::CNode{{at.cnode}}.retype(at.index, ram, abi::Kind::frame, 0, bytes)));
-    return frame;
+    return os::part_of(ram, abi::Kind::frame, 0, bytes);
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include "interfaces/spawn.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/cores.hpp"
+#include "lib/os/spawners.hpp"
 
 namespace init {
 namespace {
@@ -120,12 +121,8 @@ async::Task<> Services::start_on(unsigned core) {
 }
 
 async::Task<> Services::start_there(unsigned core, os::Binding& link) {
-    namespace api = interfaces::spawn;
-    std::array<char, 16> service;
-    const std::string_view name = format_to(service, "spawn.{}", core);
-    const os::Binding::Request spawner{.name = name, .contract = api::contract};
-    co_await link.open(spawner);
-    api::Client client{link.channel()};
+    const CoreId there{{static_cast<uint8_t>(core)}};
+    auto client = co_await os::bind_spawner(self_, link, there);
     for (const Entry& entry : manifest_.domains()) {
         if (!starts(entry) || place_of(entry) != core) continue;
         log::info("{} starts on core {}", entry.name, core);
@@ -181,11 +178,8 @@ Result<os::CapSlot> Services::make_device(const os::DeviceEntry& entry) {
     const bool ports = entry.kind == DeviceKind::ports;
     const os::CapSlot all = TRY(self_.find_given(ports ? "ports" : "interrupts"));
     const uint32_t first = entry.kind == DeviceKind::irq ? isa_lines_[entry.first] : entry.first;
-    os::OwnedCap part{TRY(os::slots().take())};
-    const os::Place at = os::place_of(part.slot());
     const os::Kind kind = ports ? os::Kind::io_port : os::Kind::interrupt;
-    TRY_VOID((os::CNode{{at.cnode}}.retype(at.index, all, kind, first, entry.count)));
-    return part.release();
+    return TRY(os::part_of(all, kind, first, entry.count)).release();
 }
 
 } // namespace init

@@ -9,6 +9,7 @@
 #include "lib/os/instructions.hpp"
 #include "lib/os/revoke.hpp"
 #include "lib/os/span/session.hpp"
+#include "lib/os/spawners.hpp"
 #include "lib/span/multicast.hpp"
 
 namespace os {
@@ -92,10 +93,7 @@ Result<> SpanHome::offer_service() {
 /// By the spawner of its core, who ends it when this channel ends.
 async::Task<> SpanHome::start_worker(uint32_t number) {
     Worker& worker = *workers_[number];
-    std::array<char, 16> name;
-    const std::string_view spawner = format_to(name, "spawn.{}", worker.core);
-    co_await worker.spawner.open({.name = spawner, .contract = interfaces::spawn::contract});
-    interfaces::spawn::Client spawn{worker.spawner.channel()};
+    auto spawn = co_await bind_spawner(self_, worker.spawner, worker.core);
     const DispatcherState mine = co_await self().state();
     // Below us: who answers its page faults must not wait for it.
     const auto priority = static_cast<uint32_t>(std::max<uint64_t>(mine.priority, 2) - 1);

@@ -134,18 +134,11 @@ Result<> readonly(Findings& found) {
     return {};
 }
 
-Result<os::OwnedCap> frame_of(os::CapSlot ram, uint64_t bytes) {
-    os::OwnedCap frame{TRY(os::slots().take())};
-    const os::Place at = os::place_of(frame.slot());
-    TRY_VOID((os::CNode{{at.cnode}}.retype(at.index, ram, abi::Kind::frame, 0, bytes)));
-    return frame;
-}
-
 /// A block of the memory server, seen with pages as large as it is; then somebody takes it back.
 Result<> large(Findings& found, os::CapSlot server, uint64_t bytes) {
     os::LocalClient<interfaces::memory::Client> memory{server};
     const os::OwnedCap ram{TRY(memory->allocate(bytes)).ram};
-    const os::OwnedCap frame = TRY(frame_of(ram.slot(), bytes));
+    const os::OwnedCap frame = TRY(os::part_of(ram.slot(), abi::Kind::frame, 0, bytes));
     const uint32_t slots_before = os::slots().free_count();
     const os::View view = TRY(os::View::make(frame.slot(), 0, bytes, abi::read | abi::write));
     const uint32_t taken = slots_before - os::slots().free_count();
