@@ -262,13 +262,23 @@ void Monitor::clear(CoreId core) {
     busy_ = true;
 }
 
+/// All together: whom one of those that went had given RAM of another says so before it has cleared
+/// both.
+bool Monitor::all_have_cleared() const {
+    const CoreSet up = cores_.up();
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        if (!is_leaving(cores_[{{static_cast<uint8_t>(i)}}].state)) continue;
+        const bool early = planted(Mutant::taken_uncleared) && cleared_[i].contains(self_);
+        if (!early && !cleared_[i].contains_all(up)) return false;
+    }
+    return true;
+}
+
 bool Monitor::take_over_cleared() {
-    if (!decides()) return false;
+    if (!decides() || !all_have_cleared()) return false;
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         if (!is_leaving(cores_[core].state)) continue;
-        const bool all = cleared_[i].contains_all(cores_.up());
-        if (!all && !(planted(Mutant::taken_uncleared) && cleared_[i].contains(self_))) continue;
         take_over(core);
         return true;
     }

@@ -380,6 +380,7 @@ class Monitor {
     void lost(CoreId core);
     bool bury(RevokeJob& job);
     void clear(CoreId core);
+    bool all_have_cleared() const;
     bool take_over_cleared();
     void take_over(CoreId core);
     void inherit(CoreId core);
