@@ -365,6 +365,7 @@ class Core {
     void give_run_upcall(Dispatcher& d);
     void enter_upcall(Dispatcher& d, uint64_t entry);
     void stop_by_fault(Dispatcher& d, uint64_t vector, uint64_t code, uint64_t address);
+    void tell_of_end(const Dispatcher& d);
     After resume(Dispatcher& d, abi::Area area);
 
     // local messages (messages.cpp)

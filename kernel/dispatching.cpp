@@ -137,13 +137,15 @@ bool Core::send_home(Dispatcher& d) {
     return true;
 }
 
-/// It lost something it stands on, or is about to go.
+/// It lost something it stands on, or is about to go. Who watches over one that ran is told.
 void Core::unconfigure(Dispatcher& d) {
     if (d.state == State::unconfigured) return;
+    const bool ran = !at_rest(d);
     sever(d);
     d.state = State::unconfigured;
     d.cspace = nullptr;
     d.page = nullptr;
+    if (ran) tell_of_end(d);
 }
 
 void Core::destroy(Dispatcher& d) {
@@ -206,6 +208,10 @@ void Core::stop_by_fault(Dispatcher& d, uint64_t vector, uint64_t code, uint64_t
     d.fault_vector = vector;
     d.fault_code = code;
     d.fault_address = address;
+    tell_of_end(d);
+}
+
+void Core::tell_of_end(const Dispatcher& d) {
     const Slot& bell = d.held[hold::fault_bell];
     if (!bell.empty()) (void)ring(bell);
 }

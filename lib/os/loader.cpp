@@ -71,7 +71,9 @@ class Builder final : public PagingSource {
         const elf::Image image = TRY(elf::Image::parse(launch_.image, image_limits));
         const abi::Name name = TRY(name_of(launch_.name));
         quota_ = TRY(describe(launch_.ram)).bytes;
+        TRY_VOID(make_quota());
         TRY_VOID(make_cnodes());
+        TRY_VOID(hand_over_quota());
         TRY_VOID(make_objects());
         TRY_VOID(fill_well_known());
         TRY_VOID(load(image));
@@ -88,7 +90,29 @@ class Builder final : public PagingSource {
 
     Result<> make(Place to, Kind kind, uint64_t bytes) {
         const uint64_t offset = TRY(take(bytes));
-        return CNode{{to.cnode}}.retype(to.index, launch_.ram, kind, offset, bytes);
+        return CNode{{to.cnode}}.retype(to.index, source_, kind, offset, bytes);
+    }
+
+    /// Made of the RAM, not a copy of it: whatever the child revokes, the RAM stays with its
+    /// parent.
+    Result<> make_quota() {
+        const CapSlot slot = TRY(slots().take());
+        const Place at = place_of(slot);
+        const auto made = CNode{{at.cnode}}.retype(at.index, launch_.ram, Kind::ram, 0, quota_);
+        if (!made) {
+            slots().release(slot);
+            return made;
+        }
+        ram_ = OwnedCap{slot};
+        source_ = slot;
+        return {};
+    }
+
+    Result<> hand_over_quota() {
+        TRY_VOID(first_.cnode().move(abi::slot::quota, ram_.slot()));
+        source_ = first_.at(abi::slot::quota);
+        slots().release(ram_.release());
+        return {};
     }
 
     Result<OwnedCap> make_cnode() {
@@ -136,7 +160,6 @@ class Builder final : public PagingSource {
     Result<> fill_well_known() {
         TRY_VOID(copy_unless_null(abi::slot::root, root_.slot()));
         TRY_VOID(copy_unless_null(abi::slot::leaf, leaf_.slot()));
-        TRY_VOID(copy_unless_null(abi::slot::quota, launch_.ram));
         TRY_VOID(copy_unless_null(abi::slot::monitor, launch_.monitor));
         TRY_VOID(copy_unless_null(abi::slot::parent, launch_.parent));
         TRY_VOID(copy_unless_null(abi::slot::memory, launch_.memory));
@@ -295,6 +318,8 @@ class Builder final : public PagingSource {
     uint64_t quota_{}, used_{};
     Shared shared_{};
     std::array<uint32_t, 4> shared_tables_{};
+    OwnedCap ram_; // until the child has a place for it
+    CapSlot source_{};
     OwnedCap root_, leaf_, loose_;
     ForeignLeaf first_, second_;
     uint32_t next_loose_{first_loose_index};

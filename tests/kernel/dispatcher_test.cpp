@@ -215,6 +215,23 @@ TEST_F(Dispatchers, DeletingTheLastCapabilityDestroysItWithItsEndpoints) {
         EXPECT_TRUE(held.empty());
 }
 
+TEST_F(Dispatchers, WhoLosesWhatItStandsOnRingsItsFaultBellUnlessItWasStopped) {
+    for (const bool stopped : {false, true}) {
+        Domain other = world.make_domain(3, false);
+        take(other);
+        World::must(world.core->make_doorbell(me.leaf->slot[self], me.leaf->slot[24], 4));
+        ASSERT_EQ(configure(0x7f00'0000'0000, 3, 24), Err::none);
+        ASSERT_EQ(world.call(Op::dispatcher_start, 20, {0x1000, 0x2000, 0}), Err::none);
+        if (stopped) ASSERT_EQ(world.call(Op::dispatcher_stop, 20), Err::none);
+        me.page->pending = 0;
+        EXPECT_EQ(world.call(Op::cnode_revoke, leaf_cap, {23}), Err::none);
+        EXPECT_EQ(other.dispatcher->state, State::unconfigured);
+        EXPECT_EQ(me.page->pending, stopped ? 0u : 1u << 4);
+        for (uint32_t i = 20; i < 25; ++i)
+            EXPECT_EQ(world.call(Op::cnode_delete, leaf_cap, {i}), Err::none);
+    }
+}
+
 TEST_F(Dispatchers, OperationsOnOneselfNeedOnesOwnCapability) {
     Domain other = world.make_domain(3);
     take(other);

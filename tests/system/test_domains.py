@@ -122,6 +122,23 @@ def test_after_a_kill_everything_is_back(guest):
     assert names(guest) == names_before
 
 
+def test_who_revokes_what_it_lives_on_is_noticed_and_costs_nobody_memory(guest):
+    """Not even the spawner's own capability to it; its channel to the console is lent."""
+    after = []
+    for _ in range(2):
+        start = guest.position = len(guest.text)
+        spawn(guest, f"faulty on {CORE} disown with restart=on-fault/1/1000")
+        guest.position = start
+        for line in ("is started again", "more than 1 times"):
+            guest.expect(rf"faulty on core {CORE} stopped: something it stands on was revoked")
+            guest.expect(rf"spawn\] faulty .*{line}")
+        last = [d for d in domains(guest) if d["name"] == "faulty"][-1]
+        assert (last["state"], last["restarts"]) == ("faulted", "1")
+        after.append(back(guest, CORE))
+    assert after[0] == after[1]
+    guest.says_nothing_like("something is left|is not back")
+
+
 def test_what_was_lent_to_other_cores_is_back_as_well(boot):
     """An application with its channel to a stack on another core."""
     guest = wait_until_ready(boot(CORES=4))

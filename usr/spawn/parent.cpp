@@ -86,11 +86,20 @@ Result<> Spawner::last_words(uint64_t badge, const interfaces::parent::LastWords
 }
 
 void Spawner::look_for_faults() {
-    constexpr uint64_t faulted_state = 6; // docs/abi.md, dispatcher_state
+    constexpr uint64_t unconfigured_state = 0, faulted_state = 6; // docs/abi.md, dispatcher_state
     for (Child& child : children_) {
         if (child.state != State::running) continue;
         const auto state = child.domain.dispatcher().state();
-        if (!state || state->state != faulted_state) continue;
+        if (!state || state->state == unconfigured_state) {
+            log::error(
+                "domain {} on core {} stopped: something it stands on was revoked",
+                child.plan.name.view(),
+                self_.core().raw
+            );
+            end(child, State::faulted, -1);
+            continue;
+        }
+        if (state->state != faulted_state) continue;
         log::error(
             "domain {} on core {} faulted while disabled: {}, address {:016x}",
             child.plan.name.view(),

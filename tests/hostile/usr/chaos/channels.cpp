@@ -15,6 +15,8 @@
 namespace chaos {
 namespace {
 
+constexpr Duration answer_within = seconds(10); // however busy the machine is
+
 struct Silent {
     void ring() {}
 };
@@ -43,7 +45,17 @@ Result<Text<16>> Channels::choose_name() {
     return TRY(os::offered_at(random_.draw(count))).name;
 }
 
+void Channels::become_deaf(std::string_view name) {
+    deaf_ = true;
+    const std::string_view why = storm_.harm();
+    std::array<char, 100> text;
+    os::last_words(format_to(
+        text, "chaos: {} does not answer: it {}", name, why.empty() ? "did nothing wrong" : why
+    ));
+}
+
 async::Task<> Channels::visit() {
+    if (deaf_) co_return {};
     const Text<16> name = co_await choose_name();
     const rpc::Contract contract = contract_of(name.view());
     os::Binding binding{self_};
@@ -52,9 +64,12 @@ async::Task<> Channels::visit() {
         .contract = contract,
         .bulk_bytes = random_.draw(8) * page_bytes,
         .wait = false,
+        .until = self_.loop().now() + answer_within,
     }));
     ++visits_;
+    if (!opened && opened.error().top() == Err::timed_out) become_deaf(name.view());
     if (!opened) co_return {};
+    storm_.heard();
     if (gives_control(name.view())) {
         std::array<char, 64> text;
         os::last_words(format_to(text, "chaos: {} let me in", name.view()));

@@ -14,7 +14,7 @@ constexpr uint64_t default_count = 20'000, calls_a_turn = 64;
 struct Chaos {
     Chaos(os::Domain& domain, uint64_t seed, uint64_t calls)
         : self{domain}, random{seed}, count{calls}, storm{random, domain},
-          channels{random, domain} {}
+          channels{random, domain, storm} {}
 
     async::Task<> run() {
         while (storm.calls() < count) {

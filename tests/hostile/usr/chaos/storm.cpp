@@ -2,6 +2,9 @@
 
 #include <array>
 
+#include "interfaces/monitor.hpp"
+#include "lib/base/format.hpp"
+#include "lib/os/fault.hpp"
 #include "lib/os/memory.hpp"
 
 namespace chaos {
@@ -89,6 +92,15 @@ bool Storm::is_suicide(Op op, CapSlot slot, const os::Values& values) const {
     }
 }
 
+/// Says so first, as it may be the last that is heard of it.
+bool Storm::dares(Op op, CapSlot slot, const os::Values& values) {
+    if (!is_suicide(op, slot, values)) return true;
+    if (!random_.one_in(100'000)) return false;
+    std::array<char, 64> text;
+    os::last_words(format_to(text, "chaos: tries operation {} on itself", std::to_underlying(op)));
+    return true;
+}
+
 void Storm::step() {
     if (random_.one_in(8)) return local_call();
     // A few operations that do not exist, too.
@@ -101,18 +113,38 @@ void Storm::step() {
         values[0] = static_cast<uint64_t>((os::now() + microseconds(200)).ns);
         if (!random_.one_in(1000)) values[2] = 0;
     }
-    if (is_suicide(op, target, values) && !random_.one_in(100'000)) return;
+    if (!dares(op, target, values)) return;
     const abi::Answer answer = os::system_call(op, target, values);
     ++calls_;
     if (answer.status == 0) {
         ++successes_;
-        note(op, target, values);
+        note(op, target, values, answer);
     }
     empty_receive_slot();
 }
 
+void Storm::note(Op op, CapSlot slot, const os::Values& values, const abi::Answer& answer) {
+    constexpr uint64_t ours = uint64_t{1} << abi::event_timer;
+    note_place(op, slot, values);
+    if (op == Op::call) note_call(values, answer);
+    if (op != Op::wait) return;
+    const bool events = answer.value[0] == std::to_underlying(abi::Woke::events);
+    if (events && (answer.value[1] & ~ours) != 0) harm_ = "took its own events";
+    if (values[2] != 0) harm_ = "moved its receive slot";
+}
+
+/// To the monitor, or whoever has an operation of that number.
+void Storm::note_call(const os::Values& values, const abi::Answer& got) {
+    using enum interfaces::monitor::Number;
+    if (got.value[1] != 0) return; // refused
+    const uint64_t operation = values[1];
+    if (operation == std::to_underlying(attach) || operation == std::to_underlying(attach_channels))
+        harm_ = "moved its doorbells";
+    if (operation == std::to_underlying(next) && got.value[2] != 0) harm_ = "took its own notices";
+}
+
 /// Which places of the playground hold what was made there and is no copy.
-void Storm::note(Op op, CapSlot slot, const os::Values& values) {
+void Storm::note_place(Op op, CapSlot slot, const os::Values& values) {
     if (slot != playground_ || values[0] >= abi::cnode_slots) return;
     if (op == Op::cnode_retype) made_here_[values[0]] = true;
     if (op == Op::cnode_copy || op == Op::cnode_mint || op == Op::cnode_move)
@@ -133,7 +165,10 @@ void Storm::local_call() {
     const abi::CapSlot to = abi::slot_at(0, random_.one_of<uint32_t>(servers));
     const abi::Answer answer = os::system_call(Op::call, to, values);
     ++calls_;
-    if (answer.status == 0) ++successes_;
+    if (answer.status == 0) {
+        ++successes_;
+        note_call(values, answer);
+    }
     empty_receive_slot();
 }
 
@@ -141,6 +176,7 @@ void Storm::local_call() {
 void Storm::empty_receive_slot() {
     const os::Place receive = os::place_of(os::receive_slot);
     (void)os::CNode{{receive.cnode}}.remove(receive.index);
+    if (os::describe(os::receive_slot)) harm_ = "keeps its receive slot full";
 }
 
 } // namespace chaos

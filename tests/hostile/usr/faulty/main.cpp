@@ -1,13 +1,15 @@
 // Goes wrong in the way that its argument names; without one it ends at once, with code 0. "wait"
 // waits for ever, "tell NAME" says what its environment has under that name, "farewell" has a last
-// line of log.
+// line of log, "disown" revokes the memory it lives on.
 #include <array>
 #include <cstdint>
 
+#include "lib/async/loop.hpp"
 #include "lib/base/cmdline.hpp"
 #include "lib/base/invariant.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/domain.hpp"
+#include "lib/os/revoke.hpp"
 
 namespace faulty {
 
@@ -101,6 +103,16 @@ constexpr uint64_t nowhere = 0x10, kernel_half = 0xffff'ffff'8000'0000;
     return true;
 }
 
+/// All memory it lives on, itself included. Its log is a channel, which is lent, so the monitor
+/// does it and goes on when nobody is left to ask.
+async::Task<> disown() {
+    log::info("nothing shall be left");
+    co_await os::domain().loop().sleep_for(milliseconds(100));
+    co_await os::revoke(abi::slot_at(0, abi::slot::quota));
+    log::error("something is left");
+    co_return {};
+}
+
 } // namespace faulty
 
 int domain_main(os::Domain& self) {
@@ -112,6 +124,7 @@ int domain_main(os::Domain& self) {
         log::info("{} is {}", arguments, self.environment(arguments).value_or("unknown"));
         return self.serve();
     }
+    if (verb == "disown" && !self.loop().spawn("disown", faulty::disown())) return 1;
     if (verb == "farewell") log::info("farewell");
-    return verb == "wait" ? self.serve() : 0;
+    return verb == "wait" || verb == "disown" ? self.serve() : 0;
 }
