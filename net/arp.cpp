@@ -6,8 +6,10 @@
 
 namespace net {
 
-Arp::Arp(Arena& arena, const Config& config, Interface& interface, Drops& drops, Counters& counters)
-    : interface_{interface}, drops_{drops}, counters_{counters},
+Arp::Arp(
+    Arena& arena, const Config& config, Interfaces& interfaces, Drops& drops, Counters& counters
+)
+    : interfaces_{interfaces}, drops_{drops}, counters_{counters},
       neighbours_{arena.make<Neighbour>(config.neighbours)} {
     const size_t each = config.mtu_bytes;
     MutableBytes memory = arena.bytes(config.held_packets * each);
@@ -18,16 +20,18 @@ Arp::Arp(Arena& arena, const Config& config, Interface& interface, Drops& drops,
     }
 }
 
-Arp::Neighbour* Arp::find(Ipv4Address address) {
+Arp::Neighbour* Arp::find(Hop to) {
     for (Neighbour& neighbour : neighbours_) {
-        if (neighbour.address == address && neighbour.state != State::free) return &neighbour;
+        if (neighbour.address == to.address && neighbour.link == to.link &&
+            neighbour.state != State::free)
+            return &neighbour;
     }
     return nullptr;
 }
 
 /// A new entry: a free one, else the known or failed one that was not used for longest. Those
 /// being asked for stay, so that a flood of new neighbours cannot drive out its own questions.
-Arp::Neighbour* Arp::claim(Ipv4Address address, Instant now) {
+Arp::Neighbour* Arp::claim(Hop to, Instant now) {
     Neighbour* best = nullptr;
     for (Neighbour& neighbour : neighbours_) {
         if (neighbour.state == State::free) {
@@ -41,16 +45,16 @@ Arp::Neighbour* Arp::claim(Ipv4Address address, Instant now) {
         drops_.count(Drop::arp_cache_full);
         return nullptr;
     }
-    *best = Neighbour{.address = address, .used = now};
+    *best = Neighbour{.address = to.address, .link = to.link, .used = now};
     return best;
 }
 
-bool Arp::sender_usable(MacAddress mac, Ipv4Address address) const {
-    if (mac.is_group() || mac.is_zero() || mac == interface_.mac()) return false;
-    return address.is_plain_unicast() && !interface_.is_broadcast(address);
+bool Arp::sender_usable(const Interface& in, MacAddress mac, Ipv4Address address) {
+    if (mac.is_group() || mac.is_zero() || mac == in.mac()) return false;
+    return address.is_plain_unicast() && !in.is_broadcast(address);
 }
 
-void Arp::input(Bytes packet, Instant now) {
+void Arp::input(Bytes packet, Interface& in, Instant now) {
     ++counters_.arp_in;
     const auto parsed = peel<wire::Arp>(packet);
     if (!parsed) return drops_.count(Drop::arp_truncated);
@@ -64,21 +68,22 @@ void Arp::input(Bytes packet, Instant now) {
         return drops_.count(Drop::arp_bad_operation);
     }
     const Ipv4Address sender{arp.sender};
-    const bool for_us = interface_.is_ours(Ipv4Address{arp.target});
-    if (interface_.is_ours(sender)) return drops_.count(Drop::arp_conflict);
+    const Hop from{sender, in.number()};
+    const bool for_us = in.is_ours(Ipv4Address{arp.target});
+    if (interfaces_.is_ours(sender)) return drops_.count(Drop::arp_conflict);
     // A probe (RFC 5227 2.1.1) has no sender address: answered, not remembered.
     const bool is_probe = is_request && sender.is_any() && !arp.sender_mac.is_group();
     if (!is_probe) {
-        if (!sender_usable(arp.sender_mac, sender)) return drops_.count(Drop::arp_bad_sender);
+        if (!sender_usable(in, arp.sender_mac, sender)) return drops_.count(Drop::arp_bad_sender);
         // RFC 826: refresh what is known; add only who wants to talk to us.
-        Neighbour* neighbour = find(sender);
-        if (neighbour == nullptr && for_us && is_request && interface_.address().contains(sender)) {
-            neighbour = claim(sender, now);
+        Neighbour* neighbour = find(from);
+        if (neighbour == nullptr && for_us && is_request && in.address().contains(sender)) {
+            neighbour = claim(from, now);
         }
         if (neighbour != nullptr) learn(*neighbour, arp.sender_mac, now);
     }
     if (!for_us) return drops_.count(Drop::arp_not_for_us);
-    if (is_request) send(wire::Arp::reply, arp.sender_mac, arp.sender_mac, sender);
+    if (is_request) send(wire::Arp::reply, arp.sender_mac, arp.sender_mac, from);
 }
 
 void Arp::learn(Neighbour& neighbour, MacAddress mac, Instant now) {
@@ -92,19 +97,21 @@ void Arp::learn(Neighbour& neighbour, MacAddress mac, Instant now) {
     while (HeldPacket* held = take_held(neighbour)) {
         OutPacket packet;
         packet.append(held->packet());
-        if (!interface_.transmit(packet, mac, wire::EtherType::ipv4)) drops_.count(Drop::link_full);
+        const auto sent = interfaces_[neighbour.link].transmit(packet, mac, wire::EtherType::ipv4);
+        if (!sent) drops_.count(Drop::link_full);
         spare_.put(*held);
     }
 }
 
-Result<> Arp::output(OutPacket& packet, Ipv4Address address, uint16_t& hint, Instant now) {
+Result<> Arp::output(OutPacket& packet, Hop to, uint16_t& hint, Instant now) {
     Neighbour& neighbour = neighbours_[hint];
-    if (!(neighbour.address == address) || neighbour.state != State::known) {
-        return output_unknown(packet, address, hint, now);
+    if (!(neighbour.address == to.address) || neighbour.link != to.link ||
+        neighbour.state != State::known) {
+        return output_unknown(packet, to, hint, now);
     }
     neighbour.used = now;
     if (now > neighbour.poll_at) poll(neighbour, now);
-    return interface_.transmit(packet, neighbour.mac, wire::EtherType::ipv4);
+    return interfaces_[to.link].transmit(packet, neighbour.mac, wire::EtherType::ipv4);
 }
 
 /// By unicast while it is in use, so that it never falls out (RFC 1122 2.3.2.1 (2)).
@@ -112,14 +119,14 @@ void Arp::poll(Neighbour& neighbour, Instant now) {
     if (neighbour.questions == most_questions) return;
     ++neighbour.questions;
     neighbour.poll_at = now + question_interval;
-    send(wire::Arp::request, neighbour.mac, MacAddress{}, neighbour.address);
+    send(wire::Arp::request, neighbour.mac, MacAddress{}, {neighbour.address, neighbour.link});
 }
 
 /// Not where it was the last time: known elsewhere, or not (yet) at all.
-Result<> Arp::output_unknown(OutPacket& packet, Ipv4Address address, uint16_t& hint, Instant now) {
-    Neighbour* neighbour = find(address);
+Result<> Arp::output_unknown(OutPacket& packet, Hop to, uint16_t& hint, Instant now) {
+    Neighbour* neighbour = find(to);
     if (neighbour == nullptr) {
-        neighbour = claim(address, now);
+        neighbour = claim(to, now);
         if (neighbour == nullptr) return fail(Err::host_unreachable);
         hold(*neighbour, packet);
         ask(*neighbour, now);
@@ -132,7 +139,7 @@ Result<> Arp::output_unknown(OutPacket& packet, Ipv4Address address, uint16_t& h
         return {};
     }
     hint = uint16_t(neighbour - neighbours_.data());
-    return output(packet, address, hint, now);
+    return output(packet, to, hint, now);
 }
 
 void Arp::ask(Neighbour& neighbour, Instant now) {
@@ -140,7 +147,8 @@ void Arp::ask(Neighbour& neighbour, Instant now) {
     ++neighbour.questions;
     neighbour.due = now + question_interval;
     wake_at(neighbour.due);
-    send(wire::Arp::request, MacAddress::broadcast(), MacAddress{}, neighbour.address);
+    const Hop to{neighbour.address, neighbour.link};
+    send(wire::Arp::request, MacAddress::broadcast(), MacAddress{}, to);
 }
 
 void Arp::hold(Neighbour& neighbour, OutPacket& packet) {
@@ -179,15 +187,16 @@ void Arp::drop_held(Neighbour& neighbour) {
     }
 }
 
-void Arp::clear() {
+void Arp::clear(LinkNumber link) {
     for (Neighbour& neighbour : neighbours_) {
+        if (neighbour.link != link) continue;
         drop_held(neighbour);
         neighbour.state = State::free;
     }
-    deadline_.reset();
 }
 
-void Arp::send(uint16_t operation, MacAddress to_frame, MacAddress to_mac, Ipv4Address to) {
+void Arp::send(uint16_t operation, MacAddress to_frame, MacAddress to_mac, Hop to) {
+    Interface& out = interfaces_[to.link];
     OutPacket packet;
     packet.prepend(wire::Arp{
         .hardware_type = 1,
@@ -195,13 +204,13 @@ void Arp::send(uint16_t operation, MacAddress to_frame, MacAddress to_mac, Ipv4A
         .hardware_length = 6,
         .protocol_length = 4,
         .operation = operation,
-        .sender_mac = interface_.mac(),
-        .sender = interface_.address().address.bits(),
+        .sender_mac = out.mac(),
+        .sender = out.address().address.bits(),
         .target_mac = to_mac,
-        .target = to.bits(),
+        .target = to.address.bits(),
     });
     ++counters_.arp_out;
-    if (!interface_.transmit(packet, to_frame, wire::EtherType::arp)) drops_.count(Drop::link_full);
+    if (!out.transmit(packet, to_frame, wire::EtherType::arp)) drops_.count(Drop::link_full);
 }
 
 size_t Arp::list(size_t first, std::span<NeighbourInfo> room, Instant now) const {
@@ -211,7 +220,11 @@ size_t Arp::list(size_t first, std::span<NeighbourInfo> room, Instant now) const
         if (written == room.size()) break;
         const bool known = neighbour.state == State::known;
         room[written++] = {
-            neighbour.address, neighbour.mac, known, known ? now - neighbour.confirmed : Duration{}
+            .address = neighbour.address,
+            .mac = neighbour.mac,
+            .link = neighbour.link,
+            .resolved = known,
+            .age = known ? now - neighbour.confirmed : Duration{},
         };
     }
     return written;

@@ -10,6 +10,7 @@
 #include "net/arena.hpp"
 #include "net/config.hpp"
 #include "net/interface.hpp"
+#include "net/route.hpp"
 #include "net/stack.hpp"
 
 namespace net {
@@ -26,15 +27,16 @@ struct HeldPacket {
 
 class Arp {
   public:
-    Arp(Arena& arena, const Config& config, Interface& interface, Drops& drops, Counters& counters);
+    Arp(Arena& arena, const Config& config, Interfaces& interfaces, Drops& drops, Counters& counters
+    );
 
     /// An ARP packet, its Ethernet header taken off.
-    void input(Bytes packet, Instant now);
+    void input(Bytes packet, Interface& in, Instant now);
 
     /// Sends an IPv4 packet to a neighbour, or holds it until the neighbour answers.
     ///   errors   no_space (link full); host_unreachable (it did not answer a moment ago)
     ///   hint     where the neighbour was found last
-    Result<> output(OutPacket& packet, Ipv4Address neighbour, uint16_t& hint, Instant now);
+    Result<> output(OutPacket& packet, Hop to, uint16_t& hint, Instant now);
 
     std::optional<Instant> next_deadline() const { return deadline_; }
 
@@ -50,8 +52,8 @@ class Arp {
         }
     }
 
-    /// Forgets all: the interface's address changed.
-    void clear();
+    /// Forgets all on that link: our address there has changed.
+    void clear(LinkNumber link);
     size_t list(size_t first, std::span<NeighbourInfo> room, Instant now) const;
 
   private:
@@ -63,22 +65,23 @@ class Arp {
         State state{State::free};
         uint8_t questions{}; // asked without an answer
         uint8_t held{};
+        LinkNumber link{};
         HeldPacket* first{}; // oldest first
         Instant confirmed{}, used{}, due{};
         Instant poll_at{}; // it should be asked again while it is in use
     };
 
-    Neighbour* find(Ipv4Address address);
-    Neighbour* claim(Ipv4Address address, Instant now);
-    Result<> output_unknown(OutPacket& packet, Ipv4Address address, uint16_t& hint, Instant now);
+    Neighbour* find(Hop to);
+    Neighbour* claim(Hop to, Instant now);
+    Result<> output_unknown(OutPacket& packet, Hop to, uint16_t& hint, Instant now);
     void poll(Neighbour& neighbour, Instant now);
     void learn(Neighbour& neighbour, MacAddress mac, Instant now);
     void ask(Neighbour& neighbour, Instant now);
     void hold(Neighbour& neighbour, OutPacket& packet);
     HeldPacket* take_held(Neighbour& neighbour);
     void drop_held(Neighbour& neighbour);
-    void send(uint16_t operation, MacAddress to_frame, MacAddress to_mac, Ipv4Address to);
-    bool sender_usable(MacAddress mac, Ipv4Address address) const;
+    void send(uint16_t operation, MacAddress to_frame, MacAddress to_mac, Hop to);
+    static bool sender_usable(const Interface& in, MacAddress mac, Ipv4Address address);
 
     template <class F>
     void expire(Neighbour& neighbour, Instant now, F& unreachable) {
@@ -109,7 +112,7 @@ class Arp {
     static constexpr Duration refresh_after = seconds(30); // ask again, by unicast
     static constexpr Duration forget_after = seconds(60);  // RFC 1122 2.3.2.1
 
-    Interface& interface_;
+    Interfaces& interfaces_;
     Drops& drops_;
     Counters& counters_;
     std::span<Neighbour> neighbours_;

@@ -58,6 +58,7 @@ struct Counters {
     uint64_t frames_in{}, frames_out{};
     uint64_t arp_in{}, ip_in{}, icmp_in{}, udp_in{}, tcp_in{};
     uint64_t arp_out{}, ip_out{}, icmp_out{}, udp_out{}, tcp_out{};
+    uint64_t forwarded{};
     uint64_t fragments_in{}, fragments_out{}, reassembled{};
     uint64_t tcp_opened{}, tcp_accepted{}, tcp_resets_in{}, tcp_resets_out{};
     uint64_t tcp_retransmitted{}, tcp_timeouts{}, tcp_challenge_acks{};

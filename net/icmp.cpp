@@ -79,6 +79,10 @@ void Icmp::answer_echo(
 
 std::optional<Trouble>
 Icmp::read_error(const Ipv4Packet& packet, const wire::Icmp& icmp, Bytes quote) {
+    if (icmp.type == wire::Icmp::redirect) { // an invitation to whoever can reach us
+        drops_.count(Drop::icmp_redirect);
+        return std::nullopt;
+    }
     const auto meaning = meaning_of(icmp);
     if (!meaning) {
         drops_.count(Drop::icmp_unknown_type);
@@ -115,19 +119,24 @@ std::optional<Trouble> Icmp::read_quote(Bytes quote) {
     };
 }
 
-void Icmp::send_error(uint8_t type, uint8_t code, const Ipv4Packet& about, Instant now) {
+void Icmp::report(const wire::Icmp& what, const Ipv4Packet& about, Instant now) {
     if (about.broadcast || !about.source.is_plain_unicast()) {
         if (!about.source.is_loopback()) return;
     }
+    // From the address that was written to, or else the one on the way back (RFC 1812 4.3.2.4).
+    const auto back = ip_.path_to(about.source);
+    if (!back) return drops_.count(Drop::ip_no_route);
+    const bool to_us = ip_.is_ours(about.destination);
     if (!errors_.take(now)) return drops_.count(Drop::icmp_rate_limited);
     // As much as fits in 576 bytes (RFC 1812 4.3.2.3), so that tunnels find their inner header.
     constexpr size_t most = 576 - sizeof(wire::Ipv4) - sizeof(wire::Icmp);
     OutPacket error;
     error.append(about.whole.first(std::min(most, about.whole.size())));
-    seal(error, {.type = type, .code = code, .checksum = {}, .first = {}, .second = {}});
+    seal(error, what);
     ++counters_.icmp_out;
-    const auto sent =
-        ip_.output(error, {about.destination, about.source, wire::Protocol::icmp}, now);
+    const auto sent = ip_.output(
+        error, {to_us ? about.destination : back->source, about.source, wire::Protocol::icmp}, now
+    );
     if (!sent && sent.error() == Err::no_space) drops_.count(Drop::link_full);
 }
 

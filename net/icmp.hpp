@@ -46,6 +46,27 @@ class Icmp {
         send_error(wire::Icmp::unreachable, code, about, now);
     }
 
+    /// The same for who sent `about` through us. `mtu` goes with fragmentation_needed.
+    void
+    send_error(uint8_t type, uint8_t code, const Ipv4Packet& about, Instant now, uint16_t mtu = 0) {
+        report(
+            {.type = type, .code = code, .checksum = {}, .first = {}, .second = mtu}, about, now
+        );
+    }
+
+    /// Tells the sender of `about` that `gateway` is nearer to where it goes.
+    void send_redirect(Ipv4Address gateway, const Ipv4Packet& about, Instant now) {
+        report(
+            {.type = wire::Icmp::redirect,
+             .code = wire::Icmp::redirect_host,
+             .checksum = {},
+             .first = uint16_t(gateway.bits() >> 16),
+             .second = uint16_t(gateway.bits())},
+            about,
+            now
+        );
+    }
+
     void send_time_exceeded(uint8_t code, const Ipv4Packet& about, Instant now) {
         send_error(wire::Icmp::time_exceeded, code, about, now);
     }
@@ -67,7 +88,7 @@ class Icmp {
     void answer_echo(const Ipv4Packet& packet, const wire::Icmp& icmp, Bytes payload, Instant now);
     std::optional<Trouble>
     read_error(const Ipv4Packet& packet, const wire::Icmp& icmp, Bytes quote);
-    void send_error(uint8_t type, uint8_t code, const Ipv4Packet& about, Instant now);
+    void report(const wire::Icmp& what, const Ipv4Packet& about, Instant now);
     static void seal(OutPacket& packet, wire::Icmp icmp);
 
     Ip& ip_;

@@ -17,13 +17,13 @@ namespace {
 Ip::Ip(
     Arena& arena,
     const Config& config,
-    Interface& interface,
+    Interfaces& interfaces,
     Arp& arp,
     Random& random,
     Drops& drops,
     Counters& counters
 )
-    : interface_{interface}, arp_{arp}, drops_{drops}, counters_{counters},
+    : interfaces_{interfaces}, arp_{arp}, drops_{drops}, counters_{counters},
       routes_{arena, config.routes}, loopback_{arena, config.loopback_packets, config.mtu_bytes},
       reassembly_{arena, config.reassemblies, drops, counters}, paths_{config.mtu_bytes},
       identification_{uint16_t(random.next())} {}
@@ -37,12 +37,10 @@ std::optional<Drop> Ip::refuse_addresses(const wire::Ipv4& ip, Arrival arrival) 
     if (destination.is_loopback() || destination.is_any()) return Drop::ip_martian_destination;
     if (is_broadcast(destination)) return std::nullopt;
     if (source.is_any()) return Drop::ip_martian_source; // RFC 1122 3.2.1.3: only before an address
-    if (interface_.is_ours(destination)) {
-        // RFC 1122 3.3.6: a unicast packet that came by link broadcast is a mistake or an attack.
-        if (arrival == Arrival::link_broadcast) return Drop::ip_link_broadcast;
-        return std::nullopt;
-    }
-    return Drop::ip_not_for_us;
+    // RFC 1122 3.3.6, RFC 1812 5.3.4: a unicast packet that came by link broadcast is a mistake or
+    // an attack.
+    if (arrival == Arrival::link_broadcast) return Drop::ip_link_broadcast;
+    return std::nullopt;
 }
 
 /// Options are tolerated, not obeyed; a source route would let others send through us.
@@ -66,7 +64,7 @@ std::optional<Drop> Ip::refuse_options(Bytes options) {
 }
 
 /// Nearly always one host sends another a whole packet without options: nothing else is looked at.
-bool Ip::input(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
+Verdict Ip::input(Bytes packet, Interface& in, Arrival arrival, Instant now, Ipv4Packet& into) {
     ++counters_.ip_in;
     if (packet.size() < sizeof(wire::Ipv4)) return drop(Drop::ip_truncated);
     const auto ip = load<wire::Ipv4>(packet.data());
@@ -74,7 +72,7 @@ bool Ip::input(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
     const auto pair = load<uint64_t>(packet.data() + offsetof(wire::Ipv4, source));
     const bool usual = ip.version_and_length == 0x45 && !ip.is_fragment() &&
                        total >= sizeof(wire::Ipv4) && total <= packet.size() &&
-                       arrival == Arrival::unicast && interface_.is_from_host_to_us(pair) &&
+                       arrival == Arrival::unicast && interfaces_.is_from_host_to_us(in, pair) &&
                        Checksum{sum_of(packet.data())}.holds();
     if (!usual) return input_unusual(packet, arrival, now, into);
     into = {
@@ -85,10 +83,10 @@ bool Ip::input(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
         .payload = {packet.data() + sizeof(wire::Ipv4), total - sizeof(wire::Ipv4)},
         .whole = {packet.data(), total},
     };
-    return true;
+    return Verdict::ours;
 }
 
-bool Ip::input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
+Verdict Ip::input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into) {
     Bytes rest = packet;
     const auto peeled = peel<wire::Ipv4>(rest);
     if (!peeled) return drop(Drop::ip_truncated);
@@ -117,26 +115,30 @@ bool Ip::input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& i
         .payload = packet.subspan(header_bytes),
         .whole = packet,
     };
-    if (!ip.is_fragment()) return true;
+    if (!into.broadcast && !is_ours(into.destination)) return Verdict::for_others;
+    if (!ip.is_fragment()) return Verdict::ours;
     const auto whole = reassembly_.add(ip, header, into.payload, now);
-    if (!whole) return false;
+    if (!whole) return Verdict::dropped;
     into.payload = whole->payload;
     into.whole = whole->both;
-    return true;
+    return Verdict::ours;
 }
 
 Result<Path> Ip::path_to(Ipv4Address destination) const {
-    if (destination.is_loopback()) return Path{destination, interface_.mtu_bytes()};
-    if (!interface_.has_address()) return fail(Err::network_unreachable);
-    const Path path{interface_.address().address, interface_.mtu_bytes()};
-    if (interface_.is_ours(destination) || is_broadcast(destination)) return path;
-    if (!destination.is_plain_unicast() && !destination.is_multicast()) {
-        return fail(Err::network_unreachable);
-    }
-    if (!destination.is_multicast() && !routes_.next_hop(destination)) {
-        return fail(Err::network_unreachable);
-    }
-    return path;
+    if (is_ours(destination)) return Path{destination, interfaces_[first_link].mtu_bytes()};
+    const auto by = [](const Interface* out) -> Result<Path> {
+        if (out == nullptr || !out->has_address()) return fail(Err::network_unreachable);
+        return Path{out->address().address, out->mtu_bytes()};
+    };
+    if (destination.is_limited_broadcast() || destination.is_multicast())
+        return by(interfaces_.find([](const Interface& one) { return one.has_address(); }));
+    if (is_broadcast(destination))
+        return by(interfaces_.find([&](const Interface& one) {
+            return one.is_broadcast(destination);
+        }));
+    const auto hop = destination.is_plain_unicast() ? routes_.next_hop(destination) : std::nullopt;
+    if (!hop) return fail(Err::network_unreachable);
+    return by(&interfaces_[hop->link]);
 }
 
 [[gnu::always_inline]] inline void Ip::lay_header(
@@ -161,12 +163,13 @@ Result<Path> Ip::path_to(Ipv4Address destination) const {
 
 [[gnu::always_inline]] inline Result<>
 Ip::send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
-    if (way.as_of == routes_.changes()) return arp_.output(packet, way.next_hop, way.hint, now);
-    return find_way(packet, destination, way, now);
+    if (way.kind != Way::Kind::neighbour) return send_unusual(packet, destination, way);
+    return arp_.output(packet, way.hop, way.hint, now);
 }
 
 Result<> Ip::output(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
-    if (packet.size() + sizeof(wire::Ipv4) > interface_.mtu_bytes()) {
+    if (way.as_of != routes_.changes()) way = TRY(find_way(addresses));
+    if (packet.size() + sizeof(wire::Ipv4) > way.mtu_bytes) {
         return output_fragments(packet, addresses, way, now);
     }
     const uint16_t fragment = packet.dont_fragment ? wire::Ipv4::dont_fragment : uint16_t{0};
@@ -178,7 +181,7 @@ Result<> Ip::output(OutPacket& packet, const Addresses& addresses, Way& way, Ins
 Result<>
 Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
     INVARIANT(packet.size() + sizeof(wire::Ipv4) <= 0xffff, "each protocol knows its limit");
-    const size_t most = (interface_.mtu_bytes() - sizeof(wire::Ipv4)) / 8 * 8;
+    const size_t most = (way.mtu_bytes - sizeof(wire::Ipv4)) / 8 * 8;
     const uint16_t identification = identification_++;
     const Bytes headers = packet.headers();
     for (size_t from = 0; from < packet.size(); from += most) {
@@ -202,26 +205,45 @@ Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Way& w
     return {};
 }
 
-Result<> Ip::find_way(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
-    if (is_ours(destination)) return loopback_.push(packet);
-    if (is_broadcast(destination)) {
-        return interface_.transmit(packet, MacAddress::broadcast(), wire::EtherType::ipv4);
-    }
-    if (destination.is_multicast()) { // RFC 1112 6.4
-        const uint32_t group = destination.bits();
-        const MacAddress mac{
-            {0x01, 0, 0x5e, uint8_t(group >> 16 & 0x7f), uint8_t(group >> 8), uint8_t(group)}
-        };
-        return interface_.transmit(packet, mac, wire::EtherType::ipv4);
-    }
-    const auto next_hop = routes_.next_hop(destination);
-    if (!next_hop) {
+/// On which link that address of ours is; the first one when it is none (DHCP has none yet).
+LinkNumber Ip::link_of(Ipv4Address source) const {
+    const Interface* const found =
+        interfaces_.find([&](const Interface& one) { return one.is_ours(source); });
+    return found == nullptr ? first_link : found->number();
+}
+
+Result<Way> Ip::find_way(const Addresses& addresses) const {
+    const Ipv4Address to = addresses.destination;
+    Way way{.as_of = routes_.changes(), .hop = {to, first_link}};
+    if (is_ours(to)) {
+        way.kind = Way::Kind::ourselves;
+    } else if (to.is_multicast() || to.is_limited_broadcast()) {
+        way.kind = Way::Kind::group;
+        way.hop.link = link_of(addresses.source);
+    } else if (is_broadcast(to)) {
+        way.kind = Way::Kind::group;
+        way.hop.link =
+            interfaces_.find([&](const Interface& one) { return one.is_broadcast(to); })->number();
+    } else if (const auto hop = routes_.next_hop(to)) {
+        way.hop = *hop;
+    } else {
         drops_.count(Drop::ip_no_route);
         return fail(Err::network_unreachable);
     }
-    way.as_of = routes_.changes();
-    way.next_hop = *next_hop;
-    return arp_.output(packet, way.next_hop, way.hint, now);
+    way.mtu_bytes = interfaces_[way.hop.link].mtu_bytes();
+    return way;
+}
+
+Result<> Ip::send_unusual(OutPacket& packet, Ipv4Address destination, const Way& way) {
+    if (way.kind == Way::Kind::ourselves) return loopback_.push(packet);
+    MacAddress to = MacAddress::broadcast();
+    if (destination.is_multicast()) { // RFC 1112 6.4
+        const uint32_t group = destination.bits();
+        to = MacAddress{
+            {0x01, 0, 0x5e, uint8_t(group >> 16 & 0x7f), uint8_t(group >> 8), uint8_t(group)}
+        };
+    }
+    return interfaces_[way.hop.link].transmit(packet, to, wire::EtherType::ipv4);
 }
 
 } // namespace net

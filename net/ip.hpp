@@ -21,6 +21,8 @@ struct Ipv4Packet {
     bool broadcast{}; // sent to more hosts than us, by IP or link address
     Bytes payload{};
     Bytes whole{}; // from the first byte of the header, for quoting
+
+    size_t header_bytes() const { return whole.size() - payload.size(); }
 };
 
 /// Where a frame's IP packet came from.
@@ -34,10 +36,17 @@ struct Path {
 
 /// Where the packets to one destination go, as found last: good until the routes change.
 struct Way {
+    enum class Kind : uint8_t { neighbour, group, ourselves };
+
     uint32_t as_of{}; // Routes::changes(); zero: not looked up yet
-    Ipv4Address next_hop;
+    Hop hop;
+    Kind kind{};
+    uint16_t mtu_bytes{};
     uint16_t hint{}; // where ARP knows it
 };
+
+/// Whose a packet is that came in.
+enum class Verdict : uint8_t { dropped, ours, for_others };
 
 class Ip {
   public:
@@ -48,14 +57,15 @@ class Ip {
 
     Ip(Arena& arena,
        const Config& config,
-       Interface& interface,
+       Interfaces& interfaces,
        Arp& arp,
        Random& random,
        Drops& drops,
        Counters& counters);
 
-    /// False: dropped and counted, or a fragment that does not complete its datagram.
-    bool input(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into);
+    /// Dropped: counted, or a fragment that does not complete its datagram. Packets for others
+    /// are laid open as they came, fragment or not.
+    Verdict input(Bytes packet, Interface& in, Arrival arrival, Instant now, Ipv4Packet& into);
 
     /// errors   network_unreachable
     Result<Path> path_to(Ipv4Address destination) const;
@@ -73,10 +83,10 @@ class Ip {
     }
 
     bool is_ours(Ipv4Address address) const {
-        return interface_.is_ours(address) || address.is_loopback();
+        return interfaces_.is_ours(address) || address.is_loopback();
     }
 
-    bool is_broadcast(Ipv4Address address) const { return interface_.is_broadcast(address); }
+    bool is_broadcast(Ipv4Address address) const { return interfaces_.is_broadcast(address); }
 
     Routes& routes() { return routes_; }
 
@@ -91,7 +101,7 @@ class Ip {
     const Reassembly& reassembly() const { return reassembly_; }
 
   private:
-    bool input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into);
+    Verdict input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into);
     std::optional<Drop> refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const;
     static std::optional<Drop> refuse_options(Bytes options);
     Result<>
@@ -100,16 +110,18 @@ class Ip {
         OutPacket& packet, const Addresses& addresses, uint16_t identification, uint16_t fragment
     );
     Result<> send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now);
-    Result<> find_way(OutPacket& packet, Ipv4Address destination, Way& way, Instant now);
+    Result<> send_unusual(OutPacket& packet, Ipv4Address destination, const Way& way);
+    Result<Way> find_way(const Addresses& addresses) const;
+    LinkNumber link_of(Ipv4Address source) const;
 
-    bool drop(Drop reason) {
+    Verdict drop(Drop reason) {
         drops_.count(reason);
-        return false;
+        return Verdict::dropped;
     }
 
     static constexpr uint8_t initial_time_to_live = 64;
 
-    Interface& interface_;
+    Interfaces& interfaces_;
     Arp& arp_;
     Drops& drops_;
     Counters& counters_;

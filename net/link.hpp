@@ -5,8 +5,14 @@
 
 #include "lib/base/bytes.hpp"
 #include "lib/base/result.hpp"
+#include "lib/base/strong.hpp"
 
 namespace net {
+
+/// Which of a stack's links: 0 is the one it was created with.
+struct LinkNumber : Strong<LinkNumber, uint8_t> {};
+
+constexpr LinkNumber first_link{};
 
 class Link {
   public:

@@ -1,15 +1,17 @@
 #include "net/parts.hpp"
 
+#include "net/checksum.hpp"
 #include "net/wire/ethernet.hpp"
 
 namespace net {
 
 Parts::Parts(Arena& arena, const Config& given, Link& link, Events& listener, Instant now)
     : config{given}, events{listener}, random{given.secret},
-      interface{given.mac, given.mtu_bytes, link, counters},
-      arp{arena, config, interface, drops, counters},
-      ip{arena, config, interface, arp, random, drops, counters},
-      icmp{config, ip, drops, counters, now}, udp{arena, config, ip, news, random, drops, counters},
+      interfaces{given.mac, given.mtu_bytes, link, counters},
+      arp{arena, config, interfaces, drops, counters},
+      ip{arena, config, interfaces, arp, random, drops, counters},
+      icmp{config, ip, drops, counters, now}, forwarder{interfaces, arp, ip, icmp, drops, counters},
+      udp{arena, config, ip, news, random, drops, counters},
       ping{arena, config, ip, icmp, news, random, drops},
       tcp{arena, config, ip, news, random, drops, counters, now}, dhcp{given.mac, random, drops},
       stack{*this} {}
@@ -40,28 +42,34 @@ size_t Parts::memory_needed(const Config& config) {
 
 // --- From frame to socket, in one pass
 
-void Parts::receive_frame(Bytes frame, Instant now) {
+void Parts::receive_frame(Bytes frame, Interface& in, Instant now) {
     ++counters.frames_in;
     const auto header = peel<wire::Ethernet>(frame);
     if (!header) return drops.count(Drop::ethernet_truncated);
-    if (header->source.is_group() || header->source == interface.mac()) {
+    if (header->source.is_group() || header->source == in.mac()) {
         return drops.count(Drop::ethernet_bad_source);
     }
     const bool broadcast = header->destination == MacAddress::broadcast();
-    if (!broadcast && !(header->destination == interface.mac())) {
+    if (!broadcast && !(header->destination == in.mac())) {
         return drops.count(Drop::ethernet_other_mac);
     }
     switch (wire::EtherType(uint16_t(header->type))) {
     case wire::EtherType::ipv4:
-        return receive_packet(frame, broadcast ? Arrival::link_broadcast : Arrival::unicast, now);
-    case wire::EtherType::arp: return arp.input(frame, now);
+        return receive_packet(
+            frame, in, broadcast ? Arrival::link_broadcast : Arrival::unicast, now
+        );
+    case wire::EtherType::arp: return arp.input(frame, in, now);
     default: drops.count(Drop::ethernet_unknown_type);
     }
 }
 
-void Parts::receive_packet(Bytes bytes, Arrival arrival, Instant now) {
+void Parts::receive_packet(Bytes bytes, Interface& in, Arrival arrival, Instant now) {
     Ipv4Packet packet;
-    if (!ip.input(bytes, arrival, now, packet)) return;
+    if (const Verdict verdict = ip.input(bytes, in, arrival, now, packet);
+        verdict != Verdict::ours) {
+        if (verdict == Verdict::for_others) forwarder.forward(packet, in, now);
+        return;
+    }
     switch (wire::Protocol(packet.protocol)) {
     case wire::Protocol::tcp: return tcp.input(packet, now);
     case wire::Protocol::udp: return receive_udp(packet, now);
@@ -104,15 +112,17 @@ void Parts::pass_on(const Trouble& trouble, Instant now) {
 void Parts::follow_dhcp(Dhcp::Change change, Instant now) {
     if (change == Dhcp::Change::bound) {
         const Lease lease = *dhcp.lease();
-        const bool is_renewal = interface.address() == lease.address;
-        if (!is_renewal) set_address(lease.address);
+        const bool is_renewal = interfaces.first().address() == lease.address;
+        // No room for the route to the own network: then there is none for the default route.
+        if (!is_renewal && !set_address(lease.address, first_link)) drops.count(Drop::ip_no_route);
         if (!lease.router.is_any()) {
             // A full table of static routes leaves the lease without a default route only.
-            if (!ip.routes().add({}, lease.router)) drops.count(Drop::ip_no_route);
+            if (!ip.routes().add({}, lease.router, first_link)) drops.count(Drop::ip_no_route);
         }
         lease_news = LeaseNews::taken;
     } else if (change == Dhcp::Change::lost) {
-        set_address({});
+        const auto unset = set_address({}, first_link);
+        INVARIANT(unset, "no route is added");
         lease_news = LeaseNews::lost;
     }
     const Endpoint server{ipv4_any, Port{Dhcp::server_port}};
@@ -125,13 +135,12 @@ void Parts::follow_dhcp(Dhcp::Change change, Instant now) {
     }
 }
 
-void Parts::set_address(Ipv4Prefix address) {
-    interface.set_address(address);
-    arp.clear();
-    ip.routes().clear();
-    if (address.address.is_any()) return;
-    const auto added = ip.routes().add(address, ipv4_any);
-    INVARIANT(added, "an empty table has room: Config demands one route at least");
+Result<> Parts::set_address(Ipv4Prefix address, LinkNumber on) {
+    interfaces.set_address(on, address);
+    arp.clear(on);
+    ip.routes().clear(on);
+    if (address.address.is_any()) return {};
+    return ip.routes().add(address, ipv4_any, on);
 }
 
 // --- Time
@@ -163,16 +172,20 @@ void Parts::advance(Instant now) {
         };
         icmp.send_time_exceeded(wire::Icmp::reassembly_exceeded, about, now);
     });
-    arp.advance(now, [&](Bytes packet) {
-        auto trouble = Icmp::read_quote(packet);
-        if (!trouble) return;
-        trouble->hard = true; // on our own link there is no other way (RFC 1122 2.4)
-        trouble->reporter = interface.address().address;
-        pass_on(*trouble, now);
-    });
+    arp.advance(now, [&](Bytes packet) { undelivered(packet, now); });
     if (const auto due = dhcp.next_deadline(); due && *due <= now) {
         follow_dhcp(dhcp.advance(now), now);
     }
+}
+
+void Parts::undelivered(Bytes packet, Instant now) {
+    const Ipv4Address source{load<wire::Ipv4>(packet.data()).source}; // it went through Ip
+    if (!ip.is_ours(source)) return forwarder.unreachable(packet, now);
+    auto trouble = Icmp::read_quote(packet);
+    if (!trouble) return;
+    trouble->hard = true; // on our own link there is no other way (RFC 1122 2.4)
+    trouble->reporter = trouble->source;
+    pass_on(*trouble, now);
 }
 
 /// Empties what piled up during a call: looped-back packets, then news.
@@ -183,7 +196,7 @@ void Parts::settle(Instant now) {
     while (more) {
         more = false;
         while (!ip.loopback().empty()) {
-            receive_packet(ip.loopback().front(), Arrival::loopback, now);
+            receive_packet(ip.loopback().front(), interfaces.first(), Arrival::loopback, now);
             ip.loopback().pop();
             if (ip.loopback().empty() && tcp.has_held()) tcp.retry_held(now);
         }

@@ -3,6 +3,7 @@
 
 #include "net/arp.hpp"
 #include "net/dhcp.hpp"
+#include "net/forward.hpp"
 #include "net/icmp.hpp"
 #include "net/ip.hpp"
 #include "net/ping.hpp"
@@ -19,14 +20,16 @@ struct Parts {
 
     static size_t memory_needed(const Config& config);
 
-    void receive_frame(Bytes frame, Instant now);
-    void receive_packet(Bytes bytes, Arrival arrival, Instant now);
+    void receive_frame(Bytes frame, Interface& in, Instant now);
+    void receive_packet(Bytes bytes, Interface& in, Arrival arrival, Instant now);
     void receive_udp(const Ipv4Packet& packet, Instant now);
     void receive_icmp(const Ipv4Packet& packet, Instant now);
     /// An ICMP error, or our own ARP, about a packet of ours.
     void pass_on(const Trouble& trouble, Instant now);
     void follow_dhcp(Dhcp::Change change, Instant now);
-    void set_address(Ipv4Prefix address);
+    /// ARP gave up a packet.
+    void undelivered(Bytes packet, Instant now);
+    Result<> set_address(Ipv4Prefix address, LinkNumber on);
     std::optional<Instant> next_deadline() const;
     void advance(Instant now);
     void settle(Instant now);
@@ -37,10 +40,11 @@ struct Parts {
     Counters counters;
     NewsQueue news;
     Random random;
-    Interface interface;
+    Interfaces interfaces;
     Arp arp;
     Ip ip;
     Icmp icmp;
+    Forwarder forwarder;
     Udp udp;
     Ping ping;
     tcp::Engine tcp;

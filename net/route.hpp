@@ -12,12 +12,18 @@
 
 namespace net {
 
+/// The next station of a packet.
+struct Hop {
+    Ipv4Address address;
+    LinkNumber link;
+};
+
 class Routes {
   public:
     Routes(Arena& arena, size_t count) : entries_{arena.make<RouteInfo>(count)} {}
 
     /// Replaces an equal prefix.   errors   no_space
-    Result<> add(Ipv4Prefix destination, Ipv4Address gateway) {
+    Result<> add(Ipv4Prefix destination, Ipv4Address gateway, LinkNumber link) {
         const Ipv4Prefix prefix{destination.network(), destination.length};
         remove(prefix);
         ++changes_;
@@ -27,7 +33,7 @@ class Routes {
         for (; at > 0 && entries_[at - 1].destination.length < prefix.length; --at) {
             entries_[at] = entries_[at - 1];
         }
-        entries_[at] = {prefix, gateway};
+        entries_[at] = {prefix, gateway, link};
         return {};
     }
 
@@ -44,16 +50,18 @@ class Routes {
     }
 
     /// Where a packet goes next: the gateway, or the destination itself when it is on the link.
-    std::optional<Ipv4Address> next_hop(Ipv4Address destination) const {
+    std::optional<Hop> next_hop(Ipv4Address destination) const {
         for (const RouteInfo& route : entries()) {
             if (!route.destination.contains(destination)) continue;
-            return route.gateway.is_any() ? destination : route.gateway;
+            return Hop{route.gateway.is_any() ? destination : route.gateway, route.link};
         }
         return std::nullopt;
     }
 
-    void clear() {
-        used_ = 0;
+    /// Takes out all that go by this link.
+    void clear(LinkNumber link) {
+        const auto gone = std::ranges::remove(entries(), link, &RouteInfo::link);
+        used_ -= gone.size();
         ++changes_;
     }
 

@@ -44,8 +44,9 @@ Stack::create(MutableBytes memory, const Config& config, Link& link, Events& eve
     return &parts->stack;
 }
 
-void Stack::receive(Bytes frame, Instant now) {
-    parts_.receive_frame(frame, now);
+void Stack::receive(Bytes frame, Instant now, LinkNumber from) {
+    INVARIANT(from.raw < parts_.interfaces.count(), "the owner knows what it added");
+    parts_.receive_frame(frame, parts_.interfaces[from], now);
     settle(now);
 }
 
@@ -68,30 +69,51 @@ void Stack::settle(Instant now) {
     parts_.settle(now);
 }
 
-Result<> Stack::set_address(Ipv4Prefix address) {
-    if (address.length > 32) return fail(Err::bad_argument);
+Result<LinkNumber> Stack::add_link(MacAddress mac, uint16_t mtu_bytes, Link& link) {
+    // Packets are held and looped back in places of the configured size.
+    if (mac.is_group() || mtu_bytes < 576 || mtu_bytes > parts_.config.mtu_bytes)
+        return fail(Err::bad_argument);
+    return parts_.interfaces.add(mac, mtu_bytes, link);
+}
+
+size_t Stack::links() const {
+    return parts_.interfaces.count();
+}
+
+Result<> Stack::set_address(Ipv4Prefix address, LinkNumber on) {
+    if (address.length > 32 || on.raw >= links()) return fail(Err::bad_argument);
     if (!address.address.is_any() && !address.address.is_plain_unicast()) {
         return fail(Err::bad_argument);
     }
-    parts_.set_address(address);
-    return {};
+    return parts_.set_address(address, on);
 }
 
-Ipv4Prefix Stack::address() const {
-    return parts_.interface.address();
+Ipv4Prefix Stack::address(LinkNumber on) const {
+    return parts_.interfaces[on].address();
 }
 
-MacAddress Stack::mac() const {
-    return parts_.interface.mac();
+MacAddress Stack::mac(LinkNumber on) const {
+    return parts_.interfaces[on].mac();
 }
 
-Result<> Stack::add_route(Ipv4Prefix destination, Ipv4Address gateway) {
-    if (destination.length > 32) return fail(Err::bad_argument);
-    const Interface& interface = parts_.interface;
-    if (!gateway.is_any() && !(interface.has_address() && interface.address().contains(gateway))) {
-        return fail(Err::network_unreachable);
+Result<> Stack::add_route(Ipv4Prefix destination, Ipv4Address gateway, LinkNumber on) {
+    if (destination.length > 32 || on.raw >= links()) return fail(Err::bad_argument);
+    if (!gateway.is_any()) {
+        const Interface* const out = parts_.interfaces.find([&](const Interface& one) {
+            return one.has_address() && one.address().contains(gateway);
+        });
+        if (out == nullptr) return fail(Err::network_unreachable);
+        on = out->number();
     }
-    return parts_.ip.routes().add(destination, gateway);
+    return parts_.ip.routes().add(destination, gateway, on);
+}
+
+void Stack::set_forwarding(bool on) {
+    parts_.forwarder.set_on(on);
+}
+
+bool Stack::forwarding() const {
+    return parts_.forwarder.on();
 }
 
 Result<> Stack::remove_route(Ipv4Prefix destination) {

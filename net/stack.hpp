@@ -27,11 +27,13 @@ struct Parts;
 struct RouteInfo {
     Ipv4Prefix destination;
     Ipv4Address gateway; // any: on the link
+    LinkNumber link;
 };
 
 struct NeighbourInfo {
     Ipv4Address address;
     MacAddress mac;
+    LinkNumber link;
     bool resolved{};
     Duration age; // since last confirmed
 };
@@ -47,8 +49,8 @@ class Stack {
 
     // --- Frames and time. `now` never decreases between calls.
 
-    /// One frame from the link, without FCS, handled to completion. `frame` may be reused after.
-    void receive(Bytes frame, Instant now);
+    /// One frame from a link, without FCS, handled to completion. `frame` may be reused after.
+    void receive(Bytes frame, Instant now, LinkNumber from = first_link);
     /// The link has room again after no_space: what was held goes out.
     void link_ready(Instant now);
     /// Runs what is due. Call at next_deadline(); calling early or late is harmless.
@@ -56,18 +58,30 @@ class Stack {
     /// When advance() is next needed; none: not before something else happens.
     std::optional<Instant> next_deadline() const;
 
-    // --- Addresses and routes.
+    // --- Links, addresses and routes.
 
-    /// Sets the interface's address and its connected route; {any, 0} unsets both. Connections
-    /// from a former address stay and die by their time-outs.
-    Result<> set_address(Ipv4Prefix address);
-    Ipv4Prefix address() const;
-    MacAddress mac() const;
-    /// Longest prefix wins; {any, 0} is the default route. An equal prefix is replaced.
-    ///   errors   no_space, bad_argument (prefix beyond 32), network_unreachable (gateway off link)
-    Result<> add_route(Ipv4Prefix destination, Ipv4Address gateway);
+    /// One more link beside the first, for good.
+    ///   errors   no_slots, bad_argument (a group's address, or more bytes than Config's packets)
+    Result<LinkNumber> add_link(MacAddress mac, uint16_t mtu_bytes, Link& link);
+    size_t links() const;
+    /// Sets the address on a link and the route to its network; {any, 0} unsets both, and every
+    /// other route by that link goes. Connections from a former address stay and die by their
+    /// time-outs.
+    ///   errors   bad_argument, no_space (no room for the route)
+    Result<> set_address(Ipv4Prefix address, LinkNumber on = first_link);
+    Ipv4Prefix address(LinkNumber on = first_link) const;
+    MacAddress mac(LinkNumber on = first_link) const;
+    /// Longest prefix wins; {any, 0} is the default route. An equal prefix is replaced. Who is
+    /// reached without a gateway is on the link named; a gateway is where its network is.
+    ///   errors   no_space, bad_argument (prefix beyond 32, no such link), network_unreachable
+    ///            (gateway on no link)
+    Result<> add_route(Ipv4Prefix destination, Ipv4Address gateway, LinkNumber on = first_link);
     Result<> remove_route(Ipv4Prefix destination);
-    /// Asks for a lease until there is one; then renews it. See Events::lease_changed.
+    /// Whether packets for others go on to them, as a router does it (RFC 1812); at first: no.
+    void set_forwarding(bool on);
+    bool forwarding() const;
+    /// Asks for a lease on the first link until there is one; then renews it. See
+    /// Events::lease_changed.
     void start_dhcp(Instant now);
     /// Stops asking and forgets the lease without releasing it; address and routes stay.
     void stop_dhcp();

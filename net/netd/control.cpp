@@ -28,6 +28,7 @@ Result<Named> counter_at(uint32_t index, const net::Stack& stack, const NicPort*
         {"udp_out", c.udp_out},
         {"tcp_in", c.tcp_in},
         {"tcp_out", c.tcp_out},
+        {"forwarded", c.forwarded},
         {"fragments_in", c.fragments_in},
         {"fragments_out", c.fragments_out},
         {"reassembled", c.reassembled},

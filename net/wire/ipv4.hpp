@@ -35,7 +35,9 @@ struct Ipv4 {
 
 static_assert(sizeof(Ipv4) == 20 && Header<Ipv4>);
 
-/// RFC 791 3.1, "options".
+/// RFC 791 3.1, "options": each fragment has those with this bit.
+constexpr uint8_t option_copied = 0x80;
+
 enum class Ipv4Option : uint8_t {
     end = 0,
     no_operation = 1,

@@ -86,6 +86,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Instant now{};
     Stack* stack = *Stack::create(memory, config, sink, sink, now);
     if (!stack->set_address({Ipv4Address{10, 0, 0, 2}, 24})) std::abort();
+    // Half of the time a router, to a link that takes less.
+    const auto second = stack->add_link(config.mac, 600, sink);
+    if (!second || !stack->set_address({Ipv4Address{10, 1, 0, 1}, 24}, *second)) std::abort();
+    stack->set_forwarding(size % 4 < 2);
     const auto listener = stack->tcp_listen({ipv4_any, Port{80}}, 3, 1);
     const auto datagrams = stack->udp_bind({ipv4_any, Port{7}}, 2);
     if (!listener || !datagrams) std::abort();
@@ -95,6 +99,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         const uint8_t action = data[0];
         now = now + milliseconds(int64_t{data[1]} * data[1]);
         const size_t length = std::min<size_t>(size - 4, (data[2] << 8 | data[3]) & 0x7ff);
+        const LinkNumber from = (data[2] & 0x80) != 0 ? *second : first_link;
         data += 4;
         size -= 4;
         std::vector<std::byte> frame(length);
@@ -103,7 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         size -= length;
         if ((action & 1) != 0) repair(frame);
         sink.refuse = (action & 2) != 0;
-        stack->receive(frame, now);
+        stack->receive(frame, now, from);
         if ((action & 4) != 0) stack->advance(now);
         if ((action & 8) != 0) {
             if (const auto id = stack->tcp_accept(*listener, 3)) stream = *id;
