@@ -1,4 +1,5 @@
 """The harness of experiments, broken in each way that must not go unnoticed; guests are fakes."""
+import importlib.util
 import json
 import os
 import sys
@@ -348,3 +349,36 @@ def test_a_comparison_with_no_revision_is_one_sentence(capsys, monkeypatch):
         monkeypatch.setenv("A", name)
         assert diff.main([]) == 1
         assert capsys.readouterr().err.startswith(why)
+
+
+@pytest.fixture
+def command(write, tmp_path, monkeypatch):
+    """command(words...) runs tools/exp on the toy's file, with guests that answer well."""
+    spec = importlib.util.spec_from_file_location("exp_main", f"{ROOT}/tools/exp/__main__.py")
+    main = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(main)
+    path = write(FILE)
+    (tmp_path / "image").write_text("image")
+    for name in ("FOLDER", "IMAGE"):
+        monkeypatch.setattr(guests, name, str(tmp_path / name.lower()))
+    monkeypatch.setattr(guests, "write_polling", lambda: os.makedirs(guests.FOLDER, exist_ok=True))
+    monkeypatch.setattr(main.provenance, "of_boot", lambda tree, *_: tree | {"mode": "model"})
+    fake = type("Fake", (FakeGuest,), {"script": staticmethod(good), "boots": 0, "tries": {}})
+    return lambda *words: main.run([*words, path], fake)
+
+
+def test_points_of_a_workflow_are_measured_one_by_one_and_published_at_the_end(command, capsys):
+    assert command("--points") == 0
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in listed] == ["toy"] * 3
+    for _, key in listed:
+        assert command(f"--only={key}") == 0
+        assert os.path.exists(os.path.join(guests.FOLDER, "toy/points", f"{key}.json"))
+    assert command() == 0
+    assert "3 points, 0 failed" in capsys.readouterr().out
+    assert len(results.read(os.path.join(guests.FOLDER, "toy/rows.jsonl"))[1]) == 3
+
+
+def test_a_point_that_nobody_listed_is_told(command, capsys):
+    assert command("--only=0123") == 2
+    assert "no point 0123" in capsys.readouterr().err

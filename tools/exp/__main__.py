@@ -1,6 +1,8 @@
 """`make exp NAME=...`: runs experiments, keeps their rows, draws them (docs/experiments).
 
     tools/exp [--quick] [NAME...]      all experiments of usr/bench when none is named
+    tools/exp --points [NAME...]       only lists them: experiment and key of each point
+    tools/exp --only=KEY NAME          only measures that one (Snakefile)
 
 Files come into BUILD/exp/NAME, and BUILD/exp/report.html shows all of the run. The exit status is 1
 when a point has failed or plots could not be drawn, 2 when an experiment file is wrong.
@@ -39,19 +41,33 @@ def folder_of(experiment):
     return os.path.join(guests.FOLDER, experiment.name)
 
 
-def measure(experiments, quick, seed, guest_class=guests.Skerry):
-    """(tree's provenance, engine, {name: tasks}); prints as it goes."""
+def plan_all(experiments, quick, seed):
+    """(tree's provenance, {name: tasks})."""
     sources = os.environ.get("EXP_TREE") or ROOT  # of another revision (diff.py)
     tree = provenance.of_tree(sources)
-    tasks = {e.name: plan(e, quick, seed, tree, ROOT) for e in experiments}
+    return tree, {e.name: plan(e, quick, seed, tree, ROOT) for e in experiments}
+
+
+def measure(experiments, tasks, seed, guest_class=guests.Skerry, cpus=None):
+    """The engine; prints as it goes."""
     stores = {e.name: Store(folder_of(e)) for e in experiments}
-    for store in stores.values():
-        shutil.rmtree(store.failed, ignore_errors=True)
     every = [t for part in tasks.values() for t in part]
     with progress.Progress(len(every)) as shown:
-        engine = Engine(stores, seed, shown.point, guest_class)
+        engine = Engine(stores, seed, shown.point, guest_class, cpus)
         engine.run(every)
-    return tree, engine, tasks
+    return engine
+
+
+def measure_one(experiments, tasks, seed, key, guest_class=guests.Skerry):
+    """What a workflow asks for: one point, kept for whoever publishes; the exit status."""
+    chosen = {name: [t for t in part if t.key == key] for name, part in tasks.items()}
+    found = [t for part in chosen.values() for t in part]
+    if not found:
+        print(f"exp: no point {key}: has the tree changed since they were listed?", file=sys.stderr)
+        return 2
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    measure(experiments, chosen, seed, guest_class, [cpus[int(key, 16) % len(cpus)]])
+    return 1 if found[0].why else 0
 
 
 def publish(experiments, tree, engine, tasks):
@@ -68,21 +84,32 @@ def publish(experiments, tree, engine, tasks):
     return failures
 
 
+def ready(names):
+    """The experiments; an ExperimentError where one is wrong or there is no image."""
+    experiments = [load(path) for path in paths_of(names)]
+    if not os.path.exists(guests.IMAGE):
+        raise ExperimentError(f"{guests.IMAGE} does not exist; `make exp` builds it")
+    return experiments
+
+
 def run(arguments, guest_class=guests.Skerry):
-    quick = "--quick" in arguments
-    names = [a for a in arguments if a != "--quick"]
-    started = time.monotonic()
+    options = [a for a in arguments if a.startswith("--")]
+    started, seed = time.monotonic(), int(os.environ.get("SEED") or 1)
     try:
-        experiments = [load(path) for path in paths_of(names)]
+        experiments = ready([a for a in arguments if a not in options])
     except ExperimentError as e:
         print(f"exp: {e}", file=sys.stderr)
         return 2
-    if not os.path.exists(guests.IMAGE):
-        print(f"exp: {guests.IMAGE} does not exist; `make exp` builds it", file=sys.stderr)
-        return 2
     guests.write_polling()
-    seed = int(os.environ.get("SEED") or 1)
-    tree, engine, tasks = measure(experiments, quick, seed, guest_class)
+    tree, tasks = plan_all(experiments, "--quick" in options, seed)
+    if "--points" in options:
+        print("\n".join(f"{t.experiment.name} {t.key}" for part in tasks.values() for t in part))
+        return 0
+    if only := [o.removeprefix("--only=") for o in options if o.startswith("--only=")]:
+        return measure_one(experiments, tasks, seed, only[0], guest_class)
+    for e in experiments:
+        shutil.rmtree(os.path.join(folder_of(e), "failed"), ignore_errors=True)
+    engine = measure(experiments, tasks, seed, guest_class)
     failures = publish(experiments, tree, engine, tasks)
     total = sum(map(len, tasks.values()))
     discarded = sum(engine.discarded.values())

@@ -33,7 +33,7 @@ static struct opts {
     long sockets, cores, topo, quantum, par, cpi, mode, fast, tsc, detail, start_minsn, wdog_us;
     long l1_kb, l1_ways, l2_kb, l2_ways, l3_kb, l3_ways, mem_mb, home_mb, rename;
     long l1, l2, l3, c2c, hop, dram, inv, atomic, pause, occ_rd, occ_home, defer, fwd, moesi, sb,
-        ipi, mhz;
+        ipi, mhz, occ_link, tlb, walk;
 } o = {
     .sockets = 8,
     .cores = 4,
@@ -72,6 +72,7 @@ static struct opts {
     .sb = 16,
     .ipi = 500,
     .mhz = 2000,
+    .walk = 30,
 };
 
 #define O(n) {#n, offsetof(struct opts, n)}
@@ -85,7 +86,7 @@ static const struct {
     O(l2_kb),   O(l2_ways), O(l3_kb),    O(l3_ways),     O(mem_mb),  O(home_mb), O(l1),
     O(l2),      O(l3),      O(c2c),      O(hop),         O(dram),    O(inv),     O(atomic),
     O(pause),   O(occ_rd),  O(occ_home), O(defer),       O(fwd),     O(moesi),   O(sb),
-    O(ipi),     O(mhz),     O(rename),
+    O(ipi),     O(mhz),     O(rename),   O(occ_link),    O(tlb),     O(walk),
 };
 
 static FILE* out;
@@ -112,13 +113,15 @@ enum {
     C_STALL,
     C_PAUSE,
     C_IO,
+    C_WALK,
     NC
 };
 
 static const char* cname[NC] = {"insn",         "load",       "store",       "atomic",     "l1",
                                 "l2",           "l3",         "c2c_local",   "c2c_remote", "hops",
                                 "clean_remote", "dram_local", "dram_remote", "upgrade",    "inval",
-                                "writeback",    "wait_cyc",   "stall_cyc",   "pause",      "io"};
+                                "writeback",    "wait_cyc",   "stall_cyc",   "pause",      "io",
+                                "walk"};
 
 /* ST_COMING: woken, its clock is set, but its thread has not reached guest code yet. */
 enum { ST_OFF, ST_IDLE, ST_ALIGN, ST_COMING, ST_READY, ST_RUN };
@@ -132,7 +135,7 @@ struct vcpu {
     unsigned socket;
     uint64_t c[NC];
     uint64_t req; /* when the access it waits for was issued */
-    uint64_t *l1, *l2;
+    uint64_t *l1, *l2, *tlb;
     uint64_t sbuf[64];
     unsigned sbn; /* store-buffer completion times */
     uint64_t slips;
@@ -150,7 +153,7 @@ struct line {
     uint8_t st;     /* I,S,E,M,O */
 };
 
-static uint64_t homebusy[16];
+static uint64_t homebusy[16], linkbusy[16];
 #define OWNER(l) ((int)(l)->own1 - 1)
 
 enum { I, S, E, M, OW };
@@ -271,7 +274,10 @@ static void cache_fill(unsigned v, uint64_t ln) {
     if (!look(SET1(v, ln), o.l1_ways, ln + 1)) fill(SET1(v, ln), o.l1_ways, ln + 1);
 }
 
+static unsigned sent_by; /* the socket that the last fetched line came from */
+
 static inline uint64_t c2c_lat(unsigned a, unsigned b, uint64_t* cc) {
+    sent_by = vc[b].socket;
     unsigned d = dist[vc[a].socket][vc[b].socket];
     cc[d ? C_C2C_REMOTE : C_C2C_LOCAL]++;
     cc[C_HOPS] += d;
@@ -281,6 +287,7 @@ static inline uint64_t c2c_lat(unsigned a, unsigned b, uint64_t* cc) {
 static uint64_t fetch(unsigned v, struct line* l, uint64_t ln, uint64_t* cc, bool* shared) {
     unsigned s = vc[v].socket;
     *shared = false;
+    sent_by = s;
     if (OWNER(l) >= 0) return c2c_lat(v, OWNER(l), cc);
     if (l->l3 >> s & 1) {
         look(SET3(s, ln), o.l3_ways, ln + 1);
@@ -290,6 +297,7 @@ static uint64_t fetch(unsigned v, struct line* l, uint64_t ln, uint64_t* cc, boo
     }
     unsigned hd = dist[s][home(ln)];
     uint64_t lat = o.dram + hd * o.hop;
+    sent_by = home(ln);
     if (o.fwd && (l->l3 || !nosh(l))) { /* clean copy elsewhere: nearest one may forward */
         unsigned best = 99;
         for (unsigned k = 0; k < 4; k++)
@@ -394,6 +402,12 @@ static uint64_t mem_access(unsigned v, uint64_t ln, bool wr) {
         occ = lat;
         l->st = M;
         l->own1 = v + 1;
+    }
+    if (o.occ_link && (!have || !wr) && sent_by != p->socket) { /* its way out is one at a time */
+        uint64_t from = start > linkbusy[sent_by] ? start : linkbusy[sent_by];
+        cc[C_WAIT] += from - start;
+        start = from;
+        linkbusy[sent_by] = from + o.occ_link;
     }
     setsh(l, v);
     l->busy = start + occ;
@@ -526,11 +540,23 @@ static void run_due_timers(void) {
     n_slip++;
 }
 
+/* Who runs has woken us and is about to say when: its store has had its effect, the callback after
+ * it has not come yet. Called with mx held, which it gives up meanwhile. */
+static void wait_for_waker(unsigned i) {
+    for (int tries = 0; nrun > 0 && vc[i].state == ST_IDLE && tries < 2000; tries++) {
+        pthread_mutex_unlock(&mx);
+        usleep(5);
+        pthread_mutex_lock(&mx);
+    }
+    if (nrun > 0 && vc[i].state == ST_IDLE) n_slip++;
+}
+
 static __attribute__((noinline)) void sched(unsigned i) {
     struct vcpu* p = vc + i;
     pthread_mutex_lock(&mx);
     n_sched++;
     if (p->state <= ST_IDLE || p->state == ST_COMING) {
+        if (p->state == ST_IDLE) wait_for_waker(i);
         /* Not seen by whoever woke it: a timer in an idle machine, or something from outside. */
         if (p->state != ST_COMING) {
             expect_woken(tnow);
@@ -826,6 +852,29 @@ static inline bool phys(uint32_t info, uint64_t va, uint64_t* pa) {
     return true;
 }
 
+/* A page that this vCPU has not used for long is walked to; large ones count as small parts. */
+static void translate(unsigned v, uint64_t va) {
+    struct vcpu* p = vc + v;
+    uint64_t page = va >> 12, sets = o.tlb / 4;
+    if (!p->tlb) p->tlb = calloc(o.tlb, 8);
+    uint64_t* set = p->tlb + (page & (sets - 1)) * 4;
+    if (likely(look(set, 4, page + 1))) return;
+    fill(set, 4, page + 1);
+    p->c[C_WALK]++;
+    p->clk += o.walk << SH;
+}
+
+/* After a write of CR3 or INVLPG: all of it, since the address is not to be had. */
+static void on_flush(unsigned v, void* ud) {
+    if (vc[v].tlb) memset(vc[v].tlb, 0, o.tlb * 8);
+}
+
+static bool flushes(const uint8_t* b, size_t sz) {
+    if (sz < 3 || b[0] != 0x0f) return false;
+    unsigned field = b[2] >> 3 & 7;
+    return (b[1] == 0x22 && field == 3) || (b[1] == 0x01 && field == 7 && b[2] < 0xc0);
+}
+
 static void one_line(struct vcpu* p, unsigned v, uint64_t ln, bool st, bool atomic) {
     uint64_t lat;
     if (o.defer && o.quantum && p->state >= ST_READY) {
@@ -902,6 +951,7 @@ static void on_mem(unsigned v, uint32_t info, uint64_t va, void* ud) {
     }
     if (st && (fl & F_ATOMIC)) p->c[C_ATOMIC]++;
     uint64_t ln = line_of(pa);
+    if (o.tlb) translate(v, va);
     one_line(p, v, ln, st, st && (fl & F_ATOMIC));
     unsigned sz = 1u << qemu_plugin_mem_size_shift(info);
     if (unlikely((pa & 63) + sz > 64 && (pa & 4095) + sz <= 4096))
@@ -953,6 +1003,8 @@ static void on_trans(plugin_id id, struct qemu_plugin_tb* tb) {
         unsigned long fl = 0;
         if (sz == 7 && !memcmp(b, "\x2e\x3e\x2e\x3e\x48\x89\x03", 7)) fl |= F_MAGIC;
         if (sz >= 2 && b[0] == 0xf3 && b[1] == 0x90) pauses++;
+        if (o.tlb && flushes(b, sz))
+            qemu_plugin_register_vcpu_insn_exec_cb(in, on_flush, CB_NO_REGISTERS, 0);
         if (sz == 3 && b[0] == 0x0f && b[1] == 0xae && b[2] == 0xf0 && o.mode >= 2 && o.sb)
             qemu_plugin_register_vcpu_insn_exec_cb(in, on_fence, CB_NO_REGISTERS, 0);
         size_t k = 0;
@@ -1084,8 +1136,8 @@ int qemu_plugin_install(plugin_id id, const struct plugin_info* info, int argc, 
         fprintf(stderr, "coherence: bad option %s\n", argv[i]);
         return 1;
     }
-    if (o.sockets > 16 || o.sb > 60) {
-        fprintf(stderr, "coherence: at most 16 sockets, sb 60\n");
+    if (o.sockets > 16 || o.sb > 60 || o.tlb < 0 || o.tlb & (o.tlb - 1) || o.tlb & 3) {
+        fprintf(stderr, "coherence: at most 16 sockets, sb 60; tlb 0 or a power of two from 4\n");
         return 1;
     }
     build_topo();

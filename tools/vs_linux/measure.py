@@ -258,7 +258,7 @@ def wrk(open_, seconds):
     return Value(float(found[1]))
 
 
-def clock_rows(seconds):
+def clock_rows(side, seconds):
     """{name: how to measure it} of a guest that serves."""
     latency = {}
 
@@ -267,7 +267,10 @@ def clock_rows(seconds):
         return Value(latency[key])
 
     def rate(key, *words):
-        return Value(driven(*words)[key])
+        found = driven(*words)
+        if lost := found.get("lost", 0) + found.get("failed", 0):
+            print(f"vs-linux: {side.name}: {words[0]}: {lost} had no answer", flush=True)
+        return Value(found[key])
 
     return {
         "udp_p10": lambda: percentile("us_p10"),
@@ -288,7 +291,7 @@ def time_network(side, complain, seconds=3):
     with side.boot() as guest:
         first_answer()
         time.sleep(1)
-        for name, take in clock_rows(seconds).items():
+        for name, take in clock_rows(side, seconds).items():
             try:
                 found[name] = take()
             except (GuestError, subprocess.TimeoutExpired) as e:
