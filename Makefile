@@ -68,7 +68,7 @@ counts: configure image-more
 	@$(PYTHON) tools/counts.py
 
 # The system with the programs of tests/model in it.
-image-more:
+image-more: configure
 	@MORE=tests/model $(PYTHON) tools/configure.py
 	@ninja -f $(BUILD)/build-more.ninja --quiet image
 

@@ -1,5 +1,6 @@
 """QEMU's command line for checked settings, and the settings line that the guest reads."""
 import os
+import re
 import shlex
 import subprocess
 
@@ -110,8 +111,9 @@ def command(run, iso, rundir, khz, tap="", control=None, stdout="/dev/stdout"):
     if "-icount" in extra:
         # The counter then advances by one a nanosecond of virtual time.
         khz = "1000000"
-    if "coherence.so" in run.values["QEMU_ARGS"]:
-        khz = "2000000"  # the model's clock, its option mhz
+    if "coherence.so" in run.values["QEMU_ARGS"]:  # the model's clock
+        khz = re.search(r",mhz=(\d+)|$", run.values["QEMU_ARGS"])[1] or "2000"
+        khz += "000"
     if "-accel" not in extra:
         words += ["-accel", "tcg,thread=" + ("single" if "-icount" in extra else "multi")]
     words += ["-cpu", run.values["CPU"], "-smp", str(run.cores), "-m", f"{run.mem}M", "-no-reboot"]

@@ -36,9 +36,10 @@ def planted(plant):
 
 def test_a_planted_shared_counter_is_caught():
     kinds, lines, where = planted("PLANTED_SHARED_COUNTER")
-    assert kinds == {"shared"} and len(lines) == 1 and where.startswith("cpu_")
+    assert kinds == {isolation.PLANTS["PLANTED_SHARED_COUNTER"]}
+    assert len(lines) == 1 and where.startswith("cpu_")
 
 
 def test_a_move_that_is_announced_but_not_made_is_caught():
     kinds, _, where = planted("PLANTED_FALSE_MOVE")
-    assert "given" in kinds and where.startswith("cpu_")
+    assert isolation.PLANTS["PLANTED_FALSE_MOVE"] in kinds and where.startswith("cpu_")

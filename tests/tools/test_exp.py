@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,6 +49,7 @@ GOOD = """[0 1.0 toy] row check=empty samples=7: cycles=2
 [0 1.0 toy] row check=nops samples=7: cycles=502
 [0 1.0 toy] row kind=plain samples=3: cycles={cycles}
 [0 1.0 toy] row check=sent: sent=9 received=9
+[0 1.0 toy] toy done
 [0 1.1 spawn] domain toy ended with code 0
 """
 
@@ -97,7 +99,7 @@ def test_a_wrong_file_is_refused_by_one_sentence_with_file_and_key(write, old, n
     path = write(FILE.replace(old, new))
     with pytest.raises(ExperimentError) as refused:
         load(path, ["null_call"])
-    assert str(refused.value).startswith(f"{path}: {why}") or why in str(refused.value)
+    assert str(refused.value).startswith(f"{path}: ") and why in str(refused.value)
     assert "\n" not in str(refused.value).strip() or why == "cannot be read"
 
 
@@ -221,6 +223,7 @@ BROKEN = {
     "loses": (GOOD.replace("received=9", "received=8"), "9 messages were sent, 8 received"),
     "counts wrong": (GOOD.replace("cycles=502", "cycles=602"), "a row of 1000 NOPs takes 602"),
     "checks nothing": (GOOD.replace("row check=nops", "now"), "the guest does not say check=nops"),
+    "says half a number": (GOOD.replace("{cycles}", "1.5"), "the guest says cycles=1.5, which is"),
     "says no row": (GOOD.replace("row kind=plain", "now"), "the guest said no row"),
     "mislabels": (GOOD.replace("kind=plain", "knid=plain"), "a row of the guest has no label kind"),
 }
@@ -241,6 +244,51 @@ def test_a_broken_point_says_why_and_the_others_go_on(measured, how):
     with open(tasks[1].console_path) as f:
         assert f.read().startswith(tasks[1].why)
     assert fake.boots == 2  # nobody knows in what state the first guest was
+
+
+def test_the_end_of_a_domain_is_not_taken_for_that_of_the_next(measured, monkeypatch):
+    """A domain says that it is done some time before it has ended."""
+    send, expect = FakeGuest.send, FakeGuest.expect
+
+    def send_late(self, line):
+        self.text += getattr(self, "late", "")
+        send(self, line)
+        self.text, mark, end = self.text.rpartition("[0 1.1 spawn]")
+        self.late = mark + end
+
+    def expect_late(self, *words):
+        try:
+            return expect(self, *words)
+        except GuestError:
+            self.text, self.late = self.text + self.late, ""
+            return expect(self, *words)
+
+    monkeypatch.setattr(FakeGuest, "send", send_late)
+    monkeypatch.setattr(FakeGuest, "expect", expect_late)
+    tasks, _, _ = measured(good)
+    assert all(t.result for t in tasks)
+
+
+def test_a_record_of_the_model_that_is_cut_off_fails_its_point_alone(measured, monkeypatch):
+    def script(arguments, again):
+        if arguments == "2 4 8":
+            return GOOD.replace("{cycles}", "7"), "x"  # no number, so no record
+        return good(arguments, again)
+
+    send = FakeGuest.send
+
+    def cut_off(self, line):
+        try:
+            send(self, line)
+        except TypeError:
+            self.text += GOOD.format(cycles=7)
+            with open(self.out, "a") as f:
+                f.write('{"region": "toy", "tot\n')
+
+    monkeypatch.setattr(FakeGuest, "send", cut_off)
+    tasks, _, _ = measured(script)
+    assert [bool(t.result) for t in tasks] == [True, False, True]
+    assert "Unterminated string" in tasks[1].why
 
 
 def test_runs_with_slips_are_discarded_and_counted(measured):
@@ -363,8 +411,12 @@ def command(write, tmp_path, monkeypatch):
         monkeypatch.setattr(guests, name, str(tmp_path / name.lower()))
     monkeypatch.setattr(guests, "write_polling", lambda: os.makedirs(guests.FOLDER, exist_ok=True))
     monkeypatch.setattr(main.provenance, "of_boot", lambda tree, *_: tree | {"mode": "model"})
-    fake = type("Fake", (FakeGuest,), {"script": staticmethod(good), "boots": 0, "tries": {}})
-    return lambda *words: main.run([*words, path], fake)
+
+    def run(*words, script=good, file=path):
+        fake = type("Fake", (FakeGuest,), {"script": staticmethod(script), "tries": {}})
+        return main.run([*words, file], fake)
+
+    return run
 
 
 def test_points_of_a_workflow_are_measured_one_by_one_and_published_at_the_end(command, capsys):
@@ -382,3 +434,37 @@ def test_points_of_a_workflow_are_measured_one_by_one_and_published_at_the_end(c
 def test_a_point_that_nobody_listed_is_told(command, capsys):
     assert command("--only=0123") == 2
     assert "no point 0123" in capsys.readouterr().err
+
+
+def test_the_exit_status_says_whether_all_was_measured(command, write, capsys, monkeypatch):
+    assert command() == 0
+    assert command(script=lambda *_: (PANIC, 0), file=write(FILE + "\n")) == 1
+    assert "3 points, 3 failed" in capsys.readouterr().out
+    assert command(file="nosuch") == 2
+    assert "no experiment 'nosuch'" in capsys.readouterr().err
+
+
+def test_without_the_plotting_library_the_rows_are_there_and_it_is_said(
+    command, capsys, monkeypatch
+):
+    monkeypatch.setattr(plots, "available", lambda: None)
+    assert command() == 1
+    assert "python3-matplotlib is missing" in capsys.readouterr().err
+    assert os.path.exists(os.path.join(guests.FOLDER, "toy/rows.csv"))
+
+
+def test_a_comparison_of_what_could_not_be_measured_is_none(monkeypatch, tmp_path):
+    import diff
+
+    monkeypatch.setattr(diff, "tree_of", lambda _: str(tmp_path))
+    monkeypatch.setattr(diff, "build", lambda _: str(tmp_path))
+    failed = SimpleNamespace(returncode=1)
+    monkeypatch.setattr(diff.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(diff.DiffError, match="this tree: not everything could be measured"):
+        diff.measure("", ["toy"])
+
+
+def test_results_of_another_harness_are_not_taken_for_these(monkeypatch):
+    before = provenance.harness_hash()
+    monkeypatch.setattr(provenance, "TOOLS", ("count_output",))
+    assert provenance.harness_hash() != before

@@ -5,6 +5,7 @@ point that fails ends the guest, since nobody knows what state it is in; the res
 """
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -95,7 +96,8 @@ class Session:
             begin = guest.position = len(guest.text)
             arguments = self.job.experiment.arguments_of(point)
             guest.send(f"spawn {name} on {domain['place']} {arguments}")
-            done = rf"{name} done|domain {name} ended with code 0\s*$"
+            # It says that it is done before it ends; the next one must not find its end.
+            done = rf"domain {name} ended with code 0\s*$"
         bad = rf"domain {name} (on core \d+ faulted.*|ended with code [1-9].*)$"
         bad += rf"|domain {name} says: .*$|{name}\]? cannot .*$|CPU driver panic.*$"
         try:
@@ -149,7 +151,7 @@ def take(session, point):
             session.model(point, outcome)
         else:
             outcome.text = session.spawn(point)
-    except (PointError, GuestError, OSError) as e:
+    except (PointError, GuestError, OSError, ValueError) as e:
         fail(outcome, e, session.guest.text)
     outcome.seconds = round(time.monotonic() - started, 2)
     return outcome
@@ -183,32 +185,36 @@ def finish_counts(session, waiting, report):
             reading.count(rows, passed[:size])
             passed = passed[size:]
             outcome.rows = session.checked(rows, outcome.point)
-        except PointError as e:
+        except (PointError, ValueError) as e:
             fail(outcome, e, outcome.text)
         report(outcome)
 
 
 def run(job, report, guest_class=Skerry):
     """Calls report(Outcome) once for each point that was tried. A guest that does not boot fails
-    all of them."""
+    all of them, and so does what goes wrong with QEMU or its plugin afterwards."""
     if os.path.exists(job.out()):
         os.remove(job.out())
-    session = booted = None
+    session, left = None, list(job.points)
+
+    def tell(outcome):
+        left.remove(outcome.point)
+        report(outcome)
+
     try:
         with guest_class(job.name, **job.settings()) as guest:
             session = Session(job, guest)
             session.boot()
-            booted = True
-            waiting = take_all(session, report)
+            waiting = take_all(session, tell)
             guest.qmp("quit")
             guest.wait()
         if waiting:
-            finish_counts(session, waiting, report)
-    except (GuestError, OSError, ValueError) as e:
-        for point in () if booted else job.points:
+            finish_counts(session, waiting, tell)
+    except (GuestError, OSError, ValueError, subprocess.TimeoutExpired) as e:
+        for point in list(left):
             outcome = Outcome(point)
             fail(outcome, e, session.guest.text if session else str(e))
-            report(outcome)
+            tell(outcome)
 
 
 def write_polling():

@@ -1,17 +1,14 @@
 """How far a run of experiments is: a line with the time left on a terminal, else a line a point."""
 import sys
 
-try:
-    from rich import progress as rich_progress
-except ImportError:
-    rich_progress = None
+from rich import progress as rich_progress
 
 
 class Progress:
     def __init__(self, total):
         self.total, self.done = total, 0
         self.bar = None
-        if rich_progress and sys.stdout.isatty():
+        if sys.stdout.isatty():
             r = rich_progress
             self.bar = r.Progress(r.TextColumn("{task.description}"), r.BarColumn(),
                                   r.MofNCompleteColumn(), r.TimeRemainingColumn())  # fmt: skip

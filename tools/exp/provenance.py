@@ -8,7 +8,9 @@ import re
 import shlex
 import subprocess
 import time
+from glob import glob
 
+TOOLS = ("count_output", "counts", "guest", "qemu", "run", "settings")  # that take part
 RUNDIR = "RUNDIR"  # stands in arguments for the folder of sockets
 
 
@@ -50,11 +52,19 @@ def processor():
     return found[1] if found else "unknown"
 
 
+def harness_hash():
+    """Of what measures and reads, which is this tree's whichever revision is measured."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    paths = sorted(glob(f"{here}/*.py")) + [f"{here}/../{name}.py" for name in TOOLS]
+    return hash_of(*(file_hash(path) for path in paths))[:16]
+
+
 def of_tree(root):
     """Of the sources and tools of this run, whatever is booted."""
     return {
         "revision": said("git", "rev-parse", "HEAD", cwd=root).strip() or "unknown",
         "dirty": dirty_hash(root),
+        "harness": harness_hash(),
         "compiler": first_line(said("clang++-19", "--version")),
         "qemu": first_line(said("qemu-system-x86_64", "--version")),
         "host": f"{platform.machine()}, {processor()}, {os.cpu_count()} CPUs",
@@ -67,6 +77,8 @@ def of_boot(tree, root, image, settings, mode, seed):
     clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
     dry = subprocess.run([os.path.join(root, "tools/run.py"), *words], cwd=root, text=True,
                          capture_output=True, env=clean)  # fmt: skip
+    if dry.returncode:
+        raise OSError(f"tools/run.py refuses the settings: {dry.stderr.strip()}")
     arguments = [w.replace(root + "/", "") for w in shlex.split(dry.stdout)]
     # Where the plugin writes is not part of what it does.
     arguments = [re.sub(r"\bout=[^,]*,?", "", w) for w in arguments]

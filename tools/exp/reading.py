@@ -32,6 +32,13 @@ def number(text):
     return int(text) if re.fullmatch(r"-?\d+", text) else text
 
 
+def whole(name, text):
+    try:
+        return int(text)
+    except ValueError:
+        raise PointError(f"the guest says {name}={text}, which is no whole number") from None
+
+
 def rows_of(text):
     """In the order in which the guest lists them."""
     found = []
@@ -42,7 +49,7 @@ def rows_of(text):
             found.append(Row(labels, int(bench[2]), {"clock": int(bench[3])}))
         elif row := re.search(r"\] row ([^:]*): (.*)$", line):
             labels = {k: number(v) for k, v in pairs(row[1]).items()}
-            values = {k: int(v) for k, v in pairs(row[2]).items()}
+            values = {k: whole(k, v) for k, v in pairs(row[2]).items()}
             found.append(Row(labels, labels.pop("samples", 0), values))
     return found
 
