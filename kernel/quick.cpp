@@ -1,7 +1,8 @@
 // The calls that are made most, with nothing in their way: a message, an answer of words alone, a
-// wake-up, a wait, a yield; copy and delete; a page mapped. Each does in a few steps what it is
-// defined to do elsewhere, hands the core over without a look at the ready lists or the alarm where
-// neither can matter, and leaves everything else to the invocation in full.
+// wake-up, a wait, a yield, a resume; copy and delete; a page mapped. Each does in a few steps what
+// it is defined to do elsewhere (yield and resume are defined here alone), hands the core over
+// without a look at the ready lists or the alarm where neither can matter, and leaves everything
+// else to the invocation in full.
 #include "kernel/answer.hpp"
 #include "kernel/core.hpp"
 #include "kernel/hostile.hpp"

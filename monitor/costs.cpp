@@ -102,20 +102,31 @@ void CostBoard::fill(group::CostTable& table) const {
     table.revision = revision_;
     table.node_of = node_of_;
     table.distance = distance_;
+
+    struct Samplers { // of a node: their places
+        std::array<uint8_t, most_samplers> places{};
+        size_t count{};
+
+        std::span<const uint8_t> all() const { return std::span{places}.first(count); }
+    };
+
+    std::array<Samplers, group::max_nodes> in_node{};
     std::array<CoreId, most_samplers> who{};
     size_t count = 0;
-    for (size_t core = 0; core < cores_; ++core)
-        if (const CoreId id{{static_cast<uint8_t>(core)}}; place_of(id)) who[count++] = id;
+    for (size_t core = 0; core < cores_; ++core) {
+        const CoreId id{{static_cast<uint8_t>(core)}};
+        if (!place_of(id)) continue;
+        Samplers& node = in_node[node_of_[core]];
+        node.places[node.count++] = static_cast<uint8_t>(count);
+        who[count++] = id;
+    }
     std::array<group::Cost, most_samplers * most_samplers> found{};
     for (uint8_t from = 0; from < nodes_; ++from)
         for (uint8_t to = 0; to < nodes_; ++to) {
             size_t samples = 0;
-            for (size_t i = 0; i < count; ++i)
-                for (size_t j = 0; j < count; ++j) {
-                    const bool meant = node_of_[who[i].raw] == from && node_of_[who[j].raw] == to;
-                    if (const auto cost = meant ? between(j, i) : 0; cost != 0)
-                        found[samples++] = cost;
-                }
+            for (const uint8_t i : in_node[from].all())
+                for (const uint8_t j : in_node[to].all())
+                    if (const auto cost = between(j, i); cost != 0) found[samples++] = cost;
             table.between[from][to] = group::median(std::span{found}.first(samples));
         }
     size_t reads = 0, writes = 0;

@@ -204,15 +204,8 @@ class MachineLinks final : public Links {
     /// The lines come out of the other core's cache, if it still has them there; of several the
     /// median, as virtual CPUs may stand still at any time.
     Result<LineCost> measure(CoreId there, PhysAddr doorstep, size_t own_place) override {
-        const os::OwnedCap frame{TRY(kernel_.accept({
-            .kind = abi::Kind::frame,
-            .rights = abi::read | abi::write,
-            .base = doorstep.raw,
-            .bytes = doorstep_bytes,
-            .badge = there.raw,
-        }))};
-        const os::View view =
-            TRY(os::View::make(frame.slot(), 0, doorstep_bytes, abi::read | abi::write));
+        const Doorway doorway = TRY(enter(there, doorstep, doorstep_bytes));
+        const os::View& view = doorway.view;
         std::array<group::Cost, samples_each> read;
         for (uint64_t i = 0; i < samples_each; ++i)
             read[i] = cycles_of([&] {
@@ -230,13 +223,8 @@ class MachineLinks final : public Links {
 
     Result<> knock(CoreId to, PhysAddr doorstep, Bell bell, const Knock& what) override {
         const uint64_t at = monitor_->self().raw * line_bytes;
-        const os::OwnedCap page{TRY(kernel_.accept({
-            .kind = abi::Kind::frame,
-            .rights = abi::read | abi::write,
-            .base = doorstep.raw + round_down(at, page_bytes),
-            .bytes = page_bytes,
-            .badge = to.raw,
-        }))};
+        const PhysAddr page = doorstep + round_down(at, page_bytes);
+        const Doorway doorway = TRY(enter(to, page, page_bytes));
         const os::OwnedCap doorbell{TRY(kernel_.accept({
             .kind = abi::Kind::doorbell,
             .rights = abi::write,
@@ -244,9 +232,7 @@ class MachineLinks final : public Links {
             .bytes = 1,
             .badge = bell.vector,
         }))};
-        const os::View view =
-            TRY(os::View::make(page.slot(), 0, page_bytes, abi::read | abi::write));
-        DoorLine& line = line_at(view, at % page_bytes);
+        DoorLine& line = line_at(doorway.view, at % page_bytes);
         line.life = what.life;
         line.base = what.base.raw;
         line.bytes = what.bytes;
@@ -261,6 +247,25 @@ class MachineLinks final : public Links {
     }
 
   private:
+    /// Memory of another core's, for as long as this lives.
+    struct Doorway {
+        os::OwnedCap frame;
+        os::View view;
+    };
+
+    Result<Doorway> enter(CoreId owner, PhysAddr base, uint64_t bytes) {
+        constexpr abi::Rights rights = abi::read | abi::write;
+        os::OwnedCap frame{TRY(kernel_.accept({
+            .kind = abi::Kind::frame,
+            .rights = rights,
+            .base = base.raw,
+            .bytes = bytes,
+            .badge = owner.raw,
+        }))};
+        os::View view = TRY(os::View::make(frame.slot(), 0, bytes, rights));
+        return Doorway{std::move(frame), std::move(view)};
+    }
+
     template <class Do>
     static group::Cost cycles_of(Do&& act) {
         const uint64_t begun = os::read_tsc_in_order();
@@ -288,9 +293,8 @@ class MachineLinks final : public Links {
   public:
     Result<> open(CoreId peer, CapSlot slot, bool first) override {
         os::OwnedCap frame{slot};
-        const uint64_t base = TRY(os::describe(slot)).base;
-        const auto opened = open(peer, std::move(frame), first);
-        if (!opened) give_back(base);
+        const auto opened = open(peer, frame, first);
+        if (!opened) (void)frame.release();
         return opened;
     }
 
@@ -311,7 +315,7 @@ class MachineLinks final : public Links {
     Bell own_bell() override { return own_bell_; }
 
   private:
-    Result<> open(CoreId peer, os::OwnedCap frame, bool first) {
+    Result<> open(CoreId peer, os::OwnedCap& frame, bool first) {
         constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
         constexpr abi::Rights rights = abi::read | abi::write;
         os::View view = TRY(os::View::make(frame.slot(), 0, bytes, rights));

@@ -197,6 +197,7 @@ Result<Bell> Monitor::joint_make(uint32_t badge, CoreId to, CapSlot frame) {
     peer(to).link_lend = lents_.number_of(**lent);
     if (const auto opened = links_.open(to, frame, true); !opened) {
         end_lend(std::exchange(peer(to).link_lend, 0), Err::none);
+        drop(frame);
         return fail(opened.error());
     }
     peer(to).link = Link::joining;
@@ -297,9 +298,12 @@ Result<> Monitor::need_link(CoreId core) {
     there.link_lend = lents_.number_of(**lent);
     const Knock knock{cores_[self_].version, frame.base, frame.bytes, links_.own_bell()};
     const Bell bell{record.apic, record.vector};
-    auto done = links_.open(core, frame.slot, true);
-    if (done) done = links_.knock(core, record.doorstep, bell, knock);
-    if (!done) {
+    if (const auto opened = links_.open(core, frame.slot, true); !opened) {
+        end_lend(std::exchange(there.link_lend, 0), Err::none);
+        links_.drop_frame(frame);
+        return opened;
+    }
+    if (const auto done = links_.knock(core, record.doorstep, bell, knock); !done) {
         drop_own_link(core);
         return done;
     }
@@ -328,7 +332,7 @@ Result<> Monitor::introduced(CoreId from, const Knock& knock) {
     const bool ours_counts = self_ < from;
     if (there.link == Link::introducing && ours_counts) return {};
     if (there.link == Link::open) return ours_counts ? Result<>{} : fail(Err::exists);
-    const CapSlot frame = TRY(kernel_.accept({
+    CapSlot frame = TRY(kernel_.accept({
         .kind = abi::Kind::frame,
         .rights = abi::read | abi::write,
         .base = knock.base.raw,
@@ -337,7 +341,10 @@ Result<> Monitor::introduced(CoreId from, const Knock& knock) {
     }));
     // The other has begun as well, and passes over our frame.
     if (there.link == Link::introducing) drop_own_link(from);
-    TRY_VOID(links_.open(from, frame, false));
+    if (const auto opened = links_.open(from, frame, false); !opened) {
+        drop(frame);
+        return opened;
+    }
     if (const auto set = set_peer_bell(from, knock.bell); !set) {
         links_.close(from);
         return set;

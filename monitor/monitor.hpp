@@ -111,8 +111,6 @@ class Monitor {
     /// A device may reach the memory of this binding, of which `frame` is, until it is unbound.
     Result<> pin(uint32_t badge, uint32_t binding, CapSlot frame);
 
-    Result<const NameTable::Entry*> name_at(uint32_t index) const { return names_.visible(index); }
-
     const NameTable& names() const { return names_; }
 
     Result<Core> core_at(uint32_t index) const;

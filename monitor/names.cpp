@@ -56,15 +56,6 @@ std::optional<CoreId> NameTable::home_of(const Name& name) const {
     return lowest;
 }
 
-Result<const NameTable::Entry*> NameTable::visible(uint32_t index) const {
-    for (size_t i = 0; i < high_; ++i) {
-        const Entry& entry = entries_[i];
-        if (!entry.present || home_of(entry.name) != entry.home) continue;
-        if (index-- == 0) return &entry;
-    }
-    return fail(Err::not_found);
-}
-
 size_t NameTable::count_of(CoreId home, uint32_t owner) const {
     size_t count = 0;
     for (size_t i = 0; i < high_; ++i) {

@@ -33,8 +33,6 @@ class NameTable {
     /// The lowest core that offers it: of two that do, the lower one wins, everywhere.
     std::optional<CoreId> home_of(const Name& name) const;
     Entry* find(const Name& name, CoreId home);
-    /// The index-th name that somebody can bind to. Errors: not_found.
-    Result<const Entry*> visible(uint32_t index) const;
     size_t count_of(CoreId home, uint32_t owner) const;
     /// What `peer` has to be told next, marked as told.
     const Entry* next_untold(CoreId peer);

@@ -88,8 +88,9 @@ class Links {
     virtual Result<LinkFrame> make_frame() = 0;
     /// It does not become a channel after all.
     virtual void drop_frame(const LinkFrame& frame) = 0;
-    /// The frame becomes the channel to `peer`; it is the links' from now on, also on an error.
-    /// `first` says which of the two rings is ours.
+    /// The frame becomes the channel to `peer` and is the links' from now on; on an error it stays
+    /// the caller's, who may have lent it: then it cannot be deleted before that is over. `first`
+    /// says which of the two rings is ours.
     virtual Result<> open(CoreId peer, CapSlot frame, bool first) = 0;
     /// How `peer` is rung: a doorbell, the links' from now on.
     virtual void set_bell(CoreId peer, CapSlot doorbell) = 0;

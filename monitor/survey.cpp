@@ -4,7 +4,8 @@
 
 namespace monitor {
 
-/// Called when a neighbour has told all that it knew: the first time it is the parent.
+/// Called when a neighbour has told all that it knew: the first is the parent, or of the root a
+/// child, to which both of them measure then.
 void Monitor::survey_all() {
     if (surveyed_ || !costs_.place_of(self_)) return;
     surveyed_ = true;

@@ -67,8 +67,13 @@ void Paging::build(const abi::BootInfo& info) {
     block_ = phys(info.image_block);
     free_ = phys(round_up(info.image_end, page_bytes));
     tables_end_ = block_ + large_page_bytes;
-    for (const abi::MemoryRange& r : std::span{info.ram}.first(info.ram_count))
-        if (is_in_block(r, info)) tables_end_ = std::min(tables_end_, phys(r.begin));
+    for (const abi::MemoryRange& r : std::span{info.ram}.first(info.ram_count)) {
+        if (!is_in_block(r, info)) continue;
+        INVARIANT(
+            phys(r.end) <= block_ + large_page_bytes, "what lies behind is a range of its own"
+        );
+        tables_end_ = std::min(tables_end_, phys(r.begin));
+    }
     root_ = new_table();
     map_image(info);
     window_pointers_ = &next(table(root_), index_of(window_begin.raw, 4));

@@ -51,7 +51,7 @@ struct BootInfo {
     uint64_t joint_bytes;
     uint64_t joint_vector; // APIC id | vector << 32 of that monitor's doorbell
     uint64_t joint_core;   // its core
-    uint64_t ram_count;    // this core's RAM, image block excluded
+    uint64_t ram_count;    // this core's RAM; no range crosses the image block's end
     std::array<MemoryRange, 32> ram;
     std::array<uint8_t, 16> irq_gsi;  // ISA interrupt -> GSI (MADT overrides applied)
     std::array<uint8_t, 16> irq_mode; // ISA interrupt -> abi::InterruptMode

@@ -45,7 +45,9 @@ TEST(Costs, OfEachTwoCoresAreMeasuredAndKnownToAll) {
                     EXPECT_EQ(table.pair[a][b], 300 + 200 + 40 * apart) << a << " " << b;
                 }
         }
-        EXPECT_LE(t.measurements(), cores * (cores - 1)) << "seed " << seed;
+        // Each two are measured once, but for those that came at the same time and did not see it.
+        std::cout << "seed " << seed << ": " << t.measurements() << " measurements\n";
+        EXPECT_LE(t.measurements(), cores * (cores - 1) / 2 + cores) << "seed " << seed;
         t.world.expect_no_bad_messages();
     }
 }

@@ -6,8 +6,9 @@ namespace {
 
 std::set<std::pair<std::string, unsigned>> names_of(Monitor& monitor) {
     std::set<std::pair<std::string, unsigned>> names;
-    for (uint32_t i = 0; auto entry = monitor.name_at(i); ++i)
-        names.emplace(std::string{(*entry)->name.view()}, (*entry)->home.raw);
+    for (const NameTable::Entry& entry : monitor.names().entries())
+        if (entry.present && monitor.names().home_of(entry.name) == entry.home)
+            names.emplace(std::string{entry.name.view()}, entry.home.raw);
     return names;
 }
 

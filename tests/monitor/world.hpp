@@ -2,6 +2,7 @@
 // seed; a channel holds a few lines only, so that peers are slow all the time.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
 #include <iostream>
@@ -254,6 +255,12 @@ class FakeKernel : public Kernel {
         for (const auto& [slot, what] : slots)
             if (what.kind == abi::Kind::frame && what.base == base && !what.keeper) ++sum;
         return sum;
+    }
+
+    bool is_lent(uint64_t base) const {
+        return std::ranges::any_of(slots, [&](const auto& entry) {
+            return entry.second.kind == abi::Kind::loan && entry.second.base == base;
+        });
     }
 
     size_t keepers() const {
@@ -604,6 +611,7 @@ inline Result<LinkFrame> FakeLinks::make_frame() {
 }
 
 inline void FakeLinks::drop_frame(const LinkFrame& frame) {
+    EXPECT_FALSE(world_.kernel(core_).is_lent(frame.base.raw)) << "the CPU driver keeps it";
     world_.kernel(core_).drop(frame.slot);
     own_frames.erase(frame.base.raw);
 }
@@ -611,10 +619,7 @@ inline void FakeLinks::drop_frame(const LinkFrame& frame) {
 inline Result<> FakeLinks::open(CoreId peer, CapSlot frame, bool first) {
     close(peer);
     const uint64_t base = TRY(world_.kernel(core_).describe(frame)).base;
-    if (refuse_open > 0 && --refuse_open == 0) {
-        drop_frame({frame, phys(base), 8192});
-        return fail(Err::no_memory);
-    }
+    if (refuse_open > 0 && --refuse_open == 0) return fail(Err::no_memory);
     ends[peer.raw] = {.base = base, .frame = frame, .first = first};
     return {};
 }
@@ -629,8 +634,7 @@ inline void FakeLinks::set_bell(CoreId peer, CapSlot doorbell) {
 inline void FakeLinks::close(CoreId peer) {
     const auto end = ends.find(peer.raw);
     if (end == ends.end()) return;
-    world_.kernel(core_).drop(end->second.frame);
-    own_frames.erase(end->second.base);
+    drop_frame({end->second.frame, phys(end->second.base), 8192});
     if (end->second.has_bell()) world_.kernel(core_).drop(end->second.bell);
     ends.erase(end);
 }

@@ -1,5 +1,7 @@
 #include "tests/sim/domain.hpp"
 
+#include <algorithm>
+
 #include "tests/sim/invariants.hpp"
 #include "tests/sim/world.hpp"
 
@@ -173,11 +175,10 @@ const char* Domain::waits_for() const {
 
 /// As this core knows it: a bind may wait for a name for as long as there is none.
 bool Domain::is_offered(const Text<abi::name_bytes>& name) const {
-    for (uint32_t i = 0;; ++i) {
-        const auto entry = island_->monitor.name_at(i);
-        if (!entry) return false;
-        if ((*entry)->name.view() == name.view()) return true;
-    }
+    const auto is_it = [&](const monitor::NameTable::Entry& entry) {
+        return entry.present && entry.name.view() == name.view();
+    };
+    return std::ranges::any_of(island_->monitor.names().entries(), is_it);
 }
 
 bool Domain::look_at_events() {

@@ -188,12 +188,9 @@ void check_nothing_over(
 }
 
 void check_names(Island& island, uint32_t badge) {
-    for (uint32_t i = 0;; ++i) {
-        const auto entry = island.monitor.name_at(i);
-        if (!entry) return;
-        if ((*entry)->home == island.monitor.self() && (*entry)->owner == badge)
+    for (const monitor::NameTable::Entry& entry : island.monitor.names().entries())
+        if (entry.present && entry.home == island.monitor.self() && entry.owner == badge)
             throw Broken{"a dead domain still has its name"};
-    }
 }
 
 void check_dead(World& world, Domain& dead) {
@@ -374,7 +371,9 @@ void check_nothing_is_left(World& world) {
         if (world.island(core).dead) continue;
         monitor::Monitor& monitor = world.island(core).monitor;
         if (world.memory(core).used_chunks() != 0) throw Broken{"memory of the dead is not free"};
-        if (monitor.name_at(0)) throw Broken{"a name of the dead is left"};
+        using Entry = monitor::NameTable::Entry;
+        if (std::ranges::any_of(monitor.names().entries(), &Entry::present))
+            throw Broken{"a name of the dead is left"};
         if (monitor.parcels().count() != 0) throw Broken{"a capability waits for the dead"};
         if (monitor.relents().count() != 0 || monitor.words().count() != 0)
             throw Broken{"a monitor still has something to say"};

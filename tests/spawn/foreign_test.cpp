@@ -39,8 +39,10 @@ TEST(Foreign, IsLookedForSoOftenEachTimeItMoves) {
     Foreign& entry = **table.add(1, Label::cut("ram.1.0"));
     for (unsigned move = 0; move < 2; ++move) {
         for (unsigned i = 1; i < Foreign::tries_max; ++i)
-            EXPECT_FALSE(entry.missed()) << i;
-        EXPECT_TRUE(entry.missed());
+            EXPECT_FALSE(entry.missed(Err::not_found)) << i;
+        for (const Err why : {Err::peer_gone, Err::no_memory, Err::channel_closed})
+            EXPECT_FALSE(entry.missed(why)) << "nobody has looked";
+        EXPECT_TRUE(entry.missed(Err::not_found));
         entry.move(Label::cut("ram.0.1"));
     }
 }

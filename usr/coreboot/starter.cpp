@@ -97,7 +97,7 @@ Result<> Starter::start_on(CoreId core, Ram& ram, bool whole_tree) {
 Result<> Starter::fill(CoreId core, const Ram& ram, bool whole_tree) {
     const PhysAddr at = phys(ram.pieces.all()[0].begin);
     PhysAddr tables = at + layout_.tables;
-    if (needs_low_tables(at)) tables = TRY(make_low_tables(at));
+    if (needs_low_tables(at)) tables = TRY(make_low_tables(core, at));
     abi::BootInfo info = hand_over(info_, core.raw, ram.pieces, layout_);
     info.starts_children = whole_tree && tree().has_children(core);
     set_joint(info, TRY(make_joint(core)));
@@ -321,21 +321,23 @@ std::optional<OwnedCap> Starter::take_in_node(uint16_t node, uint64_t bytes) {
 }
 
 /// Start-up tables of their own for a block that lies beyond what a core reaches in real mode.
-/// They stay: a core that comes late would still read them.
-Result<PhysAddr> Starter::make_low_tables(PhysAddr block) {
+/// They stay, for the next start as well: a core that comes late would still read them.
+Result<PhysAddr> Starter::make_low_tables(CoreId core, PhysAddr block) {
     constexpr uint64_t bytes = std::bit_ceil(sizeof(hw::StartupTables));
-    const CapSlot ram = TRY(memory_->allocate_within(bytes, 0, low_end)).ram;
-    const PhysAddr at = phys(TRY(os::describe(ram)).base);
-    const OwnedCap frame = TRY(make_frame(ram, bytes));
+    OwnedCap& ram = kept_[core.raw].low_tables;
+    if (ram.is_null()) ram = OwnedCap{TRY(memory_->allocate_within(bytes, 0, low_end)).ram};
+    const PhysAddr at = phys(TRY(os::describe(ram.slot())).base);
+    const OwnedCap frame = TRY(make_frame(ram.slot(), bytes));
     const View view = TRY(View::make(frame.slot(), 0, bytes, read_write));
     fill_tables(view.span(), at, block);
     return at;
 }
 
-/// The frame is not of our quota: it is lent to the other core.
+/// The frame is not of our quota: it is lent to the other core. Its memory serves each start.
 Result<Joint> Starter::make_joint(CoreId core) {
     constexpr uint64_t bytes = interfaces::intermon::joint_bytes;
-    const OwnedCap ram{TRY(memory_->allocate(std::bit_ceil(bytes))).ram};
+    OwnedCap& ram = kept_[core.raw].joint;
+    if (ram.is_null()) ram = OwnedCap{TRY(memory_->allocate(std::bit_ceil(bytes))).ram};
     const OwnedCap frame = TRY(make_frame(ram.slot(), bytes));
     const PhysAddr base = phys(TRY(os::describe(frame.slot())).base);
     const auto made = TRY(monitor_->joint_make(core, frame.slot()));

@@ -84,7 +84,7 @@ class Starter {
     std::optional<OwnedCap> take_in_node(uint16_t node, uint64_t bytes);
     void put_back(OwnedCap ram);
     void put_back(Ram& ram);
-    Result<PhysAddr> make_low_tables(PhysAddr block);
+    Result<PhysAddr> make_low_tables(CoreId core, PhysAddr block);
     Result<Joint> make_joint(CoreId core);
     abi::StartEntry& start_entry(CoreId core);
 
@@ -99,6 +99,12 @@ class Starter {
     BlockLayout layout_;
     std::array<Child, 4> children_; // two of its node, and two of those that lead other nodes
     size_t child_count_{};
+
+    struct Kept { // what a core goes on with after its start, until the next one
+        OwnedCap joint, low_tables;
+    };
+
+    std::array<Kept, 256> kept_;
 };
 
 } // namespace coreboot

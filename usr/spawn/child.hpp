@@ -23,10 +23,8 @@ struct Given {
     os::OwnedCap what;
 };
 
-/// Everything a domain is started with.
-struct Plan {
-    static constexpr size_t most_given = 16;
-
+/// What a domain is started with but capabilities.
+struct Terms {
     DomainName name;
     uint64_t quota{};
     uint32_t priority{};
@@ -39,29 +37,17 @@ struct Plan {
     std::array<char, 256> arguments{};
     size_t argument_bytes{};
     Environment environment;
+
+    std::string_view argument_text() const { return {arguments.data(), argument_bytes}; }
+};
+
+/// Everything a domain is started with.
+struct Plan : Terms {
+    static constexpr size_t most_given = 16;
+
     std::array<Given, most_given> given; // kept only if the policy may need them
     size_t given_count{};
     bool lacks_given{}; // it was given something that was not kept
-
-    std::string_view argument_text() const { return {arguments.data(), argument_bytes}; }
-
-    /// All but the capabilities.
-    Plan without_given() const {
-        return {
-            .name = name,
-            .quota = quota,
-            .priority = priority,
-            .restart = restart,
-            .bus_master = bus_master,
-            .control = control,
-            .keeper = keeper,
-            .first = first,
-            .replica = replica,
-            .arguments = arguments,
-            .argument_bytes = argument_bytes,
-            .environment = environment,
-        };
-    }
 
     std::span<const Given> all_given() const { return std::span{given}.first(given_count); }
 

@@ -11,6 +11,8 @@ namespace {
 
 // For the PCI service, and for a driver to take its device off the memory of a peer that has gone.
 constexpr Duration device_patience = seconds(5), driver_patience = seconds(2);
+// There is no room for a task, or too many revocations are under way.
+constexpr Duration revoke_again = seconds(1);
 
 /// While somebody is started again its entry is nobody else's.
 class Renewal {
@@ -80,9 +82,19 @@ async::Task<> Spawner::bring_about(Child& child) {
         co_return {};
     }
     if (take_back(child)) co_return {};
-    const auto revoked = co_await async::result_of(revoke_everywhere(child));
-    if (child.id != id || child.state != State::ending) co_return {}; // hurry() gave it up
-    const auto back = revoked ? memory_client_.release(child.ram.slot()) : revoked;
+    // A driver may hold it back, who has to take its device off this memory first. Without a task
+    // for that nobody is hurried, but waited for all the same.
+    (void)self_.loop().spawn("a revocation that takes long", hurry(id));
+    for (bool told = false;;) {
+        const auto revoked = co_await async::result_of(os::revoke(child.ram.slot()));
+        if (child.id != id || child.state != State::ending) co_return {}; // hurry() gave it up
+        if (revoked) break;
+        if (!std::exchange(told, true))
+            log::warn("{} is revoked later: {}", child.plan.name.view(), revoked.error());
+        co_await self_.loop().sleep_for(revoke_again);
+        if (child.id != id || child.state != State::ending) co_return {};
+    }
+    const auto back = memory_client_.release(child.ram.slot());
     if (!back) log::error("memory of {} is not back: {}", child.plan.name.view(), back.error());
     over(child);
     co_return {};
@@ -119,13 +131,6 @@ void Spawner::give_up(Child& child) {
     );
     child.lost = true;
     over(child);
-}
-
-async::Task<> Spawner::revoke_everywhere(Child& child) {
-    // A driver may hold it back, who has to take its device off this memory first.
-    co_await self_.loop().spawn("a revocation that takes long", hurry(child.id));
-    co_await os::revoke(child.ram.slot());
-    co_return {};
 }
 
 async::Task<> Spawner::hurry(uint32_t id) {
@@ -221,7 +226,7 @@ async::Task<uint32_t> Spawner::restart(uint32_t id) {
 
 /// Its entry keeps the plan until the next one runs: what fails can be tried again.
 async::Task<uint32_t> Spawner::start_instead_of(Child& former) {
-    const uint32_t next = co_await make_of_all(former.plan.without_given());
+    const uint32_t next = co_await make_of_all(Plan{Terms{former.plan}});
     Unstarted guard{*this, next};
     Child& child = *co_await find(next);
     child.history = former.history;

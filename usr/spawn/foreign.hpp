@@ -49,8 +49,9 @@ struct Foreign {
         ram = abi::null_slot;
     }
 
-    /// It was at neither end once more. True: it is not looked for any longer.
-    bool missed() { return ++tries == tries_max; }
+    /// Its home has it not, for that reason. True: it was at neither end so often that it is not
+    /// looked for any longer.
+    bool missed(Err why) { return why == Err::not_found && ++tries == tries_max; }
 };
 
 class ForeignTable {

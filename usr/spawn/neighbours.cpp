@@ -111,9 +111,11 @@ async::Task<> Neighbours::look_for(Foreign& entry) {
     if (!settled) {
         os::Binding link{self_};
         auto spawner = co_await async::result_of(os::bind_spawner(self_, link, {{entry.home}}));
-        settled = spawner && co_await async::result_of(spawner->returned(entry.label));
+        if (!spawner) co_return {}; // nobody could be asked, which says nothing
+        const auto said = co_await async::result_of(spawner->returned(entry.label));
+        if (!said && !entry.missed(said.error().top())) co_return {};
+        settled = said.has_value();
     }
-    if (!settled && !entry.missed()) co_return {};
     if (!settled)
         log::error("memory that was handed as {} is not found any more", entry.label.view());
     foreign_.remove(entry);

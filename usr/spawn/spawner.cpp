@@ -59,11 +59,11 @@ void Spawner::tell_lack(const Plan& plan) {
 
 Result<Plan> Spawner::plan_of(std::string_view name, uint64_t quota, uint32_t priority) const {
     if (TRY(files_.find(name)).kind != bundle::Kind::domain) return fail(Err::not_found);
-    Plan plan{
+    Plan plan{Terms{
         .name = TRY(DomainName::from(name)),
         .quota = quota == 0 ? default_quota : quota,
         .priority = priority == 0 ? default_priority : priority,
-    };
+    }};
     if (const os::DomainEntry* const known = manifest_.domain(name)) {
         if (quota == 0) plan.quota = known->quota;
         if (priority == 0) plan.priority = known->priority;

@@ -123,7 +123,6 @@ class Spawner final : public os::LocalServer {
     void attend_the_rest();
     async::Task<> bring_about(Child& child);
     async::Task<bool> silence_device(Child& child);
-    async::Task<> revoke_everywhere(Child& child);
     void give_up(Child& child);
     async::Task<> hurry(uint32_t id);
     Result<> take_back(Child& child);
