@@ -328,12 +328,15 @@ class Core {
 
     Result<> check_table(const Slot& table, Slot& source, const MapRequest& request) const;
     void fill(const MapRequest& request, Slot& mapping, uint64_t first, uint64_t apart);
+    Result<> map_memory(
+        const Slot& table, unsigned level, Slot& source, const MapRequest& request, Slot& into
+    );
     void make_mapping(
         const Slot& table,
         unsigned level,
         Slot& source,
         const MapRequest& request,
-        uint8_t flags,
+        bool memory,
         Slot& into
     );
     void unmap(Slot& mapping);

@@ -115,9 +115,9 @@ void Database::insert_at(const Place& place, Slot& slot) {
         return slots_.insert_at(place, slot);
     }
     Slot& there = *place.previous;
-    if (!slot.has(flag::keeper) || there.has(flag::keeper)) return join(there, slot);
+    if (!slot.has(flag::keeper) || there.has(flag::keeper)) return ring::join(there, slot);
     replace(there, slot);
-    join(slot, there);
+    ring::join(slot, there);
 }
 
 void Database::insert_behind(Slot& previous, Slot& slot) {
@@ -130,39 +130,6 @@ void Database::insert_behind(Slot& previous, Slot& slot) {
 void Database::insert_as(Slot& into, const Slot& what) {
     into.take_contents(what, 0);
     insert(into);
-}
-
-void Database::leave_ring(Slot& slot) {
-    Slot* const next = slot.right;
-    Slot* const of = slot.parent; // if it is the first
-    if (next == &slot) {
-        of->ring = nullptr;
-        return;
-    }
-    slot.left->right = next;
-    next->left = slot.left;
-    if (of != nullptr) {
-        set_first(*of, *next, slot.across == &slot ? next : slot.across);
-    } else if (slot.comes_behind_copies()) {
-        Slot& first = *slot.across;
-        set_first(*first.parent, first, next == &first ? nullptr : next);
-    }
-}
-
-/// `fresh` takes the place in the ring. It says already what it is.
-void Database::replace_in_ring(Slot& old, Slot& fresh) {
-    const bool alone = old.right == &old;
-    fresh.height = 0;
-    fresh.left = alone ? &fresh : old.left;
-    fresh.right = alone ? &fresh : old.right;
-    fresh.parent = old.parent;
-    fresh.left->right = fresh.right->left = &fresh;
-    if (fresh.parent != nullptr) {
-        set_first(*fresh.parent, fresh, old.across == &old ? &fresh : old.across);
-    } else if (fresh.comes_behind_copies()) {
-        Slot& first = *old.across;
-        set_first(*first.parent, first, &fresh);
-    }
 }
 
 /// `fresh` takes the place in the tree, and the ring.
@@ -178,10 +145,10 @@ void Database::erase(Slot& slot) {
     if (slot.has(flag::revoking)) unmark(slot);
     if (slot.has(flag::marked)) unmark_standing(slot);
     if (!slot.in_tree()) {
-        leave_ring(slot);
+        ring::leave(slot);
     } else if (Slot* const heir = slot.ring; heir != nullptr) {
         INVARIANT(heir->kind != Kind::mapping, "mappings go before the last capability");
-        leave_ring(*heir);
+        ring::leave(*heir);
         replace(slot, *heir);
     } else {
         if (behind_ == &slot) behind_ = nullptr;
@@ -196,7 +163,7 @@ void Database::relocate(Slot& from, Slot& into) {
     if (from.in_tree())
         replace(from, into);
     else
-        replace_in_ring(from, into);
+        ring::replace(from, into);
     if (into.has(flag::revoking)) *std::ranges::find(marks_, &from) = &into;
     if (into.has(flag::marked)) *std::ranges::find(standing_, &from) = &into;
     make_empty(from);

@@ -1,14 +1,15 @@
 // All capabilities of one core in one tree, ordered by (base up, end down, depth up, kind, tag),
 // with the greatest end of every subtree: whoever contains a range comes before it, whatever is
 // derived comes after. Every question is one look-up from the root. Copies of what is in the tree
-// hang from it in a ring, keepers before others, and then what is mapped from it: all of these come
-// and go without a look-up.
+// hang from it in a ring (ring.hpp), and what is mapped from it: these come and go without a
+// look-up.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <optional>
 
+#include "kernel/ring.hpp"
 #include "kernel/slot.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/tree.hpp"
@@ -111,13 +112,8 @@ class Database {
 
   private:
     Slot* in_tree(const Slot& slot) const;
-    static void set_first(Slot& of, Slot& first, Slot* mapping);
-    static void join(Slot& of, Slot& slot);
-    static void join_mapping(Slot& of, Slot& mapping);
-    static void leave_ring(Slot& slot);
     bool is_mapped(const Slot& slot, uint64_t begin, uint64_t end) const;
     bool below_a_mark(const Slot& slot) const;
-    static void replace_in_ring(Slot& old, Slot& fresh);
     void replace(Slot& old, Slot& fresh);
     Place place_near(const Key& key);
     bool is_part_before(const Slot& slot, const Slot& source, uint64_t begin) const;
@@ -135,57 +131,18 @@ inline void Database::insert_copy(Slot& source, Slot& into, Rights rights) {
     into.take_contents(source, flag::revoking | flag::marked | flag::keeper);
     into.rights = rights;
     ++count_;
-    join(source.in_tree() ? source : *in_tree(source), into);
+    ring::join(source.in_tree() ? source : *in_tree(source), into);
 }
 
 inline void Database::insert_mapping(Slot& source, Slot& mapping) {
     ++count_;
-    join_mapping(source.in_tree() ? source : *in_tree(source), mapping);
+    ring::join_mapping(source.in_tree() ? source : *in_tree(source), mapping);
 }
 
 inline Slot* Database::mapping_of(const Slot& slot) const {
     if (slot.kind == Kind::mapping) return nullptr;
     const Slot* const ring = (slot.in_tree() ? slot : *in_tree(slot)).ring;
     return ring == nullptr ? nullptr : ring->across;
-}
-
-/// Of the ring that hangs from `of`: which is the first, and which the first mapping.
-inline void Database::set_first(Slot& of, Slot& first, Slot* mapping) {
-    of.ring = &first;
-    first.parent = &of;
-    first.across = mapping;
-    if (mapping != nullptr) mapping->across = &first;
-}
-
-/// `slot` becomes a copy of `of`, which is in the tree: the first of its ring if it is a keeper, as
-/// `of` is then, else the last before the mappings.
-inline void Database::join(Slot& of, Slot& slot) {
-    Slot* const first = of.ring;
-    slot.height = 0;
-    slot.parent = nullptr;
-    if (first == nullptr) {
-        slot.left = slot.right = &slot;
-        return set_first(of, slot, nullptr);
-    }
-    Slot* const mapping = first->across;
-    const bool keeper = slot.has(flag::keeper);
-    slot.put_before(keeper || mapping == nullptr ? *first : *mapping);
-    if (!keeper && mapping != first) return;
-    first->parent = nullptr;
-    set_first(of, slot, mapping);
-}
-
-/// The last of the ring.
-inline void Database::join_mapping(Slot& of, Slot& mapping) {
-    Slot* const first = of.ring;
-    mapping.height = 0;
-    mapping.parent = nullptr;
-    if (first == nullptr) {
-        mapping.left = mapping.right = &mapping;
-        return set_first(of, mapping, &mapping);
-    }
-    mapping.put_before(*first);
-    if (first->across == nullptr) set_first(of, *first, &mapping);
 }
 
 } // namespace kernel

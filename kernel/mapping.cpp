@@ -28,12 +28,13 @@ Result<> Core::map(Slot& table, Slot& source, const MapRequest& request, Slot& i
     if (!table.rights.has(abi::write)) return fail(Err::cap_rights);
     if (source.empty()) return fail(Err::cap_empty);
     if (!into.empty()) return fail(Err::slot_occupied);
-    const bool memory = source.kind == Kind::frame || source.kind == Kind::device_frame;
-    if (!memory && abi::table_level(source.kind) == 0) return fail(Err::cap_type);
+    if (source.kind == Kind::frame || source.kind == Kind::device_frame)
+        return map_memory(table, level, source, request, into);
+    if (abi::table_level(source.kind) == 0) return fail(Err::cap_type);
     TRY_VOID(check_entries(table, *at<PageTable>(table.base), request));
-    TRY_VOID(memory ? check_memory(level, source, request) : check_table(table, source, request));
+    TRY_VOID(check_table(table, source, request));
     if (database_.revoking(source) || database_.revoking(table)) return fail(Err::revoking);
-    make_mapping(table, level, source, request, memory ? 0 : flag::maps_table, into);
+    make_mapping(table, level, source, request, false, into);
     return {};
 }
 

@@ -53,16 +53,15 @@ Core::fill(const MapRequest& request, Slot& mapping, uint64_t first, uint64_t ap
     }
 }
 
-/// What nothing speaks against any more. `flags` of the mapping beside those it inherits.
+/// What nothing speaks against any more, of memory or of a table.
 [[gnu::always_inline]] inline void Core::make_mapping(
     const Slot& table,
     unsigned level,
     Slot& source,
     const MapRequest& request,
-    uint8_t flags,
+    bool memory,
     Slot& into
 ) {
-    const bool memory = flags == 0;
     into.kind = Kind::mapping;
     into.level = static_cast<uint8_t>(level);
     into.entry = static_cast<uint16_t>(request.entry);
@@ -71,12 +70,24 @@ Core::fill(const MapRequest& request, Slot& mapping, uint64_t first, uint64_t ap
     into.bytes = memory ? request.count * entry_bytes(level) : source.bytes;
     into.depth = static_cast<uint8_t>(source.depth + 1);
     into.rights = source.rights & (abi::read | abi::write | abi::execute);
-    into.flags = static_cast<uint8_t>(into.flags | (source.flags & flag::borrowed) | flags);
+    const uint8_t hangs = memory ? 0 : flag::maps_table;
+    into.flags = static_cast<uint8_t>(into.flags | (source.flags & flag::borrowed) | hangs);
     const auto type = static_cast<abi::MapFlags>(request.flags & ~large_bit);
     const uint64_t first =
         memory ? leaf_entry(into.base, request.rights, type, level) : table_entry(into.base);
     fill(request, into, first, entry_bytes(level));
     database_.insert_mapping(source, into);
+}
+
+/// The table may be written, `source` is memory and `into` empty.
+[[gnu::always_inline]] inline Result<> Core::map_memory(
+    const Slot& table, unsigned level, Slot& source, const MapRequest& request, Slot& into
+) {
+    TRY_VOID(check_entries(table, *at<PageTable>(table.base), request));
+    TRY_VOID(check_memory(level, source, request));
+    if (database_.revoking(source) || database_.revoking(table)) return fail(Err::revoking);
+    make_mapping(table, level, source, request, true, into);
+    return {};
 }
 
 } // namespace kernel

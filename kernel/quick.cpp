@@ -171,10 +171,7 @@ After Core::map_quickly(Dispatcher& d, Slot& cap) {
         .flags = 0,
         .count = 1,
     };
-    if (!into || !check_entries(cap, *at<PageTable>(cap.base), page)) return invoke(d, cap);
-    if (!check_memory(1, *source, page)) return invoke(d, cap);
-    if (database_.revoking(*source) || database_.revoking(cap)) return invoke(d, cap);
-    make_mapping(cap, 1, *source, page, 0, **into);
+    if (!into || !map_memory(cap, 1, *source, page, **into)) return invoke(d, cap);
     d.registers.rax = 0;
     return After::goes_on;
 }
