@@ -45,7 +45,7 @@ struct Terms {
 struct Plan : Terms {
     static constexpr size_t most_given = 16;
 
-    std::array<Given, most_given> given; // kept only if the policy may need them
+    std::array<Given, most_given> given{}; // kept only if the policy may need them
     size_t given_count{};
     bool lacks_given{}; // it was given something that was not kept
 
