@@ -3,7 +3,7 @@ import re
 import threading
 
 import pytest
-from clients import cores, get
+from clients import cores, get, rows
 from conftest import wait_until_ready
 
 
@@ -58,14 +58,16 @@ def test_a_core_fails_under_load_and_comes_back(boot, count):
 
 def test_a_core_is_stopped_and_started(boot):
     guest = wait_until_ready(boot(CORES=4, PLACE=PLACE))
-    load = Load(guest)
+    load, free = Load(guest), []
     try:
         for _ in range(3):
             assert "core 3 is stopped" in guest.command("cores down 3", timeout=120)
             assert states(guest) == ["up"] * 3 + ["stopped"]
             assert "core 3 is up" in guest.command("cores up 3", timeout=120)
+            free.append(rows(guest.command("mem"), "core", "free KiB")[0]["free KiB"])
     finally:
         load.end()
+    assert free[1] == free[2], "a start takes memory of core 0 for good"
 
 
 def test_what_cannot_be_is_said(boot):
