@@ -55,8 +55,8 @@ FLAVOURS = {
     "cost": f"{COMMON} -O2 -fno-pie",
     "sim_san": f"{COMMON} -O1 -DSKERRY_MUTANTS {SANITIZE}",
 }
-# What tests add to their flavour: they are built far more often than they run.
-UNITS = "-O0"
+# Tests are built far more often than they run, so without optimisation; but for those that run long.
+LONG_UNITS = ("tests/monitor/",)
 LINK = (
     "-static -nostdlib --fat-lto-objects --gc-sections --build-id=none -z noexecstack "
     "-z max-page-size=4096"
@@ -176,19 +176,21 @@ class Plan:
             if source.endswith(".S"):
                 flags = f"-x assembler-with-cpp -g{defines}"
             elif source.startswith("tests/") and flavour in ("host", "tsan"):
-                implicit = [self.gtest_header(flavour)]
-                flags += f" {UNITS} -include-pch {implicit[0]}"
+                level = "-O1" if source.startswith(LONG_UNITS) else "-O0"
+                implicit = [self.gtest_header(flavour, level)]
+                flags += f" {level}"
+                flags += f" -include-pch {implicit[0]}"
             self.objects[key] = self.edge(
                 "cxx", [out], [source], implicit=implicit, order=self.generated, flags=flags
             )
         return self.objects[key]
 
-    def gtest_header(self, flavour):
+    def gtest_header(self, flavour, level):
         """GoogleTest compiled once ahead; it is over a third of every unit test's build time."""
-        key = (flavour, GTEST)
+        key = (flavour, level, GTEST)
         if key not in self.objects:
-            out = f"{self.build}/obj/{flavour}/gtest.pch"
-            flags = f"-x c++-header {FLAVOURS[flavour]} {UNITS}"
+            out = f"{self.build}/obj/{flavour}/gtest{level}.pch"
+            flags = f"-x c++-header {FLAVOURS[flavour]} {level}"
             self.objects[key] = self.edge("cxx", [out], [GTEST], flags=flags)
         return self.objects[key]
 
