@@ -55,7 +55,7 @@ FLAVOURS = {
     "cost": f"{COMMON} -O2 -fno-pie",
     "sim_san": f"{COMMON} -O1 -DSKERRY_MUTANTS {SANITIZE}",
 }
-# Tests are built far more often than they run, so without optimisation; but for those that run long.
+# Tests are built far more often than they run: without optimisation, but for those that run long.
 LONG_UNITS = ("tests/monitor/",)
 LINK = (
     "-static -nostdlib --fat-lto-objects --gc-sections --build-id=none -z noexecstack "
