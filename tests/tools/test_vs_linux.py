@@ -7,6 +7,7 @@ import pytest
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "tools/vs_linux")]
+import clients  # noqa: E402
 import counts  # noqa: E402
 import linux  # noqa: E402
 import measure  # noqa: E402
@@ -104,14 +105,14 @@ def test_wrong_counting_is_found_by_the_nops():
 def test_what_lies_between_two_echoes_is_what_the_client_did():
     at = list(range(0, 7))
     marks = passed(0, 100, 100 + 200 * 7 + 100, 3000, 4000, 5000, 6000)
-    found = measure.between_echoes(marks, at)
+    found = measure.between_echoes(marks, at, clients.COUNTED)
     assert found["udp_echo"].amount == 100
     assert found["http_request"].amount == 7
 
 
 def test_a_lost_echo_is_told():
     with pytest.raises(GuestError, match="saw 3 echoes, 7 were sent"):
-        measure.between_echoes(passed(0, 100, 200), list(range(0, 7)))
+        measure.between_echoes(passed(0, 100, 200), list(range(0, 7)), clients.COUNTED)
 
 
 def test_every_row_of_the_file_can_be_measured():
@@ -138,3 +139,9 @@ def test_the_first_file_system_is_what_cpio_reads(tmp_path):
     assert content[:6] == b"070701" and content.count(b"070701") == 3 and len(content) % 4 == 0
     assert "cpio" in kind or not kind
     assert b"init\0" in content and b"abcde" in content
+
+
+def test_a_frame_to_be_forwarded_has_a_right_header():
+    frame = clients.datagram(7)
+    assert len(frame) == 14 + 20 + 8 + 64 and frame[:6] == clients.MAC
+    assert clients.checksum(frame[14:34]) == 0

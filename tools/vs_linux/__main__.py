@@ -11,7 +11,9 @@ import subprocess
 import sys
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), p) for p in (".", "..")]
+import clients  # noqa: E402
 import counts  # noqa: E402
+import hostnet  # noqa: E402
 import linux  # noqa: E402
 import measure  # noqa: E402
 import rows  # noqa: E402
@@ -51,9 +53,9 @@ def known_names(figures):
 def enter_namespace():
     """Starts itself again where there is nothing but a TAP device of ours."""
     if os.environ.get(INSIDE):
-        subprocess.run("ip link set lo up && ip tuntap add tap0 mode tap && "
-                       "ip addr add 10.77.0.1/24 dev tap0 && ip link set tap0 up", shell=True,
-                       check=True)  # fmt: skip
+        hostnet.ip("link", "set", "lo", "up")
+        for tap, address in ((clients.TAP, "10.77.0.1/24"), (clients.SECOND_TAP, "10.78.0.1/24")):
+            hostnet.prepare_tap(tap, "", address, lambda _: None)  # it goes with the namespace
         return
     if os.geteuid() != 0:
         sys.exit("vs-linux: a network namespace and a TAP device need root")
@@ -65,6 +67,7 @@ def measure_all(figures, rounds):
     all_of = Results()
     for side in (LINUX, SKERRY):
         all_of.take(side.name, "network, counted", lambda s=side: measure.count_network(s))
+    all_of.take("linux", "forwarding, counted", lambda: measure.count_forwarding(LINUX))
     for cores in (1, 2):
         what = f"primitives, {cores} processor{'s' * (cores > 1)}"
         all_of.take("linux", what, lambda n=cores: measure.linux_primitives(n))

@@ -8,27 +8,21 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import time
-from fcntl import ioctl
 from statistics import median
-from struct import unpack
 
 import count_output
 import counts
-from guest import BUILD, GuestError, Skerry, wait_readable
+from clients import ADDRESS, COUNTED, FORWARDED, SECOND_TAP, TAP, udp_echoes
+from guest import BUILD, GuestError, Skerry
 from linux import FOLDER, Linux
 from rows import Value
 
-ADDRESS, TAP = "10.77.0.2", "tap0"
-SEGMENT, BULK = 1448, 4_000_000
-ECHOES, REQUESTS, CONNECTIONS, SEGMENTS = 100, 200, 50, 100
-SIOCOUTQ = 0x5411  # bytes that are not acknowledged yet
 # Words of 8 bytes are copied one an instruction of REP; with ERMS Linux copies bytes.
 WORDS = "max,-erms"
 NETWORK = {"udp_echo", "tcp_segment", "tcp_bulk_in", "tcp_bulk_out", "http_request",
-           "connect_echo_close"}  # fmt: skip
+           "connect_echo_close", "forward"}  # fmt: skip
 TIMED = {"udp_p10", "udp_p50", "udp_rate", "tcp_in", "tcp_out", "connections_1", "connections_8",
          "http_1", "http_8", "http_64", "boot"}  # fmt: skip
 PRIMITIVES = {
@@ -76,94 +70,30 @@ def first_answer(limit=BOOT_SECONDS):
     raise GuestError(f"no answer from port 80 within {limit} s")
 
 
-# Clients whose requests are counted. Each does so many operations.
-
-
-def udp_echoes(count):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.connect((ADDRESS, 7))
-        for i in range(count):
-            message = i.to_bytes(8, "big") * 8
-            s.send(message)
-            if not wait_readable(s, 10) or s.recv(2048) != message:
-                raise GuestError("a UDP echo is not what was sent")
-
-
-def http_requests(count):
-    connection = http.client.HTTPConnection(ADDRESS, timeout=60)
-    for _ in range(count):
-        connection.request("GET", "/bytes/128")
-        if len(connection.getresponse().read()) != 128:
-            raise GuestError("an HTTP answer has not 128 bytes")
-    connection.close()
-
-
-def connections(count):
-    for _ in range(count):
-        with socket.create_connection((ADDRESS, 7), 60) as s:
-            s.sendall(b"x")
-            if s.recv(1) != b"x":
-                raise GuestError("a TCP echo is not what was sent")
-
-
-def unacknowledged(s):
-    return unpack("i", ioctl(s.fileno(), SIOCOUTQ, bytes(4)))[0]
-
-
-def paced_segments(count):
-    with socket.create_connection((ADDRESS, 9), 60) as s:
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for _ in range(count):
-            s.sendall(bytes(1460))
-            while unacknowledged(s):
-                time.sleep(0.0005)
-
-
-def bulk_in(size):
-    with socket.create_connection((ADDRESS, 9), 60) as s:
-        s.sendall(bytes(size))
-        s.shutdown(socket.SHUT_WR)
-        s.recv(1)
-
-
-def bulk_out(size):
-    with socket.create_connection((ADDRESS, 19), 60) as s:
-        while size > 0:
-            size -= len(s.recv(1 << 16)) or size
-
-
-BRACKETED = [
-    ("udp_echo", udp_echoes, ECHOES, ECHOES),
-    ("http_request", http_requests, REQUESTS, REQUESTS),
-    ("connect_echo_close", connections, CONNECTIONS, CONNECTIONS),
-    ("tcp_segment", paced_segments, SEGMENTS, SEGMENTS),
-    ("tcp_bulk_in", bulk_in, BULK, BULK // SEGMENT),
-    ("tcp_bulk_out", bulk_out, BULK, BULK // SEGMENT),
-]
-
-
-def drive_counted():
+def drive_counted(counted):
     """All of them; the numbers of the echoes that stand before each, and behind the last."""
     udp_echoes(20)
-    http_requests(5)
+    for _, drive, _, _ in counted:
+        if drive is not udp_echoes:
+            drive(5)
     at, echoes = [], 20
-    for name, drive, amount, _ in BRACKETED:
+    for name, drive, amount, _ in counted:
         udp_echoes(1)
         echoes += 1
         at.append(echoes - 1)
         drive(amount)
         echoes += amount if name == "udp_echo" else 0
         time.sleep(0.2)  # late acknowledgements belong to what was driven
-    udp_echoes(1)
+    udp_echoes(2)  # who answers the second one has counted the first
     return [*at, echoes]
 
 
-def between_echoes(marks, at):
+def between_echoes(marks, at, counted):
     """{name: Value} from the counts at each echo; one echo is in each stretch."""
     found, echo = {}, 0
     if len(marks) <= at[-1]:
         raise GuestError(f"the plugin saw {len(marks)} echoes, {at[-1] + 1} were sent")
-    for (name, _, _, operations), begin, end in zip(BRACKETED, at, at[1:]):
+    for (name, _, _, operations), begin, end in zip(counted, at, at[1:]):
         whole = marks[end] - marks[begin]
         used = whole.instructions - whole.polling
         if name == "udp_echo":
@@ -176,15 +106,23 @@ def between_echoes(marks, at):
     return found
 
 
-def count_network(side):
+def count_network(side, counted=COUNTED, more=""):
+    """`more`: for QEMU."""
     out = os.path.join(FOLDER, f"{side.name}-network.txt")
-    plugin = counted_by(out, side)
-    with side.boot(plugin=plugin) as guest:
+    with side.boot(plugin=counted_by(out, side) + more) as guest:
         first_answer()
-        at = drive_counted()
+        at = drive_counted(counted)
         end(guest)
     marks = [e.all for e in count_output.read(out).events if e.marker == 12]
-    return between_echoes(marks, at)
+    return between_echoes(marks, at, counted)
+
+
+def count_forwarding(side):
+    """Between two cards; an echo through the first says where it begins and ends."""
+    card = f" -netdev tap,id=net1,ifname={SECOND_TAP},script=no,downscript=no"
+    card += " -device e1000,netdev=net1,mac=52:54:00:77:00:03,romfile="
+    echo = COUNTED[0]
+    return {"forward": count_network(side, [echo, *FORWARDED], card)["forward"]}
 
 
 def counted_by(out, side):
