@@ -65,6 +65,8 @@ CASTS = ("lib/hw/", "lib/os/", "net/wire", "kernel/", "cpudriver/", "usr/bench/"
 VOLATILE = ("lib/hw/mmio.hpp", "kernel/hostile.hpp", "usr/bench/primitives.cpp")
 # Accesses nobody may leave out.
 VOLATILE += ("tests/hostile/usr/", "usr/parallel/promises.cpp")
+# Pages whose rules name the tests that hold them.
+TESTED_PAGES = [f"docs/{page}.md" for page in ("capabilities", "dispatchers", "memory", "spanning")]
 LONG = {".cpp": 400, ".hpp": 250, ".S": 400, ".py": 400}
 
 
@@ -277,6 +279,21 @@ def lines_are_short():
                     yield f"{path}:{number}: {len(line)} columns, 100 are allowed"
 
 
+def docs_name_tests_that_exist():
+    """`Suite.NameOfATest` or `NameOfATest` of a unit test, and `test_name` of a pytest."""
+    ours = [f for f in files() if f.startswith("tests/")]
+    text = "\n".join(line for f in ours if f.endswith((".cpp", ".py")) for line in lines(f))
+    known = set(re.findall(r"\bTEST(?:_F|_P)?\(\w+,\s*(\w+)\)", text))
+    known |= set(re.findall(r"^def (test_\w+)", text, re.M))
+    known |= {os.path.basename(f).partition(".")[0] for f in ours}
+    named = re.compile(r"`(?:[A-Z]\w+\.)?([A-Z][a-z]*(?:[A-Z]+[a-z]+){3,}|test_\w+)")
+    for path in TESTED_PAGES:
+        for number, line in enumerate(lines(path), 1):
+            for name in named.findall(line):
+                if name not in known:
+                    yield f"{path}:{number}: there is no test {name}"
+
+
 def sources_are_formatted():
     paths = cxx_files()
     for start in range(0, len(paths), 50):
@@ -302,6 +319,7 @@ SOURCE_RULES = [
     headers_begin_with_their_idea,
     folders_have_a_readme,
     lines_are_short,
+    docs_name_tests_that_exist,
     sources_are_formatted,
 ]
 

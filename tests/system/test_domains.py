@@ -160,6 +160,7 @@ def test_a_driver_is_started_again_and_the_network_with_it(boot):
     guest = wait_until_ready(boot(CORES=4))
     assert page(guest) == 200
     assert running(guest, "e1000")["notes"] == "masters the bus"
+    before = {k: back(guest, 1)[k] for k in ("wakeable", "lines")}
     start = len(guest.text)
     assert "runs again as" in guest.command("restart e1000")
     guest.position = start
@@ -169,6 +170,7 @@ def test_a_driver_is_started_again_and_the_network_with_it(boot):
         guest.wait_for(line, 120, start)
     assert page(guest) == 200
     assert running(guest, "e1000")["restarts"] == "1"
+    assert {k: back(guest, 1)[k] for k in before} == before, "its vector and interrupt lines"
     assert running(guest, "netd")["restarts"] == "1"
 
 

@@ -3,7 +3,7 @@ says why, or holds it back, and goes on; nobody else notices."""
 import re
 
 import pytest
-from clients import page, running
+from clients import domains, page, running
 
 CUT_OFF = ["twice", "unknown", "answer", "lie", "mixed", "endless", "forge"]
 # Cut off and bound again, sending without end, writing anywhere in its half, death in mid-message.
@@ -65,6 +65,27 @@ def test_who_never_reads_is_stuck_alone(abused, unharmed, service):
 
 def test_nobody_gives_the_memory_of_its_quota_away(abused, unharmed):
     attack(abused, "hand", "ram.3", "refused 64 times")
+
+
+def test_a_notice_waits_for_a_slot(abused, unharmed):
+    _, start = attack(abused, "hoard", "net", "bound")
+    abused.wait_for(r"hostile\] no slots: the monitor's notices wait", 60, start)
+
+
+@pytest.mark.parametrize("core", [1, 2])
+def test_a_driver_that_never_unbinds_is_ended_and_memory_comes_back(abused, core):
+    """Of its own core and of another; after the time that is its due."""
+    abused.command("spawn hostile on 1 hold")
+    start = len(abused.text)
+    spawned = abused.command(f"spawn honest on {core} stay")
+    number = re.search(r"(\d+\.\d+) honest runs", spawned)[1]
+    abused.wait_for(r"domain hostile says: holds", 60, start)
+    assert f"{number} is killed" in abused.command(f"kill {number}", timeout=120)
+    abused.wait_for(r"spawn\] memory of honest is held back", 60, start)
+    abused.wait_for(r"hostile has its device reach memory of a peer that is gone", 60, start)
+    ours = {d["id"]: d["state"] for d in domains(abused) if d["name"] in ("hostile", "honest")}
+    assert ours[number] == "killed" and "running" not in ours.values()
+    assert page(abused) == 200
 
 
 def test_an_honest_client_of_a_bad_server_hears_errors_and_goes_on(abused, unharmed):

@@ -42,8 +42,19 @@ async::Task<> run(os::Domain& self) {
     co_return {};
 }
 
+/// Bound, and waiting for its answer, until it is killed.
+async::Task<> stay(os::Domain& self) {
+    os::Binding link{self};
+    co_await link.open({.name = "trap", .contract = trap::contract, .events = &side});
+    trap::Client client{link.channel()};
+    (void)co_await async::result_of(client.ask(trap::Trouble::none));
+    co_await self.loop().sleep_for(seconds(3600));
+    co_return {};
+}
+
 } // namespace
 
 int domain_main(os::Domain& self) {
-    return self.loop().spawn("honest", run(self)) ? self.serve() : 1;
+    const bool stays = self.arguments() == "stay";
+    return self.loop().spawn("honest", stays ? stay(self) : run(self)) ? self.serve() : 1;
 }

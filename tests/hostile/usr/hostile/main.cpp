@@ -1,5 +1,6 @@
 // A peer that breaks the rules of channels: `hostile HOW NAME` as a client of service NAME,
-// `hostile serve` as the server "trap". It says what came of it in one line of log.
+// `hostile serve` as the server "trap", `hostile hold` as one that never lets go of its clients'
+// memory. It says what came of it in one line of log.
 #include "interfaces/console.hpp"
 #include "interfaces/monitor.hpp"
 #include "interfaces/socket.hpp"
@@ -148,6 +149,30 @@ async::Task<> deaf(os::Domain& self, std::string_view name) {
     co_return {};
 }
 
+async::Task<> bind(os::Domain& self, std::string_view name, async::Event& bound) {
+    os::Binding binding{self};
+    co_await binding.open({.name = name, .contract = contract_of(name)});
+    bound.set();
+    co_return {};
+}
+
+/// Has no slot left when the answer to its binding comes, which brings a capability: that notice
+/// waits until it has one again.
+async::Task<> hoard(os::Domain& self, std::string_view name) {
+    static constinit std::array<abi::CapSlot, abi::cnode_slots * abi::cnode_slots> taken{};
+    async::Event bound{self.loop()};
+    co_await self.loop().spawn("binds", bind(self, name, bound)); // up to where it waits
+    size_t count = 0;
+    while (const auto slot = os::slots().take())
+        taken[count++] = *slot;
+    co_await self.loop().sleep_for(milliseconds(300));
+    while (count > 0)
+        os::slots().release(taken[--count]);
+    co_await bound.wait();
+    log::info("hoard at {}: bound", name);
+    co_return {};
+}
+
 /// Its own half of the lines, anywhere, anything; then as much of the server's.
 async::Task<> scribble(os::Domain& self, std::string_view name) {
     Raw raw{self};
@@ -207,6 +232,7 @@ async::Task<> run(os::Domain& self, std::string_view how, std::string_view name)
     if (how == "version") co_await other_version(self, name);
     if (how == "flood") co_await flood(self, name);
     if (how == "deaf") co_await deaf(self, name);
+    if (how == "hoard") co_await hoard(self, name);
     if (how == "scribble") co_await scribble(self, name);
     if (how == "hand") co_await hand(self, name);
     if (how == "die") co_await die(self, name);
@@ -220,6 +246,6 @@ async::Task<> run(os::Domain& self, std::string_view how, std::string_view name)
 int domain_main(os::Domain& self) {
     std::string_view arguments = self.arguments();
     const std::string_view how = take_until(arguments, ' ');
-    if (how == "serve") return hostile::serve(self);
+    if (how == "serve" || how == "hold") return hostile::serve(self, how == "hold");
     return self.loop().spawn("attack", run(self, how, arguments)) ? self.serve() : 1;
 }

@@ -13,14 +13,18 @@ using trap::Trouble;
 
 constexpr uint16_t reply = rpc::make_tag(rpc::Kind::reply, 0);
 
-struct Nothing {};
+/// As a driver does whose device reaches the memory; this one never unbinds.
+struct Manner {
+    bool pins{};
+};
 
 /// One for each client.
 class Trap {
   public:
-    Trap(os::Session& session, Nothing&) : session_{session} {}
+    Trap(os::Session& session, const Manner& manner) : session_{session}, manner_{manner} {}
 
     async::Task<trap::AskResult> ask(trap::AskArguments arguments) {
+        if (manner_.pins) hold();
         if (arguments.what == Trouble::none) co_return trap::AskResult{};
         write(arguments.what);
         os::Doorbell{{session_.bell()}}.ring();
@@ -30,6 +34,13 @@ class Trap {
     }
 
   private:
+    /// Hangs, with its device as good as at work there.
+    void hold() {
+        os::last_words(session_.pin() ? "holds" : "cannot hold");
+        for (;;)
+            (void)os::self().wait({}, 0, os::place_of(os::receive_slot));
+    }
+
     /// The channel has sent its greeting and will send nothing: lines go on behind it.
     void write(Trouble what) {
         const MutableBytes memory{session_.bulk().data() - os::bulk_offset, os::bulk_offset};
@@ -60,15 +71,17 @@ class Trap {
     }
 
     os::Session& session_;
+    const Manner& manner_;
 };
 
-constinit Nothing nothing;
-constinit os::Immortal<os::ServiceOf<Trap, trap::ServerSide<Trap>, Nothing>> service;
+constinit Manner manner;
+constinit os::Immortal<os::ServiceOf<Trap, trap::ServerSide<Trap>, Manner>> service;
 
 } // namespace
 
-int serve(os::Domain& self) {
-    service.make("trap", trap::contract, nothing);
+int serve(os::Domain& self, bool pins) {
+    manner.pins = pins;
+    service.make("trap", trap::contract, manner);
     return os::offer(self, *service) ? self.serve() : 1;
 }
 

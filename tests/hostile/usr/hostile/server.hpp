@@ -6,6 +6,6 @@
 namespace hostile {
 
 /// Until it is told to stop; the exit code of the domain.
-int serve(os::Domain& self);
+int serve(os::Domain& self, bool pins);
 
 } // namespace hostile
