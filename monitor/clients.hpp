@@ -38,7 +38,7 @@ struct Client {
 constexpr bool gives_control(const Name& name) {
     const std::string_view text = name.view();
     return text.starts_with("spawn.") || text.starts_with("nic.") ||
-           text.starts_with("coreboot.") || text == "pci";
+           text.starts_with("coreboot.") || text == "pci" || text == "routes";
 }
 
 /// Labels under which RAM is handed, and no device.

@@ -10,6 +10,7 @@
 #include "net/drops.hpp"
 #include "net/link.hpp"
 #include "net/packet.hpp"
+#include "net/stack.hpp"
 #include "net/wire/ethernet.hpp"
 
 namespace net {
@@ -74,7 +75,7 @@ class Interface {
 /// asked for (RFC 1812 5.2.3).
 class Interfaces {
   public:
-    static constexpr size_t most = 4;
+    static constexpr size_t most = Stack::links_max;
 
     Interfaces(MacAddress mac, uint16_t mtu_bytes, Link& link, Counters& counters)
         : counters_{counters} {

@@ -40,6 +40,8 @@ struct NeighbourInfo {
 
 class Stack {
   public:
+    static constexpr size_t links_max = 4;
+
     static Result<size_t> memory_needed(const Config& config);
     /// Lays the stack out in `memory`, which must outlive it, with `link` and `events`.
     ///   errors   bad_argument (config out of range), no_memory (less than memory_needed)

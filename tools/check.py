@@ -36,6 +36,7 @@ MAY_INCLUDE = {
     "drivers/*/main.cpp": ["drivers/*", "lib/"],
     "net": ["lib/base"],
     "net/netd": ["net", "lib/"],
+    "net/routed": ["net/address.hpp", "net/routed/", "lib/"],
     "usr/*": ["lib/"],
     "usr/init": ["lib/", "usr/coreboot/"],  # each init starts the cores below its own
     "tests": [""],

@@ -4,8 +4,9 @@ import re
 import shlex
 import subprocess
 
-MAC = "52:54:00:77:00:02"
+MACS = "52:54:00:77:00:02", "52:54:00:77:00:03"
 TAP_GUEST, TAP_HOST = "10.77.0.2/24", "10.77.0.1"
+SECOND_HOST = "10.78.0.1/24"  # beside what net/routed/routes gives the second card
 
 
 def host_cpus():
@@ -68,16 +69,20 @@ def nodes(run):
     return words
 
 
-def network(run, tap):
+def network(run, taps):
+    """A card for each; the second one of user networking is in a network of its own."""
     if run.net == "none":
         return []
+    # Port 0: the kernel chooses one that is free, so any number of runs fit on one host.
+    wanted = "".join(f",hostfwd={p}:127.0.0.1:0-:{port}" for p, port in run.forwards)
+    backends = [f"user,id=net0{wanted}", "user,id=net1,net=10.78.0.0/24"]
     if run.net == "tap":
-        backend = f"tap,id=net0,ifname={tap},script=no,downscript=no"
-    else:
-        # Port 0: the kernel chooses one that is free, so any number of runs fit on one host.
-        wanted = "".join(f",hostfwd={p}:127.0.0.1:0-:{port}" for p, port in run.forwards)
-        backend = f"user,id=net0{wanted}"
-    return ["-netdev", backend, "-device", f"{run.nic},netdev=net0,mac={MAC},romfile="]
+        backends = [f"tap,id=net{i},ifname={t},script=no,downscript=no" for i, t in enumerate(taps)]
+    words = []
+    for number in range(run.nics):
+        words += ["-netdev", backends[number], "-device"]
+        words += [f"{run.nic},netdev=net{number},mac={MACS[number]},romfile="]
+    return words
 
 
 def serial(run, rundir, stdout):
@@ -103,7 +108,7 @@ def comma(text):
     return text.replace(",", ",,")
 
 
-def command(run, iso, rundir, khz, tap="", control=None, stdout="/dev/stdout"):
+def command(run, iso, rundir, khz, taps=(), control=None, stdout="/dev/stdout"):
     """The whole argument list; `control` is an open file descriptor for our own QMP."""
     extra = shlex.split(run.values["QEMU_ARGS"])
     words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
@@ -126,7 +131,7 @@ def command(run, iso, rundir, khz, tap="", control=None, stdout="/dev/stdout"):
     if control is not None:
         words += ["-S", "-chardev", f"socket,id=control,fd={control}"]
         words += ["-mon", "chardev=control,mode=control"]
-    words += network(run, tap)
+    words += network(run, taps)
     if run.values["TEST"] == "1":
         words += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     return words + extra

@@ -141,15 +141,23 @@ def host_address(run):
     return f"{host}/{length}"
 
 
+def shown_taps(run):
+    """The TAPs of a run that is only shown."""
+    return [run.values["TAP"] or "skerry0", run.values["TAP2"] or "skerry1"][: run.nics]
+
+
 def prepare_network(run, janitor):
-    """The TAP's name, and what goes in front of QEMU's command line."""
-    netns, tap = run.values["NETNS"], run.values["TAP"]
+    """The names of the TAPs, and what goes in front of QEMU's command line."""
+    netns, taps = run.values["NETNS"], []
     if netns:
         hostnet.prepare_netns(netns, janitor.undo)
     if run.net == "tap":
-        tap = tap or f"skerry{os.getpid()}"
-        hostnet.prepare_tap(tap, netns, host_address(run), janitor.undo)
-    return tap, ["ip", "netns", "exec", netns] if netns else []
+        taps = [run.values["TAP"] or f"skerry{os.getpid()}"]
+        hostnet.prepare_tap(taps[0], netns, host_address(run), janitor.undo)
+    if run.net == "tap" and run.nics == 2:
+        taps.append(run.values["TAP2"] or f"skerry{os.getpid()}b")
+        hostnet.prepare_tap(taps[1], netns, qemu.SECOND_HOST, janitor.undo)
+    return taps, ["ip", "netns", "exec", netns] if netns else []
 
 
 def make_rundir(run, janitor):
@@ -180,10 +188,10 @@ def supervise(run, iso, build):
     atexit.register(janitor.finish)
     stop_on_signals()
     rundir = make_rundir(run, janitor)
-    tap, prefix = prepare_network(run, janitor)
+    taps, prefix = prepare_network(run, janitor)
     ours, theirs = socket.socketpair()
     stdout, more = openable_stdout()
-    words = qemu.command(run, iso, rundir, qemu.tsc_khz(build), tap, theirs.fileno(), stdout)
+    words = qemu.command(run, iso, rundir, qemu.tsc_khz(build), taps, theirs.fileno(), stdout)
     keep_terminal()
     process = subprocess.Popen(
         prefix + words,
@@ -249,7 +257,7 @@ def main(arguments):
     if run.dry:
         rundir = run.values["RUNDIR"] or "/tmp/skerry"
         khz = qemu.tsc_khz(build)
-        print(shlex.join(qemu.command(run, iso, rundir, khz, run.values["TAP"] or "skerry0")))
+        print(shlex.join(qemu.command(run, iso, rundir, khz, shown_taps(run))))
         return 0
     if not os.path.exists(iso):
         sys.exit(f"run: {iso} does not exist; `make` builds it")

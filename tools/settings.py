@@ -15,8 +15,10 @@ RUN = {
     "NUMA": ("1", "nodes that memory and virtual CPUs are split into, 1 to 8"),
     "CPU": ("max", "QEMU's CPU model"),
     "NIC": ("e1000", "network card: e1000, or none"),
+    "NICS": ("1", "how many network cards, 1 or 2: docs/routing.md"),
     "NET": ("user", "user (no root needed), tap, or none; TAP= implies tap"),
     "TAP": ("", "TAP device; an existing one is used and left, a missing one made and removed"),
+    "TAP2": ("", "the same for the second card"),
     "NETNS": ("", "network namespace to run in; made and removed when missing"),
     "IP": ("", "guest address a.b.c.d/n; empty: DHCP, then 10.0.2.15 (user) or 10.77.0.2/24 (tap)"),
     "GW": ("", "guest gateway; on tap also the host's address on a TAP that is made here"),
@@ -161,6 +163,7 @@ class Run:
     mem: int  # MiB
     nodes: int
     nic: str
+    nics: int
     net: str  # user, tap or none
     ip: object
     gw: object
@@ -177,6 +180,9 @@ def checked(values):
         values["NET"] = "tap"
     nic = choice(values, "NIC", ("e1000", "none"))
     net = choice(values, "NET", ("user", "tap", "none"))
+    matching(values, "TAP2", r"[A-Za-z0-9_.-]{1,15}", "a device name of up to 15 characters")
+    if values["TAP2"] and (net != "tap" or values["NICS"] == "1"):
+        raise SettingError("TAP2 is for NICS=2 on TAP")
     if tap and net != "tap":
         raise SettingError(f"NET={net} and TAP={tap} contradict each other")
     for name in ("SEED", "POLL", "SUSPECT"):
@@ -198,6 +204,7 @@ def checked(values):
         mem=megabytes(values),
         nodes=number(values, "NUMA", 1, 8),
         nic=nic,
+        nics=number(values, "NICS", 1, 2),
         net="none" if nic == "none" else net,
         ip=address(values, "IP", ipaddress.IPv4Interface, "10.77.0.2/24"),
         gw=address(values, "GW", ipaddress.IPv4Address, "10.77.0.1"),

@@ -1,4 +1,4 @@
-// drivers/e1000/main.cpp — the network card as a service, "nic.0". It was handed the card's
+// drivers/e1000/main.cpp — a network card as a service, "nic.N". It was handed the card's
 // registers and its interrupt; the stack brings the memory for packets.
 #include <array>
 #include <optional>
@@ -89,6 +89,7 @@ struct Driver {
     std::optional<TxRing> tx;
     std::optional<Traffic> traffic;
     os::Session* stack{}; // who has the card
+    Text<8> name;         // of the service
     uint64_t interrupts{}, resets{};
 
     /// Rings without buffers. The card must not be using the former ones.
@@ -121,7 +122,7 @@ class NicServer {
         driver_.stack = nullptr;
         if (const auto made = driver_.make_rings(); !made)
             log::error("rings cannot be made again: {}", made.error());
-        log::info("nic.0 free again: its stack has gone");
+        log::info("{} free again: its stack has gone", driver_.name.view());
     }
 
     async::Task<nic::DescribeResult> describe() {
@@ -269,24 +270,24 @@ async::Task<> serve_polled(os::Domain& self) {
     }
 }
 
-/// The number after `key` in the domain's arguments.
+/// N of the word "key=N" among the domain's arguments.
 std::optional<uint64_t> argument(os::Domain& self, std::string_view key, uint64_t most) {
-    std::string_view arguments = self.arguments();
-    if (!arguments.starts_with(key)) return std::nullopt;
-    arguments.remove_prefix(key.size());
-    return parse_number(arguments, most);
+    for (std::string_view rest = self.arguments(); !rest.empty();) {
+        std::string_view word = take_until(rest, ' ');
+        if (take_until(word, '=') == key) return parse_number(word, most);
+    }
+    return std::nullopt;
 }
 
 /// docs/pci.md: "mode=N" says how the line signals that was given to us, "pci=N" that the PCI
-/// service of another core has the line of this function, nothing that no line is known.
+/// service of another core has the line of this function, neither that no line is known.
 Result<> open_interrupt(os::Domain& self) {
-    if (self.arguments().empty()) return self.loop().spawn("polling", serve_polled(self));
-    if (const auto address = argument(self, "pci=", 0xffff))
+    if (const auto address = argument(self, "pci", 0xffff))
         return self.loop().spawn(
             "interrupts", serve_forwarded(self, static_cast<uint32_t>(*address))
         );
-    const auto mode = argument(self, "mode=", std::to_underlying(abi::InterruptMode::edge_low));
-    if (!mode) return fail(Err::bad_argument);
+    const auto mode = argument(self, "mode", std::to_underlying(abi::InterruptMode::edge_low));
+    if (!mode) return self.loop().spawn("polling", serve_polled(self));
     const CapSlot line = TRY(self.find_given("nic.interrupt"));
     TRY_VOID(driver->irq.open(line, abi::InterruptMode(*mode)));
     return self.loop().spawn("interrupts", serve_interrupts());
@@ -301,10 +302,14 @@ Result<> open(os::Domain& self) {
     d.tx_memory.emplace(TRY(os::Memory::make(ring_bytes)));
     TRY_VOID(d.make_rings());
     TRY_VOID(open_interrupt(self));
-    NicService& nic = service.make("nic.0", nic::contract, d, os::Service::Limits{.sessions = 2});
+    std::array<char, 8> name;
+    d.name = Text<8>::cut(format_to(name, "nic.{}", argument(self, "nic", 99).value_or(0)));
+    NicService& nic =
+        service.make(d.name.view(), nic::contract, d, os::Service::Limits{.sessions = 2});
     TRY_VOID(os::offer(self, nic));
     log::info(
-        "nic.0 {:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}",
+        "{} {:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}",
+        d.name.view(),
         d.mac[0],
         d.mac[1],
         d.mac[2],

@@ -126,12 +126,11 @@ class Pci {
                 found_.bad_capabilities,
                 found_.bridges_skipped
             );
-        bool any = false;
+        unsigned cards = 0;
         for (const PciFunction& function : found_.functions) {
             const pci::DriverEntry* const driver = pci::driver_of(function);
             if (driver == nullptr) continue;
-            any = true;
-            const auto started = co_await async::result_of(start(function, *driver));
+            const auto started = co_await async::result_of(start(function, *driver, cards++));
             if (!started)
                 log::error(
                     "{} for {} cannot start: {}",
@@ -140,7 +139,8 @@ class Pci {
                     started.error()
                 );
         }
-        if (!any) log::warn("no network card that a driver here knows: the system goes on without");
+        if (cards == 0)
+            log::warn("no network card that a driver here knows: the system goes on without");
         co_return {};
     }
 
@@ -234,7 +234,9 @@ class Pci {
         );
     }
 
-    async::Task<> start(const PciFunction& function, const pci::DriverEntry& driver) {
+    /// `card`: how many came before it.
+    async::Task<>
+    start(const PciFunction& function, const pci::DriverEntry& driver, unsigned card) {
         const auto line = line_of(function);
         if (!line)
             log::warn("{} has no interrupt that is known: it is polled", Written{function.at});
@@ -244,24 +246,34 @@ class Pci {
             log::warn("{} is not placed on core {}, which is not there", driver.program, core);
             core = self_.core().raw;
         }
-        co_await start_on(core, function, driver, line);
+        co_await start_on(core, function, driver, card, line);
         log::info("{} drives {} on core {}", driver.program, Written{function.at}, core);
         co_return {};
     }
 
-    /// How the driver binds its line: docs/pci.md.
-    std::string_view argument_of(
-        std::span<char> out, bool here, const PciFunction& function, const Result<Line>& line
-    ) const {
-        if (!line) return "";
-        if (here) return format_to(out, "mode={}", std::to_underlying(line->mode));
-        return format_to(out, "pci={}", function.at.raw());
+    /// Which card it is, and how the driver binds its line: docs/pci.md.
+    static std::string_view arguments_of(
+        std::span<char> out,
+        bool here,
+        const PciFunction& function,
+        unsigned card,
+        const Result<Line>& line
+    ) {
+        TextWriter text{out};
+        format(text, "nic={}", card);
+        if (line && here) format(text, " mode={}", std::to_underlying(line->mode));
+        if (line && !here) format(text, " pci={}", function.at.raw());
+        return text.text();
     }
 
     /// The registers go to the driver's core; the line too if that is ours, else it stays here and
     /// is forwarded. We keep a view of the registers, for the reset after the driver's end.
     async::Task<> start_on(
-        unsigned core, PciFunction function, const pci::DriverEntry& driver, Result<Line> line
+        unsigned core,
+        PciFunction function,
+        const pci::DriverEntry& driver,
+        unsigned card,
+        Result<Line> line
     ) {
         const bool here = core == self_.core().raw;
         const auto place = std::ranges::find(driven_, nullptr, &Driven::driver);
@@ -289,13 +301,13 @@ class Pci {
         place->window = std::move(ours);
         pci::enable(*config_, function.at, {.memory = true, .bus_master = true, .intx = true});
         interfaces::spawn::Client client{spawner.link.channel()};
-        std::array<char, 32> argument;
+        std::array<char, 48> arguments;
         place->function = function;
         place->driver = &driver;
         place->spawner = &spawner;
         const auto started = co_await async::result_of(client.spawn_with(
             Text<16>::cut(driver.program),
-            Text<128>::cut(argument_of(argument, here, function, line)),
+            Text<128>::cut(arguments_of(arguments, here, function, card, line)),
             {},
             0,
             0,

@@ -47,6 +47,7 @@ async::Task<> configure_addresses(Host& host, const Cmdline& settings, Interface
     if (settings.ip && !settings.ip_after_dhcp) {
         co_await use_settings(host, settings, state);
         state.source = Source::configured;
+        host.links_changed();
         co_return {};
     }
     host.stack().start_dhcp(host.now());
@@ -58,6 +59,7 @@ async::Task<> configure_addresses(Host& host, const Cmdline& settings, Interface
             host.stack().stop_dhcp();
             co_await use_settings(host, settings, state);
             state.source = Source::fallback;
+            host.links_changed();
             co_return {};
         }
     }
@@ -66,8 +68,10 @@ async::Task<> configure_addresses(Host& host, const Cmdline& settings, Interface
             use_lease(*host.lease(), state);
         } else {
             state.source = Source::none;
+            state.gateway = state.dns = {};
             log::info("address none: asking by DHCP");
         }
+        host.links_changed();
         co_await host.lease_signal().wait();
     }
 }

@@ -75,18 +75,36 @@ Result<> Server::open_pinger() {
     return {};
 }
 
-async::Task<api::AddressResult> Server::address() {
+async::Task<api::AddressResult> Server::address(api::AddressArguments a) {
     const net::Stack& stack = host_.stack();
-    const net::Ipv4Prefix prefix = stack.address();
+    if (a.index >= stack.links()) co_await fail(Err::not_found);
+    const net::LinkNumber link{{static_cast<uint8_t>(a.index)}};
+    const InterfaceState& state = *states_[a.index];
+    const net::Ipv4Prefix prefix = stack.address(link);
     co_return api::AddressResult{
-        stack.mac().octets(),
+        stack.mac(link).octets(),
         prefix.address.octets(),
         prefix.length,
-        state_.gateway.octets(),
-        state_.dns.octets(),
-        state_.link,
-        static_cast<uint32_t>(state_.source)
+        state.gateway.octets(),
+        state.dns.octets(),
+        state.link,
+        static_cast<uint32_t>(state.source)
     };
+}
+
+async::Task<api::ResolveResult> Server::resolve(api::ResolveArguments a) {
+    net::Ipv4Address server{a.server};
+    for (const InterfaceState* const state : states_)
+        if (server.is_any()) server = state->dns;
+    const net::dns::Answer answer = co_await resolver_.resolve(server, a.name.view());
+    api::ResolveResult result{.seconds = answer.seconds};
+    std::array<char, 128> room;
+    result.name = Text<128>::cut(answer.name.text(room));
+    std::array<std::byte, 4 * net::dns::addresses_max> octets;
+    for (size_t i = 0; i < 4 * answer.count; ++i)
+        octets[i] = std::byte{answer.addresses[i / 4].octets()[i % 4]};
+    result.addresses = co_await Blob<32>::from(Bytes{octets}.first(4 * answer.count));
+    co_return result;
 }
 
 async::Task<api::PingResult> Server::ping(api::PingArguments a) {

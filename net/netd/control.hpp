@@ -7,11 +7,12 @@
 #include "interfaces/netctl.hpp"
 #include "net/netd/host.hpp"
 #include "net/netd/nic_port.hpp"
+#include "net/netd/resolver.hpp"
 
 namespace netd {
 
 /// How the interface came by its address.
-enum class Source : uint32_t { none, configured, dhcp, fallback };
+enum class Source : uint32_t { none, configured, dhcp, fallback, routing };
 
 /// What is known of the interface beside what the stack knows.
 struct InterfaceState {
@@ -27,8 +28,9 @@ namespace api = interfaces::netctl;
 
 class Server : public SocketOwner {
   public:
-    /// `port` is null while there is no card.
-    Server(Host& host, const InterfaceState& state) : host_{host}, state_{state} {}
+    /// `states` has one for each link there may be.
+    Server(Host& host, std::span<InterfaceState* const> states, Resolver& resolver)
+        : host_{host}, states_{states}, resolver_{resolver} {}
 
     Server(const Server&) = delete;
     ~Server();
@@ -38,7 +40,8 @@ class Server : public SocketOwner {
 
     void set_port(const NicPort& port) { port_ = &port; }
 
-    async::Task<api::AddressResult> address();
+    async::Task<api::AddressResult> address(api::AddressArguments a);
+    async::Task<api::ResolveResult> resolve(api::ResolveArguments a);
     async::Task<api::PingResult> ping(api::PingArguments a);
     async::Task<api::ConnectionResult> connection(api::ConnectionArguments a);
     async::Task<api::CounterResult> counter(api::CounterArguments a);
@@ -50,7 +53,8 @@ class Server : public SocketOwner {
     Result<> open_pinger();
 
     Host& host_;
-    const InterfaceState& state_;
+    std::span<InterfaceState* const> states_;
+    Resolver& resolver_;
     const NicPort* port_{};
     uint8_t number_{};
     bool entered_{};

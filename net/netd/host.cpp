@@ -31,6 +31,25 @@ void Host::leave(uint8_t number) {
     owners_[number] = nullptr;
 }
 
+Result<> Host::watch(LinkWatcher& watcher) {
+    for (LinkWatcher*& place : watchers_) {
+        if (place != nullptr) continue;
+        place = &watcher;
+        return {};
+    }
+    return fail(Err::no_slots);
+}
+
+void Host::unwatch(LinkWatcher& watcher) {
+    for (LinkWatcher*& place : watchers_)
+        if (place == &watcher) place = nullptr;
+}
+
+void Host::links_changed() {
+    for (LinkWatcher* watcher : watchers_)
+        if (watcher != nullptr) watcher->links_changed();
+}
+
 void Host::socket_event(net::SocketId, uint64_t cookie, net::EventSet what) {
     const size_t owner = cookie >> 16;
     if (owner < owners_.size() && owners_[owner] != nullptr)

@@ -21,9 +21,19 @@ class SocketOwner {
     ~SocketOwner() = default;
 };
 
+/// Hears that a link has come, or that its address, gateway or state has changed.
+class LinkWatcher {
+  public:
+    virtual void links_changed() = 0;
+
+  protected:
+    ~LinkWatcher() = default;
+};
+
 class Host : public net::Events {
   public:
-    static constexpr size_t owners_max = 16;
+    static constexpr size_t owners_max = 17;
+    static constexpr size_t watchers_max = 2;
 
     explicit Host(async::Loop& loop) : loop_{loop}, deadline_moved_{loop} {}
 
@@ -47,6 +57,11 @@ class Host : public net::Events {
     Result<uint8_t> enter(SocketOwner& owner);
     void leave(uint8_t number);
 
+    /// Errors: no_slots.
+    Result<> watch(LinkWatcher& watcher);
+    void unwatch(LinkWatcher& watcher);
+    void links_changed();
+
     static uint64_t cookie(uint8_t owner, uint16_t index) { return uint64_t{owner} << 16 | index; }
 
     void socket_event(net::SocketId socket, uint64_t cookie, net::EventSet what) override;
@@ -66,6 +81,7 @@ class Host : public net::Events {
     std::optional<Instant> sleeping_until_;
     std::optional<net::Lease> lease_;
     std::array<SocketOwner*, owners_max> owners_{};
+    std::array<LinkWatcher*, watchers_max> watchers_{};
 };
 
 } // namespace netd

@@ -1,29 +1,25 @@
 // net/netd/main.cpp — the network stack as a service: "net" for applications, "netctl" for the
-// shell. Without a card it waits for one: nobody is served before.
+// shell, "routes" for net/routed. Without a card it waits for one: nobody is served before.
 #include <array>
 
 #include "interfaces/netctl.hpp"
-#include "interfaces/nic.hpp"
+#include "interfaces/routes.hpp"
 #include "interfaces/socket.hpp"
 #include "lib/base/log.hpp"
-#include "lib/base/mark.hpp"
 #include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/entropy.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/memory.hpp"
 #include "net/netd/addresses.hpp"
+#include "net/netd/card.hpp"
 #include "net/netd/control.hpp"
 #include "net/netd/host.hpp"
-#include "net/netd/nic_port.hpp"
+#include "net/netd/routes.hpp"
 #include "net/netd/session.hpp"
 
 namespace netd {
 namespace {
-
-namespace nic = interfaces::nic;
-
-constexpr size_t packet_memory_bytes = 2 * 1024 * 1024;
 
 /// Of the quota, what one application may take: its session, and tasks for its calls.
 constexpr size_t session_task_bytes = 512 * 1024;
@@ -31,50 +27,29 @@ constexpr uint32_t session_calls = 250;
 
 /// Each of them is an owner of sockets.
 constexpr uint32_t applications_max = 12, shells_max = 4;
-static_assert(applications_max + shells_max <= Host::owners_max);
+static_assert(applications_max + shells_max + 1 <= Host::owners_max, "the last is the resolver");
 
 /// Everything of this domain that lives as long as it does.
 struct Netd {
-    explicit Netd(os::Domain& in) : self{in}, host{in.loop()}, card{in} {}
+    explicit Netd(os::Domain& in)
+        : self{in}, host{in.loop()},
+          cards{
+              {Card{in, host, {{0}}},
+               Card{in, host, {{1}}},
+               Card{in, host, {{2}}},
+               Card{in, host, {{3}}}}
+          },
+          states{{&cards[0].state(), &cards[1].state(), &cards[2].state(), &cards[3].state()}} {}
 
     os::Domain& self;
     Host host;
-    InterfaceState state;
-    os::Binding card;
-    os::Immortal<NicPort> port;
+    std::array<Card, net::Stack::links_max> cards;
+    std::array<InterfaceState*, net::Stack::links_max> states;
     std::optional<os::Memory> stack_memory;
+    std::optional<Resolver> resolver;
 };
 
 os::Immortal<Netd> netd;
-
-class CardBell final : public DriverBell {
-  public:
-    void published() override { netd->card.channel().published_elsewhere(); }
-};
-
-/// The card's end of the stack's output, which exists before the card is known.
-class CardLink final : public net::Link {
-  public:
-    Result<> transmit(std::span<const Bytes> pieces) override {
-        if (!netd->port.made() || !netd->state.link) return fail(Err::link_down);
-        return netd->port->transmit(pieces);
-    }
-};
-
-class CardEvents {
-  public:
-    void link_changed(const nic::LinkChangedArguments& a) {
-        if (netd->state.link != a.up)
-            log::info("nic.0 link {} {} Mb/s", a.up ? "up" : "down", a.speed);
-        netd->state.link = a.up;
-        netd->state.speed = a.speed;
-    }
-};
-
-constinit CardBell card_bell;
-constinit CardLink card_link;
-constinit CardEvents card_events;
-constinit nic::ClientSide<CardEvents> card_side{card_events};
 
 class SocketServer : public Session {
   public:
@@ -86,26 +61,53 @@ class SocketServer : public Session {
 
 class ControlServer : public control::Server {
   public:
-    ControlServer(os::Session&, Netd& all) : control::Server{all.host, all.state} {
-        set_port(*all.port);
+    ControlServer(os::Session&, Netd& all) : control::Server{all.host, all.states, *all.resolver} {
+        set_port(all.cards[0].port());
         if (const auto entered = enter(); !entered)
             log::warn("netctl client refused: {}", entered.error());
     }
+};
+
+class RoutesServer final : public routes::Server {
+  public:
+    RoutesServer(os::Session& session, Netd& all)
+        : routes::Server{all.host, all.states}, session_{session}, host_{all.host} {
+        if (const auto watching = host_.watch(*this); !watching)
+            log::warn("routes client refused: {}", watching.error());
+    }
+
+    RoutesServer(const RoutesServer&) = delete;
+
+    ~RoutesServer() { host_.unwatch(*this); }
+
+    /// A full channel has one of these in it already, and one is enough.
+    void links_changed() override {
+        (void)interfaces::routes::Events{session_.channel()}.try_changed();
+    }
+
+  private:
+    os::Session& session_;
+    Host& host_;
 };
 
 using NetService = os::ServiceOf<SocketServer, interfaces::socket::ServerSide<SocketServer>, Host>;
 using ControlService =
     os::ServiceOf<ControlServer, interfaces::netctl::ServerSide<ControlServer>, Netd>;
 
+using RoutesService =
+    os::ServiceOf<RoutesServer, interfaces::routes::ServerSide<RoutesServer>, Netd>;
+
 os::Immortal<NetService> net_service;
 os::Immortal<ControlService> control_service;
+os::Immortal<RoutesService> routes_service;
 
 /// As many connections as the quota has memory for, after the card and four applications.
 net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint64_t, 2> secret) {
     net::Config config;
     config.mac = mac;
     config.secret = secret;
-    constexpr uint64_t aside = packet_memory_bytes + 4 * (session_task_bytes + 256 * 1024);
+    constexpr uint64_t aside =
+        2 * Card::packet_memory_bytes + 4 * (session_task_bytes + 256 * 1024);
     const uint64_t left = free_bytes > aside ? free_bytes - aside : 0;
     if (left < 12 * 1024 * 1024) {
         config.datagram_sockets = 6;
@@ -130,7 +132,7 @@ Result<> make_stack(const net::MacAddress mac) {
     all.stack_memory.emplace(TRY(os::Memory::make(bytes)));
     const MutableBytes memory = all.stack_memory->span();
     net::Stack* const stack =
-        TRY(net::Stack::create(memory, config, card_link, all.host, all.host.now()));
+        TRY(net::Stack::create(memory, config, all.cards[0], all.host, all.host.now()));
     all.host.set_stack(*stack);
     log::info(
         "stack {} connections, {} KiB of buffers, each up to {} KiB, {} KiB in all",
@@ -143,35 +145,38 @@ Result<> make_stack(const net::MacAddress mac) {
 }
 
 /// errors   what binding to nic.0 and starting it answer
-async::Task<> open_card() {
+async::Task<> open_first_card() {
+    Card& card = netd->cards[0];
+    co_await make_stack(co_await card.open());
+    co_await card.start();
+    co_return {};
+}
+
+/// Each further card joins when its driver offers it, and the one after it is waited for.
+async::Task<> open_card(size_t number) {
     Netd& all = *netd;
-    co_await all.card.open(
-        {.name = "nic.0",
-         .contract = nic::contract,
-         .bulk_bytes = packet_memory_bytes,
-         .events = &card_side}
-    );
-    nic::Client client{all.card.channel()};
-    const nic::DescribeResult card = co_await client.describe();
-    co_await make_stack(net::MacAddress{card.address});
-    all.state.link = card.link;
-    all.state.speed = card.speed;
-    const MutableBytes memory = all.card.bulk();
-    const netq::Area area = co_await netq::Area::over(memory);
-    mark_use<MarkedUse::queue>(&memory.front(), &memory.back());
-    NicPort& port = all.port.make(all.host, area, card_bell);
-    all.self.loop().add(port);
-    port.provide_buffers();
-    co_await client.start();
+    Card& card = all.cards[number];
+    const net::MacAddress mac = co_await card.open();
+    co_await all.host.stack().add_link(mac, net::Config{}.mtu_bytes, card);
+    co_await card.start();
+    log::info("nic.{} joins", number);
+    all.host.links_changed();
+    if (number + 1 < all.cards.size())
+        co_await all.self.loop().spawn("next card", open_card(number + 1));
+    co_await card.closed_signal().wait();
+    log::error("network card {} has gone", number);
+    all.self.stop(1);
     co_return {};
 }
 
 async::Task<> run() {
     Netd& all = *netd;
-    co_await open_card();
+    co_await open_first_card();
+    all.resolver.emplace(all.host, net::SecretKey{os::secret(all.self.settings().seed)});
+    co_await all.resolver->enter();
     co_await all.self.loop().spawn("timers", all.host.run_timers());
     co_await all.self.loop().spawn(
-        "addresses", configure_addresses(all.host, all.self.settings(), all.state)
+        "addresses", configure_addresses(all.host, all.self.settings(), *all.states[0])
     );
     NetService& net = net_service.make(
         "net",
@@ -188,9 +193,14 @@ async::Task<> run() {
         "netctl", interfaces::netctl::contract, all, os::Service::Limits{.sessions = shells_max}
     );
     co_await os::offer(all.self, control);
+    RoutesService& routes = routes_service.make(
+        "routes", interfaces::routes::contract, all, os::Service::Limits{.sessions = 1}
+    );
+    co_await os::offer(all.self, routes);
+    co_await all.self.loop().spawn("next card", open_card(1));
     // Its packets were in memory that went with the card's end of it: who starts us again starts
     // with an empty stack (usr/init/manifest).
-    co_await all.card.closed_signal().wait();
+    co_await all.cards[0].closed_signal().wait();
     log::error("the network card has gone");
     all.self.stop(1);
     co_return {};

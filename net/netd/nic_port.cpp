@@ -4,9 +4,9 @@
 
 namespace netd {
 
-NicPort::NicPort(Host& host, const netq::Area& area, DriverBell& bell)
+NicPort::NicPort(Host& host, const netq::Area& area, DriverBell& bell, net::LinkNumber link)
     : host_{host}, area_{area}, side_{area.stack()},
-      pool_{std::min<uint32_t>(area.layout().buffers, buffers_max)}, bell_{bell} {}
+      pool_{std::min<uint32_t>(area.layout().buffers, buffers_max)}, bell_{bell}, link_{link} {}
 
 void NicPort::provide_buffers() {
     // The card has 256 descriptors; what is left is for sending.
@@ -69,7 +69,7 @@ bool NicPort::receive_some() {
             continue;
         }
         const netq::Descriptor d = **got;
-        host_.stack().receive(area_.data(d), host_.now());
+        host_.stack().receive(area_.data(d), host_.now(), link_);
         if (!provide(d.buffer)) ++counters_.foreign;
     }
     return n > 0;

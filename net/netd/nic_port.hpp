@@ -32,7 +32,7 @@ class NicPort : public net::Link, public async::Source {
         uint64_t not_sent{}; // frames the driver gave back unsent
     };
 
-    NicPort(Host& host, const netq::Area& area, DriverBell& bell);
+    NicPort(Host& host, const netq::Area& area, DriverBell& bell, net::LinkNumber link);
 
     /// Hands the driver its share of empty buffers.
     void provide_buffers();
@@ -63,6 +63,7 @@ class NicPort : public net::Link, public async::Source {
     netq::StackSide side_;
     netq::Lender<buffers_max> pool_;
     DriverBell& bell_;
+    net::LinkNumber link_;
     Counters counters_;
     bool starved_{};
 };

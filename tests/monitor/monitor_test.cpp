@@ -414,7 +414,7 @@ TEST_F(Binding, NamesThatGiveControlAreForTheTrusted) {
     world.start_all();
     Domain server{world, 1, 20};
     Domain client{world, 0, 21};
-    for (const char* name : {"spawn.1", "pci", "nic.0"}) {
+    for (const char* name : {"spawn.1", "pci", "nic.0", "routes"}) {
         EXPECT_EQ(server.monitor().offer(20, name).error(), Err::cap_rights) << name;
         EXPECT_EQ(client.bind(name).error(), Err::cap_rights) << name;
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "net/netd/control.hpp"
+#include "net/netd/routes.hpp"
 #include "tests/async/fake_waiter.hpp"
 
 namespace {
@@ -30,6 +31,9 @@ async::Task<> keep(async::Task<T> task, std::optional<Result<T>>& into) {
     into.emplace(co_await async::result_of(std::move(task)));
     co_return {};
 }
+
+netd::InterfaceState only_state;
+const std::array<netd::InterfaceState*, 1> states{&only_state};
 
 class OwnSession final : public netd::Session {
   public:
@@ -90,6 +94,7 @@ struct NetdSession : testing::Test {
     TestLoop run{256 * 1024};
     NoLink link;
     netd::Host host{run.loop};
+    netd::Resolver resolver{host, {1, 2}};
     std::vector<std::byte> memory;
     std::vector<std::byte> area{16384};
 
@@ -231,20 +236,60 @@ TEST_F(NetdSession, RunsOutOfSocketsWithAnError) {
 TEST_F(NetdSession, HasNoSocketsWithoutAPlaceAmongTheOwners) {
     OwnSession refused{host, area};
     EXPECT_EQ(after(refused.open({api::Kind::stream}))->error(), Err::no_slots);
-    const netd::InterfaceState state;
-    netd::control::Server control{host, state};
+    netd::control::Server control{host, states, resolver};
     EXPECT_EQ(after(control.ping({own, 1, 56, 1000}))->error(), Err::no_slots);
 }
 
 TEST_F(NetdSession, PingsItself) {
-    const netd::InterfaceState state;
-    netd::control::Server control{host, state};
+    netd::control::Server control{host, states, resolver};
     ASSERT_TRUE(control.enter());
     const auto reply = after(control.ping({own, 5, 56, 1000}));
     ASSERT_TRUE(reply && *reply);
     const auto silence = after(control.ping({{10, 77, 0, 9}, 6, 56, 100}));
     ASSERT_TRUE(silence);
     EXPECT_FALSE(*silence);
+}
+
+class Routes final : public netd::routes::Server {
+  public:
+    using Server::Server;
+    unsigned changes{};
+
+    void links_changed() override { ++changes; }
+};
+
+TEST_F(NetdSession, TheRoutingTableIsWrittenByMessage) {
+    Routes routes{host, states};
+    EXPECT_EQ((*after(routes.link({0})))->prefix, 24);
+    EXPECT_EQ(after(routes.link({1}))->error(), Err::not_found);
+    EXPECT_TRUE(*after(routes.set_route({{10, 9, 0, 0}, 16, {10, 77, 0, 9}, 0})));
+    const auto route = *after(routes.route({1}));
+    ASSERT_TRUE(route);
+    EXPECT_EQ(route->gateway, (Octets{10, 77, 0, 9}));
+    EXPECT_EQ(after(routes.route({2}))->error(), Err::not_found);
+    EXPECT_EQ(
+        after(routes.set_route({{10, 9, 0, 0}, 16, {10, 1, 0, 9}, 0}))->error(),
+        Err::network_unreachable
+    );
+    EXPECT_EQ(after(routes.set_route({any, 33, {10, 77, 0, 9}, 0}))->error(), Err::bad_argument);
+    EXPECT_EQ(after(routes.set_route({any, 0, any, 1}))->error(), Err::not_found);
+    EXPECT_TRUE(*after(routes.remove_route({{10, 9, 0, 0}, 16})));
+    EXPECT_EQ(after(routes.remove_route({{10, 9, 0, 0}, 16}))->error(), Err::not_found);
+    EXPECT_TRUE(*after(routes.set_forwarding({true})));
+    EXPECT_TRUE(host.stack().forwarding());
+}
+
+TEST_F(NetdSession, WhoWatchesTheLinksHearsOfANewAddress) {
+    Routes routes{host, states};
+    ASSERT_TRUE(host.watch(routes));
+    EXPECT_TRUE(*after(routes.set_address({0, {10, 5, 0, 1}, 16})));
+    EXPECT_EQ(routes.changes, 1u);
+    EXPECT_EQ(host.stack().address().length, 16);
+    EXPECT_EQ(only_state.source, netd::Source::routing);
+    EXPECT_EQ(after(routes.set_address({0, {224, 0, 0, 1}, 16}))->error(), Err::bad_argument);
+    host.unwatch(routes);
+    host.links_changed();
+    EXPECT_EQ(routes.changes, 1u);
 }
 
 } // namespace

@@ -102,9 +102,12 @@ TEST(Command, TakesEveryFormInHelp) {
         };
         with("ADDRESS", "10.0.2.2");
         with("[TIMES]", "3");
+        with("NAME [SERVER]", "example.org 10.0.2.3");
         with("NAME on CORE [ARGUMENTS]", "httpd on 1 fast");
         with("CORE.ID | NAME", "1.2");
         with("[CORE.ID]", "1.2");
+        with("[add NETWORK/N via GATEWAY | del NETWORK/N]", "add 10.9.0.0/16 via 10.78.0.1");
+        with("LINK A.B.C.D/N", "1 10.78.0.2/24");
         with("up|down|crash N", "down 1");
         with("[with", "with");
         with("B=2]", "B=2");
@@ -116,6 +119,16 @@ TEST(Command, ReadsArguments) {
     EXPECT_EQ(get<Ping>("ping 10.0.2.2").address, 0x0a00'0202u);
     EXPECT_EQ(get<Ping>("ping 10.0.2.2").times, 4u);
     EXPECT_EQ(get<Ping>("  ping   1.2.3.4   9 ").times, 9u);
+    EXPECT_EQ(get<LookUp>("host example.org").name, "example.org");
+    EXPECT_EQ(get<LookUp>("host a 10.0.2.3").server, 0x0a00'0203u);
+    get<Routes>("route ");
+    const auto route = get<RouteChange>("route add 10.9.0.0/16 via 10.78.0.1");
+    EXPECT_EQ(route.destination, 0x0a09'0000u);
+    EXPECT_EQ(route.bits, 16);
+    EXPECT_EQ(route.gateway, 0x0a4e'0001u);
+    EXPECT_EQ(get<RouteChange>("route del default").bits, 0);
+    EXPECT_FALSE(get<RouteChange>("route del default").gateway);
+    EXPECT_EQ(get<LinkAddress>("route address 1 10.78.0.2/24").address, 0x0a4e'0002u);
     const auto spawn = get<Spawn>("spawn bench on 3 warm=5  fast ");
     EXPECT_EQ(spawn.name, "bench");
     EXPECT_EQ(spawn.core.raw, 3);
@@ -148,6 +161,11 @@ TEST(Command, SaysInOneSentenceWhatToDo) {
         {"ping 10.0.2.256", "\"10.0.2.256\" is no IPv4 address: type four numbers like 10.0.2.2"},
         {"ping 1.2.3.4 no", "ping takes a number of times after the address: ping 1.2.3.4 10"},
         {"ping 1.2.3.4 0", "ping takes a number of times after the address: ping 1.2.3.4 10"},
+        {"host a b", "type a name, and the address of a server if you like: host example.org"},
+        {"route add 10.9.0.0/16 10.78.0.1",
+         "type route, route add 10.9.0.0/16 via 10.78.0.1, or route del 10.9.0.0/16"},
+        {"route address nic.1 10.78.0.2",
+         "type a card's number and its address: route address 1 10.78.0.2/24"},
         {"spawn httpd", "spawn needs a name and a core: spawn httpd on 1 [ARGUMENTS]"},
         {"spawn httpd at 1", "spawn needs a name and a core: spawn httpd on 1 [ARGUMENTS]"},
         {"spawn httpd on x", "\"x\" is no core: type a number from 0 to 3"},

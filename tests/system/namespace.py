@@ -19,14 +19,16 @@ def missing():
 
 
 class Namespace:
-    def __init__(self, name):
-        self.name, self.tap = name, "tap0"
+    def __init__(self, name, tap="tap0"):
+        """`tap` empty: without one."""
+        self.name, self.tap = name, tap
         subprocess.run(["ip", "netns", "add", name], check=True)
         try:
             self.run("ip", "link", "set", "lo", "up")
-            self.run("ip", "tuntap", "add", "dev", self.tap, "mode", "tap")
-            self.run("ip", "addr", "add", f"{HOST}/24", "dev", self.tap)
-            self.run("ip", "link", "set", "dev", self.tap, "up")
+            if tap:
+                self.run("ip", "tuntap", "add", "dev", tap, "mode", "tap")
+                self.run("ip", "addr", "add", f"{HOST}/24", "dev", tap)
+                self.run("ip", "link", "set", "dev", tap, "up")
         except BaseException:
             self.close()
             raise

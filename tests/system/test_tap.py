@@ -8,6 +8,7 @@ import random
 import re
 import socket
 import struct
+import subprocess
 import time
 
 import pytest
@@ -324,6 +325,43 @@ def test_dhcp_that_nobody_answers_falls_back_to_the_agreed_address(boot, namespa
     assert re.search(rf"{re.escape(GUEST)}/24\s+\(fall-back\)", alone.command("ifconfig"))
     with namespace.entered():
         assert get((GUEST, 80), "/")[0] == 200
+
+
+@contextlib.contextmanager
+def dnsmasq(space):
+    """Gives addresses for two minutes, to be renewed after five seconds, and knows some names."""
+    many = [f"--host-record=many.test,10.2.0.{i}" for i in range(1, 61)]
+    server = space.popen(
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=",
+        "--log-facility=-", "--log-dhcp", "--dhcp-leasefile=/dev/null", "--no-resolv", "--no-hosts",
+        f"--interface={space.tap}", "--bind-interfaces", "--dhcp-range=10.77.0.50,10.77.0.60,2m",
+        "--dhcp-option-force=58,5", "--local=/test/", "--host-record=real.test,10.1.2.3",
+        "--cname=www.test,real.test", *many,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_lease_is_taken_renewed_and_its_name_server_asked(boot, namespace):
+    with dnsmasq(namespace) as server:
+        guest = wait_until_ready(boot(CORES=1, NET="tap", TAP="tap0", NETNS=namespace.name))
+        assert re.search(r"10\.77\.0\.5\d/24\s+\(DHCP\)", guest.command("ifconfig"))
+        text = guest.command("host www.test")
+        assert "www.test is real.test" in text and "real.test has address 10.1.2.3" in text
+        # Too many for a datagram: they come over TCP.
+        assert guest.command("host many.test").count("many.test has address 10.2.0.") == 8
+        assert "nobody.test has no address" in guest.command("host nobody.test")
+        assert "cannot be looked up" in guest.command("host www.test 10.77.0.99")
+        acknowledged = 0
+        while acknowledged < 2:  # the second is a renewal, by unicast
+            line = server.stderr.readline()
+            assert line, "dnsmasq has ended"
+            acknowledged += "DHCPACK" in line
+        assert "10.77.0.5" in guest.command("ifconfig")
 
 
 def test_two_guests_on_two_networks_at_once(tapped, boot, namespace):

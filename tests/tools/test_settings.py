@@ -11,7 +11,8 @@ def run(**values):
 
 def words(**values):
     checked = run(**values)
-    return qemu.command(checked, "x.iso", "/run/x", KHZ, checked.values["TAP"] or "made0")
+    taps = [checked.values["TAP"] or "made0", checked.values["TAP2"] or "made1"]
+    return qemu.command(checked, "x.iso", "/run/x", KHZ, taps[: checked.nics])
 
 
 def after(flag, line):
@@ -101,3 +102,15 @@ def test_names_on_makes_command_line_are_checked_too():
     with pytest.raises(settings.SettingError, match="CORE: no such setting"):
         settings.gather([], {"MAKEFLAGS": flags})
     assert settings.gather([], {"MAKEFLAGS": " -- CORES=2", "CORES": "2"})["CORES"] == "2"
+
+
+def test_a_second_card_is_in_a_network_of_its_own():
+    line = words(NICS=2)
+    assert after("-netdev", line)[1:] == ["user,id=net1,net=10.78.0.0/24"]
+    assert "e1000,netdev=net1,mac=52:54:00:77:00:03,romfile=" in line
+    line = words(NICS=2, TAP="a", TAP2="b")
+    assert [word.split(",")[2] for word in after("-netdev", line)] == ["ifname=a", "ifname=b"]
+    with pytest.raises(settings.SettingError, match="TAP2"):
+        run(TAP2="b")
+    with pytest.raises(settings.SettingError, match="NICS=3"):
+        run(NICS=3)

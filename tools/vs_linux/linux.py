@@ -97,7 +97,7 @@ class Linux:
         words += ["-m", f"{run_.mem}M", "-no-reboot", "-accel", "tcg,thread=multi"]
         words += ["-kernel", KERNEL, "-initrd", INITRAMFS, "-serial", "stdio"]
         line = f"console=ttyS0 quiet panic=-1 {LEAN} tsc_early_khz={qemu.tsc_khz(BUILD)}"
-        words += ["-append", f"{line} -- {order}", *qemu.network(run_, run_.values["TAP"])]
+        words += ["-append", f"{line} -- {order}", *qemu.network(run_, [run_.values["TAP"]])]
         words += shlex.split(plugin)  # a second card comes after the first
         self.text, self.ended, self.news = "", False, threading.Condition()
         self.started = time.monotonic()

@@ -7,7 +7,7 @@ namespace shell {
 
 namespace {
 
-constexpr std::array<Usage, 14> all_usages{{
+constexpr std::array<Usage, 17> all_usages{{
     {"help", "this list"},
     {"ps [CORE.ID]", "the domains of all cores, or one with what it was started with"},
     {"mem", "the memory of each core"},
@@ -16,6 +16,9 @@ constexpr std::array<Usage, 14> all_usages{{
     {"names", "the services of the machine"},
     {"ifconfig", "the addresses of the network interface"},
     {"ping ADDRESS [TIMES]", "echo requests; Ctrl-C ends it"},
+    {"host NAME [SERVER]", "the addresses of a name, asked of a DNS server"},
+    {"route [add NETWORK/N via GATEWAY | del NETWORK/N]", "the routing table"},
+    {"route address LINK A.B.C.D/N", "gives a further network card its address"},
     {"netstat", "connections, neighbours and counters of the network stack"},
     {"spawn NAME on CORE [ARGUMENTS] [with A=1 B=2]", "starts a domain"},
     {"kill CORE.ID | NAME", "ends a domain; ps shows CORE.ID"},
@@ -57,6 +60,38 @@ Command parse_ping(std::string_view rest) {
     if (!times || *times == 0 || !trimmed(rest).empty())
         return problem("ping takes a number of times after the address: ping {} 10", target);
     return Ping{*address, static_cast<uint32_t>(*times)};
+}
+
+Command parse_host(std::string_view rest) {
+    const std::string_view name = word(rest);
+    const std::string_view server = word(rest);
+    const auto address = parse_ipv4(server.empty() ? "0.0.0.0" : server);
+    if (name.empty() || !address || !trimmed(rest).empty())
+        return problem("type a name, and the address of a server if you like: host example.org");
+    if (name.size() > 128) return problem("this name is too long: at most 128 characters");
+    return LookUp{name, *address};
+}
+
+/// "add N via G", "del N", "address LINK A"; or nothing.
+Command parse_route(std::string_view rest) {
+    if (trimmed(rest).empty()) return Routes{};
+    const std::string_view verb = word(rest);
+    const std::string_view first = word(rest);
+    if (verb == "address") {
+        const auto link = parse_number(first, 255);
+        const auto address = parse_ipv4_prefix(word(rest));
+        if (!link || !address || !trimmed(rest).empty())
+            return problem("type a card's number and its address: route address 1 10.78.0.2/24");
+        return LinkAddress{static_cast<uint32_t>(*link), address->address, address->bits};
+    }
+    const auto network = parse_ipv4_prefix(first == "default" ? "0.0.0.0/0" : first);
+    if (verb == "del" && network && trimmed(rest).empty())
+        return RouteChange{network->address, network->bits, std::nullopt};
+    const bool via = word(rest) == "via";
+    const auto gateway = parse_ipv4(word(rest));
+    if (verb != "add" || !network || !via || !gateway || !trimmed(rest).empty())
+        return problem("type route, route add 10.9.0.0/16 via 10.78.0.1, or route del 10.9.0.0/16");
+    return RouteChange{network->address, network->bits, *gateway};
 }
 
 bool is_variable(std::string_view text) {
@@ -177,6 +212,8 @@ Command parse(std::string_view line, unsigned core_count) {
     if (name == "log") return alone<Log>(name, rest);
     if (name == "halt") return alone<Halt>(name, rest);
     if (name == "ping") return parse_ping(rest);
+    if (name == "host") return parse_host(rest);
+    if (name == "route") return parse_route(rest);
     if (name == "spawn") return parse_spawn(rest, core_count);
     if (name == "kill") return parse_target<KillById, KillByName>(name, rest, core_count);
     if (name == "restart") return parse_target<RestartById, RestartByName>(name, rest, core_count);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string_view>
 #include <variant>
 
@@ -50,6 +51,26 @@ struct Halt {};
 struct Ping {
     uint32_t address; // host order
     uint32_t times;
+};
+
+struct LookUp {
+    std::string_view name;
+    uint32_t server; // host order; 0: the one that DHCP named
+};
+
+struct Routes {};
+
+/// Without a gateway the route is taken out. Addresses in host order.
+struct RouteChange {
+    uint32_t destination;
+    uint8_t bits;
+    std::optional<uint32_t> gateway;
+};
+
+struct LinkAddress {
+    uint32_t link;
+    uint32_t address; // host order
+    uint8_t bits;
 };
 
 struct Spawn {
@@ -101,6 +122,10 @@ using Command = std::variant<
     Log,
     Halt,
     Ping,
+    LookUp,
+    Routes,
+    RouteChange,
+    LinkAddress,
     Spawn,
     KillById,
     KillByName,

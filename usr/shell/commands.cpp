@@ -18,6 +18,10 @@ async::Task<> Commands::run(Command command) {
     if (std::holds_alternative<Log>(command)) return log();
     if (std::holds_alternative<Halt>(command)) return halt();
     if (const auto* c = std::get_if<Ping>(&command)) return ping(*c);
+    if (const auto* c = std::get_if<LookUp>(&command)) return look_up(*c);
+    if (std::holds_alternative<Routes>(command)) return routes();
+    if (const auto* c = std::get_if<RouteChange>(&command)) return route(*c);
+    if (const auto* c = std::get_if<LinkAddress>(&command)) return set_address(*c);
     if (const auto* c = std::get_if<Spawn>(&command)) return spawn(*c);
     if (const auto* c = std::get_if<KillById>(&command)) return kill(*c);
     if (const auto* c = std::get_if<KillByName>(&command)) return kill(*c);

@@ -6,6 +6,7 @@
 
 #include "interfaces/monitor.hpp"
 #include "interfaces/netctl.hpp"
+#include "interfaces/routed.hpp"
 #include "lib/os/local.hpp"
 #include "lib/os/spawners.hpp"
 #include "usr/shell/command.hpp"
@@ -18,7 +19,7 @@ class Commands {
   public:
     Commands(os::Domain& self, Terminal& terminal)
         : self_{self}, terminal_{terminal}, monitor_{abi::slot_at(0, abi::slot::monitor)},
-          netctl_{self}, spawners_{self}, core_boot_{self} {}
+          netctl_{self}, routed_{self}, spawners_{self}, core_boot_{self} {}
 
     /// Errors that end a command are the caller's to show.
     async::Task<> run(Command command);
@@ -45,6 +46,10 @@ class Commands {
     async::Task<> neighbours(interfaces::netctl::Client& net);
     async::Task<> counters(interfaces::netctl::Client& net);
     async::Task<> ping(Ping target);
+    async::Task<> look_up(LookUp what);
+    async::Task<> routes();
+    async::Task<> route(RouteChange change);
+    async::Task<> set_address(LinkAddress a);
     async::Task<> log();
     async::Task<> halt();
     async::Task<> spawn(Spawn what);
@@ -60,6 +65,7 @@ class Commands {
     async::Task<> print_table();
     async::Task<> add_domains(uint32_t core, interfaces::spawn::Client& spawner);
     async::Task<interfaces::netctl::Client> net();
+    async::Task<interfaces::routed::Client> routed();
     bool is_up(uint32_t core);
 
     async::Task<interfaces::spawn::Client> spawner_of(uint32_t core) {
@@ -73,6 +79,7 @@ class Commands {
     Terminal& terminal_;
     os::LocalClient<interfaces::monitor::Client> monitor_;
     os::Binding netctl_;
+    os::Binding routed_;
     os::Spawners spawners_;
     os::Binding core_boot_;
     std::optional<TextTable> table_;

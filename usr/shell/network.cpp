@@ -1,11 +1,14 @@
-// The network: ifconfig, netstat, ping.
+// The network: ifconfig, netstat, ping, host, route.
 #include "usr/shell/columns.hpp"
 #include "usr/shell/commands.hpp"
 
 namespace shell {
 namespace {
 
-constexpr std::array<std::string_view, 4> address_sources{"none", "given", "DHCP", "fall-back"};
+constexpr std::array<std::string_view, 5> address_sources{
+    "none", "given", "DHCP", "fall-back", "routing"
+};
+constexpr std::array<std::string_view, 3> route_sources{"connected", "fixed", "lease"};
 
 struct Ip {
     std::array<uint8_t, 4> bytes;
@@ -13,6 +16,12 @@ struct Ip {
 
 void format_value(TextWriter& out, const Ip& ip) {
     format(out, "{}.{}.{}.{}", ip.bytes[0], ip.bytes[1], ip.bytes[2], ip.bytes[3]);
+}
+
+/// Of a number in host order.
+Ip ip_of(uint32_t address) {
+    const auto octet = [&](unsigned shift) { return static_cast<uint8_t>(address >> shift); };
+    return {{octet(24), octet(16), octet(8), octet(0)}};
 }
 
 struct Mac {
@@ -46,10 +55,86 @@ async::Task<interfaces::netctl::Client> Commands::net() {
 
 async::Task<> Commands::ifconfig() {
     auto client = co_await net();
-    const auto a = co_await client.address();
-    co_await say("nic.0  {}  link {}\n", Mac{a.hardware}, std::string_view{a.link ? "up" : "down"});
-    co_await say("  address {}/{}  ({})\n", Ip{a.ip}, a.prefix, word_of(address_sources, a.source));
-    co_await say("  gateway {}  dns {}\n", Ip{a.gateway}, Ip{a.dns});
+    for (uint32_t index = 0;; ++index) {
+        const auto a = co_await async::result_of(client.address(index));
+        if (!a && index > 0) break;
+        co_await a;
+        const std::string_view link = a->link ? "up" : "down";
+        const std::string_view source = word_of(address_sources, a->source);
+        co_await say("nic.{}  {}  link {}\n", index, Mac{a->hardware}, link);
+        co_await say("  address {}/{}  ({})\n", Ip{a->ip}, a->prefix, source);
+        co_await say("  gateway {}  dns {}\n", Ip{a->gateway}, Ip{a->dns});
+    }
+    co_return {};
+}
+
+async::Task<> Commands::look_up(LookUp what) {
+    auto client = co_await net();
+    const auto name = Text<128>::cut(what.name);
+    const auto server = ip_of(what.server).bytes;
+    const auto found = co_await async::result_of(client.resolve(name, server));
+    if (!found && found.error().top() == Err::not_found) {
+        co_await say("{} has no address\n", name.view());
+        co_return {};
+    }
+    if (!found) {
+        co_await say("{} cannot be looked up: {}\n", name.view(), found.error());
+        co_return {};
+    }
+    const std::string_view real = found->name.view();
+    if (real != name.view()) co_await say("{} is {}\n", name.view(), real);
+    const Bytes addresses = found->addresses.span();
+    for (size_t i = 0; i + 4 <= addresses.size(); i += 4) {
+        Ip ip{};
+        for (size_t k = 0; k < 4; ++k)
+            ip.bytes[k] = std::to_integer<uint8_t>(addresses[i + k]);
+        co_await say("{} has address {}\n", real, ip);
+    }
+    co_return {};
+}
+
+async::Task<interfaces::routed::Client> Commands::routed() {
+    namespace api = interfaces::routed;
+    if (!routed_.is_open())
+        co_await routed_.open({.name = "routed", .contract = api::contract, .wait = false});
+    co_return api::Client{routed_.channel()};
+}
+
+async::Task<> Commands::routes() {
+    auto client = co_await routed();
+    table_.emplace(std::array{
+        Column{"destination", Align::left},
+        Column{"gateway", Align::left},
+        Column{"link", Align::left},
+        Column{"from", Align::left},
+        Column{"state", Align::left},
+    });
+    for (uint32_t index = 0;; ++index) {
+        const auto r = co_await async::result_of(client.route(index));
+        if (!r) break;
+        table_->cell("{}/{}", Ip{r->destination}, r->prefix);
+        table_->cell("{}", Ip{r->gateway});
+        table_->cell("nic.{}", r->link);
+        table_->cell("{}", word_of(route_sources, std::to_underlying(r->source)));
+        table_->cell("{}", std::string_view{r->used ? "used" : "waits"});
+    }
+    co_await print_table();
+    co_return {};
+}
+
+async::Task<> Commands::route(RouteChange change) {
+    auto client = co_await routed();
+    const auto to = ip_of(change.destination).bytes;
+    if (change.gateway)
+        co_await client.add(to, change.bits, ip_of(*change.gateway).bytes);
+    else
+        co_await client.remove(to, change.bits);
+    co_return {};
+}
+
+async::Task<> Commands::set_address(LinkAddress a) {
+    auto client = co_await routed();
+    co_await client.set_address(a.link, ip_of(a.address).bytes, a.bits);
     co_return {};
 }
 
@@ -121,12 +206,7 @@ async::Task<> Commands::ping(Ping target) {
     constexpr uint32_t timeout_ms = 1000;
     constexpr uint16_t bytes = 56;
     auto client = co_await net();
-    const Ip to{{
-        static_cast<uint8_t>(target.address >> 24),
-        static_cast<uint8_t>(target.address >> 16),
-        static_cast<uint8_t>(target.address >> 8),
-        static_cast<uint8_t>(target.address),
-    }};
+    const Ip to = ip_of(target.address);
     uint32_t answered = 0;
     for (uint32_t i = 1; i <= target.times; ++i) {
         const Instant next = self_.loop().now() + seconds(1);
