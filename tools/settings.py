@@ -14,7 +14,7 @@ RUN = {
     "MEM": ("512M", "memory, as 512M or 2G"),
     "NUMA": ("1", "nodes that memory and virtual CPUs are split into, 1 to 8"),
     "CPU": ("max", "QEMU's CPU model"),
-    "NIC": ("e1000", "network card: e1000, or none"),
+    "NIC": ("e1000", "network card: e1000, e1000-82545em, e1000e (82574L), or none"),
     "NICS": ("1", "how many network cards, 1 or 2: docs/routing.md"),
     "NET": ("user", "user (no root needed), tap, or none; TAP= implies tap"),
     "TAP": ("", "TAP device; an existing one is used and left, a missing one made and removed"),
@@ -178,7 +178,7 @@ def checked(values):
     matching(values, "NETNS", r"[A-Za-z0-9_.-]{1,64}", "a name")
     if tap and values["NET"] == "user":
         values["NET"] = "tap"
-    nic = choice(values, "NIC", ("e1000", "none"))
+    nic = choice(values, "NIC", ("e1000", "e1000-82545em", "e1000e", "none"))
     net = choice(values, "NET", ("user", "tap", "none"))
     matching(values, "TAP2", r"[A-Za-z0-9_.-]{1,15}", "a device name of up to 15 characters")
     if values["TAP2"] and (net != "tap" or values["NICS"] == "1"):

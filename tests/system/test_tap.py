@@ -348,7 +348,9 @@ def dnsmasq(space):
 
 def test_a_lease_is_taken_renewed_and_its_name_server_asked(boot, namespace):
     with dnsmasq(namespace) as server:
-        guest = wait_until_ready(boot(CORES=1, NET="tap", TAP="tap0", NETNS=namespace.name))
+        guest = wait_until_ready(
+            boot(CORES=1, NIC="e1000e", NET="tap", TAP="tap0", NETNS=namespace.name)
+        )
         assert re.search(r"10\.77\.0\.5\d/24\s+\(DHCP\)", guest.command("ifconfig"))
         text = guest.command("host www.test")
         assert "www.test is real.test" in text and "real.test has address 10.1.2.3" in text
@@ -365,7 +367,7 @@ def test_a_lease_is_taken_renewed_and_its_name_server_asked(boot, namespace):
 
 
 def test_two_guests_on_two_networks_at_once(tapped, boot, namespace):
-    other = wait_until_ready(boot(CORES=1, **namespace.settings()))
+    other = wait_until_ready(boot(CORES=1, NIC="e1000-82545em", **namespace.settings()))
     for space in (namespace, tapped.space):
         with space.entered():
             assert get((GUEST, 80), "/bytes/10")[2] == pattern(0, 10)

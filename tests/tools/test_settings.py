@@ -76,7 +76,7 @@ def test_ones_own_accelerator_replaces_ours():
         ({"CORES": "256"}, "CORES=256: must be a number from 1 to 255"),
         ({"CORES": "four"}, "CORES=four: must be a number from 1 to 255"),
         ({"MEM": "512"}, "MEM=512: must look like 512M or 2G, and be at least 8M"),
-        ({"NIC": "rtl8139"}, "NIC=rtl8139: must be one of e1000, none"),
+        ({"NIC": "rtl8139"}, "NIC=rtl8139: must be one of e1000, e1000-82545em, e1000e, none"),
         ({"NET": "bridge"}, "NET=bridge: must be one of user, tap, none"),
         ({"NET": "none", "TAP": "t"}, "NET=none and TAP=t contradict each other"),
         ({"IP": "10.77.0.2"}, "IP=10.77.0.2: must look like 10.77.0.2/24"),
