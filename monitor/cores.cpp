@@ -1,5 +1,6 @@
 #include "monitor/cores.hpp"
 
+#include <span>
 #include <tuple>
 
 namespace monitor {
@@ -39,6 +40,11 @@ CoreSet CoreTable::up() const {
     for (size_t i = 0; i < count_; ++i)
         if (records_[i].state == CoreState::up) set.insert({{static_cast<uint8_t>(i)}});
     return set;
+}
+
+bool CoreTable::any_leaving() const {
+    const auto leaves = [](const CoreRecord& record) { return is_leaving(record.state); };
+    return std::ranges::any_of(std::span{records_}.first(count_), leaves);
 }
 
 CoreId CoreTable::decider_but(const CoreSet& except) const {

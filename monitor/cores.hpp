@@ -62,6 +62,8 @@ class CoreTable {
 
     CoreSet up() const;
 
+    bool any_leaving() const;
+
     /// The lowest core that is up: it decides who has failed.
     CoreId decider() const { return decider_but({}); }
 

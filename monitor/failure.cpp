@@ -2,6 +2,7 @@
 // waits; the lowest core that is up decides and stops it first. Then everybody clears away what it
 // had to do with it and says so, along the tree (Cleared); when all have, the decider takes over
 // what it owned, and it may be started again.
+#include <algorithm>
 #include <utility>
 
 #include "lib/base/format.hpp"
@@ -181,20 +182,14 @@ bool Monitor::decide_pending() {
 void Monitor::decide(CoreId core, CoreState state) {
     const CoreState before = cores_[core].state;
     if (before != CoreState::up && before != CoreState::starting) return;
-    stop_all_but_known(core);
+    // Before anything that it could reach is used by anybody else.
+    stop(core);
     change(core, state);
 }
 
-/// Before anything that `core` could reach is used by anybody else. So are those stopped that it
-/// may have started a moment ago, of whom nobody else knows yet.
-void Monitor::stop_all_but_known(CoreId core) {
-    for (size_t i = 0; i < cores_.count() && !planted(Mutant::not_stopped); ++i) {
-        const CoreState other = cores_[{{static_cast<uint8_t>(i)}}].state;
-        const bool may_run =
-            i == core.raw || (other != CoreState::up && other != CoreState::starting);
-        if (may_run && !kernel_.stop_core(cores_[{{static_cast<uint8_t>(i)}}].apic))
-            ++counters_.lost_words;
-    }
+void Monitor::stop(CoreId core) {
+    if (planted(Mutant::not_stopped)) return;
+    if (!kernel_.stop_core(cores_[core].apic)) ++counters_.lost_words;
 }
 
 /// Those whose parent has gone get another one. Whom it was starting has nobody to say Hello to,
@@ -286,6 +281,7 @@ bool Monitor::take_over_cleared() {
 }
 
 void Monitor::take_over(CoreId core) {
+    stop_unheard();
     end_doubts(core);
     inherit(core);
     const bool stops = cores_[core].state == CoreState::stopping;
@@ -293,8 +289,18 @@ void Monitor::take_over(CoreId core) {
     look_for_unheard_starts();
 }
 
+/// Those that a lost core may have started a moment before, in what was its RAM. Whom the living
+/// have started is known here: they have said so before they cleared, and start nobody after that.
+void Monitor::stop_unheard() {
+    for (size_t i = 0; i < cores_.count(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        const CoreState state = cores_[core].state;
+        if (state != CoreState::up && state != CoreState::starting) stop(core);
+    }
+}
+
 /// A core that owns RAM and is not there was being started by one that has gone: that it got the
-/// RAM was heard, and that it starts was not. All have said by now what they knew of owners.
+/// RAM was heard, and that it starts was not.
 void Monitor::look_for_unheard_starts() {
     CoreSet owners;
     owners_.each([&](const OwnerTable::Piece& piece) { owners.insert(piece.owner); });
@@ -302,36 +308,53 @@ void Monitor::look_for_unheard_starts() {
         const CoreId core{{static_cast<uint8_t>(i)}};
         const CoreState state = cores_[core].state;
         const bool unheard = state == CoreState::absent || is_over(state);
-        if (!unheard || !owners.contains(core)) continue;
-        // Else what could not be kept is kept no more than before.
-        if (handed_.full() || !owners_.has_room()) return;
-        stop_all_but_known(core);
-        change(core, CoreState::failing);
+        if (unheard && owners.contains(core) && !unkept_.contains(core))
+            change(core, CoreState::failing);
     }
 }
 
-/// Its RAM is this core's from now on, kept under the label core.N. If there is no place for a
-/// piece it stays the lost core's, and nobody uses it.
+/// Its RAM is this core's from now on, kept under the label core.N. What there is no place for
+/// stays the lost core's, and nobody uses it before there is one (inherit_rest).
 void Monitor::inherit(CoreId core) {
+    std::array<Range, Handed::most> left;
+    size_t count = 0, kept = 0;
+    owners_.each([&](const OwnerTable::Piece& piece) {
+        if (piece.owner == core && count++ < left.size()) left[count - 1] = piece.range;
+    });
+    const size_t looked_at = std::min(count, left.size());
+    while (kept < looked_at && inherit(core, left[kept]))
+        ++kept;
+    if (kept == count) return unkept_.erase(core);
+    unkept_.insert(core);
+    ++counters_.lost_words;
+}
+
+bool Monitor::inherit(CoreId core, const Range& range) {
     // It may have given some of it to a core that it was starting, which few have heard of.
     constexpr uint32_t changes_untold = 1000;
     std::array<char, abi::name_bytes> text;
     const Name label = *Name::from(format_to(text, "core.{}", core.raw));
-    std::array<Range, Handed::most> left;
-    size_t count = 0;
-    owners_.each([&](const OwnerTable::Piece& piece) {
-        if (piece.owner == core && count < left.size()) left[count++] = piece.range;
-    });
-    for (const Range& range : std::span{left}.first(count)) {
-        const uint32_t than = owners_.newest(range) + changes_untold;
-        const auto place = place_for(label);
-        if (place && !owners_.assign(range, self_, edges_, than)) handed_.release(**place);
-        if (!place || owners_.owner_of(range) != self_) {
-            ++counters_.lost_words;
-            return;
-        }
-        const Described ram{abi::Kind::ram, abi::all_rights, range.base, range.bytes};
-        fill(**place, badge_spawn, label, ram, take_over(ram).value_or(abi::null_slot));
+    const auto place = place_for(label);
+    if (!place) return false;
+    const uint32_t than = owners_.newest(range) + changes_untold;
+    if (!owners_.assign(range, self_, edges_, than)) {
+        handed_.release(**place);
+        return false;
+    }
+    const Described ram{abi::Kind::ram, abi::all_rights, range.base, range.bytes};
+    fill(**place, badge_spawn, label, ram, take_over(ram).value_or(abi::null_slot));
+    return true;
+}
+
+/// There is a place again.
+void Monitor::inherit_rest() {
+    for (size_t i = 0; i < cores_.count() && !unkept_.empty(); ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        if (!unkept_.contains(core)) continue;
+        if (decides() && is_over(cores_[core].state))
+            inherit(core);
+        else
+            unkept_.erase(core);
     }
 }
 

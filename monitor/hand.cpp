@@ -262,6 +262,7 @@ Result<CapSlot> Monitor::fetch(uint32_t badge, std::string_view text) {
     }
     const CapSlot slot = found->slot;
     handed_.release(*found);
+    inherit_rest();
     return slot;
 }
 

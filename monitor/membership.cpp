@@ -185,7 +185,10 @@ Result<Bell> Monitor::joint_make(uint32_t badge, CoreId to, CapSlot frame) {
         if (to == self_ || !cores_.is_known(to)) return fail(Err::no_such_core);
         const CoreState state = cores_[to].state;
         const bool free = state == CoreState::absent || is_over(state);
-        if (!free || peer(to).burial.used || peer(to).link != Link::none) return fail(Err::exists);
+        if (!free) return fail(Err::exists);
+        // Who has cleared has said of all whom it starts (stop_unheard).
+        if (cores_.any_leaving()) return fail(Err::busy);
+        if (peer(to).burial.used || peer(to).link != Link::none) return fail(Err::exists);
         return {};
     }();
     const auto lent = allowed ? lend(to, frame, {what.base, what.bytes}, what.rights)

@@ -372,16 +372,19 @@ class Monitor {
 
     bool decide_pending();
     void decide(CoreId core, CoreState state);
-    void stop_all_but_known(CoreId core);
+    void stop(CoreId core);
     bool look_after_orphans();
-    void look_for_unheard_starts();
     void lost(CoreId core);
     bool bury(RevokeJob& job);
     void clear(CoreId core);
     bool all_have_cleared() const;
     bool take_over_cleared();
     void take_over(CoreId core);
+    void stop_unheard();
+    void look_for_unheard_starts();
     void inherit(CoreId core);
+    bool inherit(CoreId core, const Range& range);
+    void inherit_rest();
     void end_doubts(CoreId core);
 
     // peers.cpp
@@ -465,6 +468,7 @@ class Monitor {
     bool informed_{true};                      // of the whole machine, since this core has joined
     std::array<CoreSet, max_cores> cleared_{}; // by whom, of a core that is leaving
     CoreSet owes_cleared_;                     // of these cores
+    CoreSet unkept_;                           // that have gone, and own RAM still
     Table<Handed, Handed::most> handed_;
     std::array<Given, 128> given_{};
     size_t pinned_{};     // ends

@@ -246,6 +246,47 @@ TEST(Failure, IsSuspectedOfWhoLeavesNoRoomForMore) {
     EXPECT_EQ(world.at(1).core_at(2)->state, CoreState::failed);
 }
 
+TEST(Failure, DoesNotStopWhomALivingCoreStarts) {
+    World world{5, 1};
+    for (unsigned core : {1u, 2u})
+        world.start_core(core);
+    world.settle();
+    ASSERT_TRUE(world.at(1).joint_make(badge_init, core_id(3), world.kernel(1).frame()));
+    world.stopped.insert(2);
+    ASSERT_TRUE(world.at(0).suspect(badge_init, core_id(2))); // and has not heard of core 3
+    for (unsigned looks = 0; looks < 5; ++looks)
+        world.at(0).look_at_clock();
+    while (world.at(0).work()) {
+    }
+    EXPECT_EQ(world.at(0).core_at(2)->state, CoreState::failing);
+    EXPECT_EQ(
+        world.at(0).joint_make(badge_init, core_id(4), world.kernel(0).frame()).error(), Err::busy
+    ) << "it would not be known before its RAM is taken over";
+    world.settle();
+    EXPECT_EQ(world.at(1).core_at(2)->state, CoreState::failed);
+    EXPECT_EQ(world.at(0).core_at(3)->state, CoreState::starting);
+    EXPECT_FALSE(world.stopped.contains(3));
+}
+
+TEST(Leaving, LeavesMorePiecesThanAreKeptAtATime) {
+    constexpr unsigned pieces = 150;
+    World world{2, 1};
+    world.start_all();
+    world.settle();
+    for (unsigned i = 0; i < pieces; ++i) {
+        const uint64_t base = world.kernel(1).describe(world.kernel(1).ram())->base;
+        ASSERT_TRUE(world.at(1).set_ram({base, large_page_bytes}));
+    }
+    world.settle();
+    ASSERT_TRUE(world.at(1).leave_machine(badge_spawn));
+    world.settle();
+    EXPECT_EQ(world.at(0).core_at(1)->state, CoreState::stopped);
+    unsigned fetched = 0;
+    while (world.at(0).fetch(badge_init, "core.1"))
+        ++fetched;
+    EXPECT_EQ(fetched, pieces);
+}
+
 TEST(Failure, OfWhoStartsACoreLeavesNoRamToNobody) {
     World world{4, 1};
     for (unsigned core : {1u, 2u})

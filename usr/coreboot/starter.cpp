@@ -93,14 +93,15 @@ Result<> Starter::start_on(CoreId core, Ram& ram, bool whole_tree) {
     return started;
 }
 
-/// All that it finds when it starts, and where.
+/// All that it finds when it starts, and where. Errors: busy (a core is leaving the machine).
 Result<> Starter::fill(CoreId core, const Ram& ram, bool whole_tree) {
+    const Joint joint = TRY(make_joint(core));
     const PhysAddr at = phys(ram.pieces.all()[0].begin);
     PhysAddr tables = at + layout_.tables;
     if (needs_low_tables(at)) tables = TRY(make_low_tables(core, at));
     abi::BootInfo info = hand_over(info_, core.raw, ram.pieces, layout_);
     info.starts_children = whole_tree && tree().has_children(core);
-    set_joint(info, TRY(make_joint(core)));
+    set_joint(info, joint);
     // What lies behind may hold anything. Frame and mapping are gone when this returns: only RAM
     // can be given away.
     const uint64_t bytes = layout_.end + room_for_tables;
@@ -180,9 +181,16 @@ async::Task<> Starter::start_child(Child& child) {
     co_await check(child.core);
     async::Signal* const changed = co_await os::binder().cores();
     const Instant deadline = os::now() + patience();
-    const auto filled = fill(child.core, child.ram, true);
+    const auto is_busy = [](const Result<>& done) {
+        return !done && done.error().top() == Err::busy;
+    };
+    auto filled = fill(child.core, child.ram, true);
+    while (is_busy(filled)) {
+        co_await changed->wait_until(deadline);
+        filled = fill(child.core, child.ram, true);
+    }
     auto given = filled ? give(child.core, child.ram) : filled;
-    while (!given && given.error().top() == Err::busy) {
+    while (is_busy(given)) {
         co_await changed->wait_until(deadline);
         given = give(child.core, child.ram);
     }
