@@ -125,20 +125,15 @@ Verdict Ip::input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet
 }
 
 Result<Path> Ip::path_to(Ipv4Address destination) const {
-    if (is_ours(destination)) return Path{destination, interfaces_[first_link].mtu_bytes()};
-    const auto by = [](const Interface* out) -> Result<Path> {
-        if (out == nullptr || !out->has_address()) return fail(Err::network_unreachable);
-        return Path{out->address().address, out->mtu_bytes()};
-    };
-    if (destination.is_limited_broadcast() || destination.is_multicast())
-        return by(interfaces_.find([](const Interface& one) { return one.has_address(); }));
-    if (is_broadcast(destination))
-        return by(interfaces_.find([&](const Interface& one) {
-            return one.is_broadcast(destination);
-        }));
-    const auto hop = destination.is_plain_unicast() ? routes_.next_hop(destination) : std::nullopt;
-    if (!hop) return fail(Err::network_unreachable);
-    return by(&interfaces_[hop->link]);
+    auto way = find_way(destination, ipv4_any);
+    if (!way) return fail(Err::network_unreachable);
+    if (way->kind == Way::Kind::ourselves) return Path{destination, *way};
+    const Interface* out = &interfaces_[way->hop.link];
+    if (!out->has_address() && way->kind == Way::Kind::group)
+        out = interfaces_.find([](const Interface& one) { return one.has_address(); });
+    if (out == nullptr || !out->has_address()) return fail(Err::network_unreachable);
+    way->hop.link = out->number();
+    return Path{out->address().address, *way};
 }
 
 [[gnu::always_inline]] inline void Ip::lay_header(
@@ -168,7 +163,14 @@ Ip::send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
 }
 
 Result<> Ip::output(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
-    if (way.as_of != routes_.changes()) way = TRY(find_way(addresses));
+    if (way.as_of != routes_.changes()) {
+        const auto found = find_way(addresses.destination, addresses.source);
+        if (!found) {
+            drops_.count(Drop::ip_no_route);
+            return fail(Err::network_unreachable);
+        }
+        way = *found;
+    }
     if (packet.size() + sizeof(wire::Ipv4) > way.mtu_bytes) {
         return output_fragments(packet, addresses, way, now);
     }
@@ -212,23 +214,21 @@ LinkNumber Ip::link_of(Ipv4Address source) const {
     return found == nullptr ? first_link : found->number();
 }
 
-Result<Way> Ip::find_way(const Addresses& addresses) const {
-    const Ipv4Address to = addresses.destination;
+std::optional<Way> Ip::find_way(Ipv4Address to, Ipv4Address source) const {
     Way way{.as_of = routes_.changes(), .hop = {to, first_link}};
     if (is_ours(to)) {
         way.kind = Way::Kind::ourselves;
     } else if (to.is_multicast() || to.is_limited_broadcast()) {
         way.kind = Way::Kind::group;
-        way.hop.link = link_of(addresses.source);
-    } else if (is_broadcast(to)) {
+        way.hop.link = link_of(source);
+    } else if (const Interface* const all =
+                   interfaces_.find([&](const Interface& one) { return one.is_broadcast(to); })) {
         way.kind = Way::Kind::group;
-        way.hop.link =
-            interfaces_.find([&](const Interface& one) { return one.is_broadcast(to); })->number();
-    } else if (const auto hop = routes_.next_hop(to)) {
+        way.hop.link = all->number();
+    } else if (const auto hop = to.is_plain_unicast() ? routes_.next_hop(to) : std::nullopt) {
         way.hop = *hop;
     } else {
-        drops_.count(Drop::ip_no_route);
-        return fail(Err::network_unreachable);
+        return std::nullopt;
     }
     way.mtu_bytes = interfaces_[way.hop.link].mtu_bytes();
     return way;

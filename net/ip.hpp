@@ -28,12 +28,6 @@ struct Ipv4Packet {
 /// Where a frame's IP packet came from.
 enum class Arrival : uint8_t { unicast, link_broadcast, loopback };
 
-/// The way to a destination.
-struct Path {
-    Ipv4Address source; // of ours, to send from
-    uint16_t mtu_bytes{};
-};
-
 /// Where the packets to one destination go, as found last: good until the routes change.
 struct Way {
     enum class Kind : uint8_t { neighbour, group, ourselves };
@@ -43,6 +37,12 @@ struct Way {
     Kind kind{};
     uint16_t mtu_bytes{};
     uint16_t hint{}; // where ARP knows it
+};
+
+/// The way to a destination, and which of our addresses to send from.
+struct Path {
+    Ipv4Address source;
+    Way way;
 };
 
 /// Whose a packet is that came in.
@@ -111,7 +111,7 @@ class Ip {
     );
     Result<> send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now);
     Result<> send_unusual(OutPacket& packet, Ipv4Address destination, const Way& way);
-    Result<Way> find_way(const Addresses& addresses) const;
+    std::optional<Way> find_way(Ipv4Address destination, Ipv4Address source) const;
     LinkNumber link_of(Ipv4Address source) const;
 
     Verdict drop(Drop reason) {

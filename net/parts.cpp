@@ -129,7 +129,7 @@ void Parts::follow_dhcp(Dhcp::Change change, Instant now) {
     while (const auto message = dhcp.poll(now)) {
         const Endpoint from{message->source, Port{Dhcp::client_port}};
         // A message that the link cannot take is lost and comes again by its timer.
-        if (!udp.output(from, {message->destination, server.port}, message->bytes, now)) {
+        if (!udp.output(from, {message->destination, server.port}, message->bytes, {}, now)) {
             drops.count(Drop::link_full);
         }
     }

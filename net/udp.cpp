@@ -103,7 +103,7 @@ void Udp::link_ready() {
     }
 }
 
-Result<> Udp::output(Endpoint from, Endpoint to, Bytes payload, Instant now) {
+Result<> Udp::output(Endpoint from, Endpoint to, Bytes payload, Way way, Instant now) {
     if (payload.size() > most_payload_bytes) return fail(Err::message_too_long);
     const uint16_t length = uint16_t(payload.size() + sizeof(wire::Udp));
     wire::Udp udp{from.port.number(), to.port.number(), length, {}};
@@ -117,7 +117,7 @@ Result<> Udp::output(Endpoint from, Endpoint to, Bytes payload, Instant now) {
     packet.append(payload);
     packet.prepend(udp);
     ++counters_.udp_out;
-    return ip_.output(packet, {from.address, to.address, wire::Protocol::udp}, now);
+    return ip_.output(packet, {from.address, to.address, wire::Protocol::udp}, way, now);
 }
 
 /// RFC 6056 3.3.1: from a random place on, the first free one.
@@ -152,8 +152,12 @@ Result<> Udp::send_to(SocketId id, Endpoint to, Bytes payload, Instant now) {
     if (to.port.is_any()) return fail(Err::bad_argument);
     const Path path = TRY(ip_.path_to(to.address));
     Endpoint from = socket.local;
-    if (from.address.is_any()) from.address = path.source;
-    const auto sent = output(from, to, payload, now);
+    Way way; // of its own if the address decides over the link
+    if (from.address.is_any()) {
+        from.address = path.source;
+        way = path.way;
+    }
+    const auto sent = output(from, to, payload, way, now);
     if (!sent && sent.error() == Err::no_space) socket.waits_for_link = true;
     return sent;
 }

@@ -41,7 +41,7 @@ class Udp {
     void link_ready();
 
     /// errors   as Ip::output, message_too_long
-    Result<> output(Endpoint from, Endpoint to, Bytes payload, Instant now);
+    Result<> output(Endpoint from, Endpoint to, Bytes payload, Way way, Instant now);
 
     Result<SocketId> bind(Endpoint local, uint64_t cookie);
     Result<> send_to(SocketId socket, Endpoint to, Bytes payload, Instant now);

@@ -313,3 +313,21 @@ TEST_F(ForwardTest, RedirectsToUsAreCountedAndNotObeyed) {
     RouteInfo routes[4];
     EXPECT_EQ(host.stack->list_routes(0, routes), 2u);
 }
+
+TEST_F(ForwardTest, DhcpAsksOnTheFirstLinkWhateverTheOthersHave) {
+    ASSERT_TRUE(host.stack->set_address({}));
+    host.wire.sent.clear();
+    host.stack->start_dhcp(host.now);
+    EXPECT_EQ(host.wire.sent.size(), 1u);
+    EXPECT_TRUE(other.sent.empty());
+}
+
+TEST_F(ForwardTest, ABroadcastFromAnyAddressLeavesWhereThereIsOne) {
+    ASSERT_TRUE(host.stack->set_address({}));
+    const SocketId socket = *host.stack->udp_bind({ipv4_any, Port{5}}, 1);
+    const Octets data{1};
+    const Endpoint all{ipv4_broadcast, Port{6}};
+    ASSERT_TRUE(host.stack->udp_send_to(socket, all, view(data), host.now));
+    EXPECT_EQ(get32(next(other), 26), other_ip);
+    EXPECT_TRUE(host.wire.sent.empty());
+}
