@@ -67,7 +67,7 @@ def measure_all(figures, rounds):
     all_of = Results()
     for side in (LINUX, SKERRY):
         all_of.take(side.name, "network, counted", lambda s=side: measure.count_network(s))
-    all_of.take("linux", "forwarding, counted", lambda: measure.count_forwarding(LINUX))
+        all_of.take(side.name, "forwarding, counted", lambda s=side: measure.count_forwarding(s))
     for cores in (1, 2):
         what = f"primitives, {cores} processor{'s' * (cores > 1)}"
         all_of.take("linux", what, lambda n=cores: measure.linux_primitives(n))
@@ -87,12 +87,13 @@ def main(arguments):
     except rows.RowError as e:
         print(f"vs-linux: {e}", file=sys.stderr)
         return 2
-    enter_namespace()
     try:
-        linux.build()
+        if not os.environ.get(INSIDE):
+            linux.build()  # it may have to fetch a kernel: the namespace leads nowhere
     except (GuestError, OSError) as e:
         print(f"vs-linux: {first_line(e)}", file=sys.stderr)
         return 1
+    enter_namespace()
     counts.write_symbols(counts.FOLDER)
     wanted = {name for row in table for name in row["skerry"]} - measure.NETWORK
     all_of = measure_all([f for f in figures if f["id"] in wanted | {"yield_pair", "yield_alone"}],
