@@ -139,13 +139,14 @@ Result<Path> Ip::path_to(Ipv4Address destination) const {
 [[gnu::always_inline]] inline void Ip::lay_header(
     OutPacket& packet, const Addresses& addresses, uint16_t identification, uint16_t fragment
 ) {
+    const bool usual = !packet.has_manner;
     packet.prepend(wire::Ipv4{
         .version_and_length = 0x45,
-        .type_of_service = 0,
+        .type_of_service = usual ? uint8_t{0} : packet.service,
         .total_length = uint16_t(packet.size() + sizeof(wire::Ipv4)),
         .identification = identification,
         .fragment = fragment,
-        .time_to_live = initial_time_to_live,
+        .time_to_live = usual ? OutPacket::usual_time_to_live : packet.time_to_live,
         .protocol = uint8_t(addresses.protocol),
         .checksum = {},
         .source = addresses.source.bits(),
@@ -189,6 +190,7 @@ Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Way& w
     for (size_t from = 0; from < packet.size(); from += most) {
         const size_t to = std::min(from + most, packet.size());
         OutPacket fragment;
+        fragment.set_manner(packet);
         size_t at = 0; // where in the packet the piece begins
         const auto cut = [&](Bytes piece) {
             const size_t begin = std::clamp(from, at, at + piece.size()) - at;

@@ -119,8 +119,6 @@ class Ip {
         return Verdict::dropped;
     }
 
-    static constexpr uint8_t initial_time_to_live = 64;
-
     Interfaces& interfaces_;
     Arp& arp_;
     Drops& drops_;

@@ -16,6 +16,7 @@ class OutPacket {
     /// Ethernet 14, IPv4 20, TCP with all options 60, and an ICMP or UDP header to spare.
     static constexpr size_t head_room = 112;
     static constexpr size_t most_pieces = 3;
+    static constexpr uint8_t usual_time_to_live = 64;
 
     OutPacket() = default;
 
@@ -46,7 +47,19 @@ class OutPacket {
         __builtin_memcpy(head_.data() + start_, bytes.data(), bytes.size());
     }
 
-    bool dont_fragment{}; // RFC 1191: for who wants to hear how much the path takes
+    bool dont_fragment{};          // RFC 1191: for who wants to hear how much the path takes
+    bool has_manner{};             // the next two are not the usual ones
+    uint8_t service, time_to_live; // valid if so; not set on purpose
+
+    void set_manner(uint8_t wanted_service, uint8_t wanted_time_to_live) {
+        service = wanted_service;
+        time_to_live = wanted_time_to_live;
+        has_manner = wanted_service != 0 || wanted_time_to_live != usual_time_to_live;
+    }
+
+    void set_manner(const OutPacket& other) {
+        if (other.has_manner) set_manner(other.service, other.time_to_live);
+    }
 
     /// Header bytes so far, the outermost first.
     Bytes headers() const { return {head_.data() + start_, head_room - start_}; }

@@ -138,6 +138,28 @@ struct SocketInfo {
     uint32_t send_queue_bytes{};    // not acknowledged yet
 };
 
+/// What the owner of a stream may choose. A listener's are those of the connections it accepts.
+struct StreamOptions {
+    uint32_t user_timeout_ms{}; // sent data may stay unacknowledged so long (RFC 5482); 0: config
+    uint16_t keep_idle_seconds{
+    }; // silence after which the peer is asked for a sign of life; 0: never
+    uint16_t keep_interval_seconds = 75; // from one such question to the next
+    uint16_t most_segment_bytes{
+    }; // offered and sent, fixed when the handshake begins; 0: the path's
+    uint8_t keep_count = 9; // so many questions without an answer are the end
+    uint8_t service{};      // type-of-service byte
+    uint8_t time_to_live = 64;
+    uint8_t defer_seconds{}; // a connection is not shown before data come, or so long; 0: at once
+    uint8_t receive_order{}, send_order{}; // the buffer holds at most 2^n bytes; 0: grows by itself
+    bool no_delay : 1 {};                  // small segments go out at once (no Nagle)
+    bool cork : 1 {};                      // small segments wait until it is taken off, or 200 ms
+    bool quick_ack : 1 {};                 // each segment is acknowledged at once
+    bool reuse_address : 1 {}; // its port may be bound again while it is not listened on
+
+    /// Nothing that the short ways of a connection would have to look at.
+    bool is_usual() const { return service == 0 && time_to_live == 64 && !cork && !quick_ack; }
+};
+
 /// Figures of one connection, in the manner of Linux's tcp_info.
 struct StreamInfo {
     tcp::State state{};
@@ -156,6 +178,12 @@ struct DatagramInfo {
     Ipv4Address to;      // what it was sent to: ours, or a broadcast
     size_t bytes{};      // copied out
     size_t full_bytes{}; // of the datagram; more than `bytes` when it was cut
+};
+
+struct DatagramOptions {
+    uint8_t service{}; // type-of-service byte
+    uint8_t time_to_live = 64;
+    bool hears_errors = true; // also while it is not connected (RFC 1122 4.1.3.3)
 };
 
 struct PingReply {

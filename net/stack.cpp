@@ -92,6 +92,10 @@ Ipv4Prefix Stack::address(LinkNumber on) const {
     return parts_.interfaces[on].address();
 }
 
+bool Stack::is_broadcast(Ipv4Address address) const {
+    return parts_.ip.is_broadcast(address);
+}
+
 MacAddress Stack::mac(LinkNumber on) const {
     return parts_.interfaces[on].mac();
 }
@@ -134,14 +138,25 @@ std::optional<Lease> Stack::lease() const {
     return parts_.dhcp.lease();
 }
 
-Result<SocketId> Stack::tcp_listen(Endpoint local, uint16_t backlog, uint64_t cookie) {
-    return parts_.tcp.listen(local, backlog, cookie);
+Result<SocketId>
+Stack::tcp_listen(Endpoint local, uint16_t backlog, uint64_t cookie, const StreamOptions& options) {
+    return parts_.tcp.listen(local, backlog, cookie, options);
 }
 
-Result<SocketId> Stack::tcp_connect(Endpoint remote, Endpoint local, uint64_t cookie, Instant now) {
-    const auto result = parts_.tcp.connect(remote, local, cookie, now);
+Result<SocketId> Stack::tcp_connect(
+    Endpoint remote, Endpoint local, uint64_t cookie, Instant now, const StreamOptions& options
+) {
+    const auto result = parts_.tcp.connect(remote, local, cookie, options, now);
     settle(now);
     return result;
+}
+
+Result<> Stack::tcp_may_bind(Endpoint local, bool reuse_address) const {
+    return parts_.tcp.may_bind(local, reuse_address);
+}
+
+Result<Port> Stack::tcp_choose_port(Ipv4Address address) {
+    return parts_.tcp.choose_port_to_bind(address);
 }
 
 Result<SocketId> Stack::tcp_accept(SocketId listener, uint64_t cookie) {
@@ -194,18 +209,22 @@ Result<> Stack::tcp_abort(SocketId socket, Instant now) {
     return result;
 }
 
-Result<> Stack::tcp_set_no_delay(SocketId socket, bool on, Instant now) {
-    const auto result = parts_.tcp.set_no_delay(socket, on, now);
+Result<size_t> Stack::tcp_copy(SocketId socket, size_t offset, MutableBytes room) const {
+    return parts_.tcp.copy(socket, offset, room);
+}
+
+Result<> Stack::tcp_configure(SocketId socket, const StreamOptions& options, Instant now) {
+    const auto result = parts_.tcp.configure(socket, options, now);
     settle(now);
     return result;
 }
 
-Result<> Stack::tcp_set_keep_alive(SocketId socket, Duration idle, Instant now) {
-    return parts_.tcp.set_keep_alive(socket, idle, now);
+Result<StreamOptions> Stack::tcp_options(SocketId socket) const {
+    return parts_.tcp.options(socket);
 }
 
-Result<> Stack::tcp_set_user_timeout(SocketId socket, Duration timeout) {
-    return parts_.tcp.set_user_timeout(socket, timeout);
+Result<> Stack::tcp_set_backlog(SocketId listener, uint16_t backlog) {
+    return parts_.tcp.set_backlog(listener, backlog);
 }
 
 Result<StreamInfo> Stack::tcp_info(SocketId socket) const {
@@ -222,8 +241,20 @@ Result<> Stack::udp_send_to(SocketId socket, Endpoint to, Bytes data, Instant no
     return result;
 }
 
+Result<> Stack::udp_connect(SocketId socket, Endpoint remote) {
+    return parts_.udp.connect(socket, remote);
+}
+
+Result<> Stack::udp_configure(SocketId socket, const DatagramOptions& options) {
+    return parts_.udp.configure(socket, options);
+}
+
 Result<DatagramInfo> Stack::udp_receive_from(SocketId socket, MutableBytes room) {
-    return parts_.udp.receive_from(socket, room);
+    return parts_.udp.receive_from(socket, room, true);
+}
+
+Result<DatagramInfo> Stack::udp_copy(SocketId socket, MutableBytes room) {
+    return parts_.udp.receive_from(socket, room, false);
 }
 
 Result<> Stack::udp_close(SocketId socket) {

@@ -72,6 +72,8 @@ class Stack {
     ///   errors   bad_argument, no_space (no room for the route)
     Result<> set_address(Ipv4Prefix address, LinkNumber on = first_link);
     Ipv4Prefix address(LinkNumber on = first_link) const;
+    /// Of all hosts of a network: not every application may send to it.
+    bool is_broadcast(Ipv4Address address) const;
     MacAddress mac(LinkNumber on = first_link) const;
     /// Longest prefix wins; {any, 0} is the default route. An equal prefix is replaced. Who is
     /// reached without a gateway is on the link named; a gateway is where its network is.
@@ -93,10 +95,24 @@ class Stack {
     // what can be done now; would_block means wait for the event.
 
     /// `local.address` any: all of ours.   errors   address_in_use, no_slots, bad_argument
-    Result<SocketId> tcp_listen(Endpoint local, uint16_t backlog, uint64_t cookie);
+    Result<SocketId> tcp_listen(
+        Endpoint local, uint16_t backlog, uint64_t cookie, const StreamOptions& options = {}
+    );
     /// Event connected, or error. `local` any and port 0: chosen.
     ///   errors   address_in_use, network_unreachable, address_not_available, no_slots, no_memory
-    Result<SocketId> tcp_connect(Endpoint remote, Endpoint local, uint64_t cookie, Instant now);
+    Result<SocketId> tcp_connect(
+        Endpoint remote,
+        Endpoint local,
+        uint64_t cookie,
+        Instant now,
+        const StreamOptions& options = {}
+    );
+    /// May a new stream socket be bound there? Not where one listens, and where connections are,
+    /// only if they and the new one have `reuse_address`.
+    ///   errors   address_in_use, address_not_available
+    Result<> tcp_may_bind(Endpoint local, bool reuse_address) const;
+    /// A port that may be bound.   errors   address_in_use (none is left)
+    Result<Port> tcp_choose_port(Ipv4Address address);
     /// errors   would_block (none waits)
     Result<SocketId> tcp_accept(SocketId listener, uint64_t cookie);
     /// Copies into the send buffer; returns how many bytes fitted, at least 1 if given any.
@@ -116,12 +132,12 @@ class Stack {
     Result<> tcp_close(SocketId socket, Instant now);
     /// Gives the handle up with a RST.
     Result<> tcp_abort(SocketId socket, Instant now);
-    /// True: small segments go out at once (Nagle's algorithm off).
-    Result<> tcp_set_no_delay(SocketId socket, bool on, Instant now);
-    /// After `idle` without a sign of life the peer is asked for one; zero: off, as at first.
-    Result<> tcp_set_keep_alive(SocketId socket, Duration idle, Instant now);
-    /// How long data may stay unacknowledged (RFC 5482), in whole seconds; zero: as configured.
-    Result<> tcp_set_user_timeout(SocketId socket, Duration timeout);
+    /// Copies from `offset` on without taking; at least 1 byte.   errors   as tcp_receive
+    Result<size_t> tcp_copy(SocketId socket, size_t offset, MutableBytes room) const;
+    /// Of a stream or a listener.   errors   bad_argument
+    Result<> tcp_configure(SocketId socket, const StreamOptions& options, Instant now);
+    Result<StreamOptions> tcp_options(SocketId socket) const;
+    Result<> tcp_set_backlog(SocketId listener, uint16_t backlog);
     Result<StreamInfo> tcp_info(SocketId socket) const;
 
     // --- Datagrams.
@@ -132,8 +148,14 @@ class Stack {
     ///   errors   message_too_long, network_unreachable, no_space (link full: try after an event
     ///            writable), and once whatever ICMP reported about an earlier one
     Result<> udp_send_to(SocketId socket, Endpoint to, Bytes data, Instant now);
+    /// From now on only datagrams from there come in. `remote` any: from everywhere again.
+    ///   errors   network_unreachable
+    Result<> udp_connect(SocketId socket, Endpoint remote);
+    Result<> udp_configure(SocketId socket, const DatagramOptions& options);
     /// errors   would_block, connection_refused and others that ICMP reported
     Result<DatagramInfo> udp_receive_from(SocketId socket, MutableBytes room);
+    /// The same, and it stays in the queue.
+    Result<DatagramInfo> udp_copy(SocketId socket, MutableBytes room);
     Result<> udp_close(SocketId socket);
 
     // --- Echo.

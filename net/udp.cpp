@@ -68,7 +68,9 @@ std::optional<UdpDatagram> Udp::parse(const Ipv4Packet& packet) {
 
 bool Udp::deliver(const UdpDatagram& datagram) {
     DatagramSocket* socket = ports_.find(datagram.to);
-    if (socket == nullptr) {
+    const bool wanted =
+        socket != nullptr && (socket->remote.port.is_any() || socket->remote == datagram.from);
+    if (!wanted) {
         drops_.count(Drop::udp_no_port);
         return false;
     }
@@ -93,6 +95,10 @@ void Udp::trouble(const Trouble& trouble) {
     const auto udp = peel<wire::Udp>(quoted);
     DatagramSocket* socket = udp ? ports_.find({trouble.source, Port{udp->source}}) : nullptr;
     if (socket == nullptr) return drops_.count(Drop::icmp_bad_quote);
+    const bool connected = !socket->remote.port.is_any();
+    if (!connected && !socket->options.hears_errors) return;
+    const Endpoint to{trouble.destination, Port{udp->destination}};
+    if (connected && !(socket->remote == to)) return drops_.count(Drop::icmp_bad_quote);
     socket->error = trouble.error;
     news_.raise(*socket, Event::error);
 }
@@ -103,7 +109,9 @@ void Udp::link_ready() {
     }
 }
 
-Result<> Udp::output(Endpoint from, Endpoint to, Bytes payload, Way way, Instant now) {
+Result<> Udp::output(
+    Endpoint from, Endpoint to, Bytes payload, Way way, Instant now, const DatagramOptions& options
+) {
     if (payload.size() > most_payload_bytes) return fail(Err::message_too_long);
     const uint16_t length = uint16_t(payload.size() + sizeof(wire::Udp));
     wire::Udp udp{from.port.number(), to.port.number(), length, {}};
@@ -114,6 +122,7 @@ Result<> Udp::output(Endpoint from, Endpoint to, Bytes payload, Way way, Instant
     const uint16_t checksum = sum.finish();
     udp.checksum = checksum == 0 ? uint16_t{0xffff} : checksum; // zero says: none (RFC 768)
     OutPacket packet;
+    packet.set_manner(options.service, options.time_to_live);
     packet.append(payload);
     packet.prepend(udp);
     ++counters_.udp_out;
@@ -141,6 +150,8 @@ Result<SocketId> Udp::bind(Endpoint local, uint64_t cookie) {
     socket->local = local;
     socket->error = Err::none;
     socket->waits_for_link = false;
+    socket->remote = {};
+    socket->options = {};
     socket->queue.consume(socket->queue.size());
     ports_.add(*socket);
     return sockets_.hand_out(*socket, cookie);
@@ -157,12 +168,26 @@ Result<> Udp::send_to(SocketId id, Endpoint to, Bytes payload, Instant now) {
         from.address = path.source;
         way = path.way;
     }
-    const auto sent = output(from, to, payload, way, now);
+    const auto sent = output(from, to, payload, way, now, socket.options);
     if (!sent && sent.error() == Err::no_space) socket.waits_for_link = true;
     return sent;
 }
 
-Result<DatagramInfo> Udp::receive_from(SocketId id, MutableBytes room) {
+Result<> Udp::connect(SocketId id, Endpoint remote) {
+    DatagramSocket& socket = *TRY(sockets_.find(id));
+    if (remote.port.is_any()) remote = {};
+    if (!remote.port.is_any()) TRY(ip_.path_to(remote.address));
+    socket.remote = remote;
+    return {};
+}
+
+Result<> Udp::configure(SocketId id, const DatagramOptions& options) {
+    if (options.time_to_live == 0) return fail(Err::bad_argument);
+    (*TRY(sockets_.find(id))).options = options;
+    return {};
+}
+
+Result<DatagramInfo> Udp::receive_from(SocketId id, MutableBytes room, bool take) {
     DatagramSocket& socket = *TRY(sockets_.find(id));
     if (const Err error = socket.take_error(); error != Err::none) return fail(error);
     if (socket.queue.empty()) return fail(Err::would_block);
@@ -171,7 +196,7 @@ Result<DatagramInfo> Udp::receive_from(SocketId id, MutableBytes room) {
     const size_t full = record.size;
     const size_t copied = std::min(full, room.size());
     socket.queue.peek(sizeof record, room.first(copied));
-    socket.queue.consume(sizeof record + full);
+    if (take) socket.queue.consume(sizeof record + full);
     return DatagramInfo{
         {Ipv4Address{record.from}, Port{record.port}}, Ipv4Address{record.to}, copied, full
     };
@@ -195,7 +220,7 @@ Result<EventSet> Udp::ready(SocketId id) const {
 
 Result<SocketInfo> Udp::info(SocketId id) const {
     const DatagramSocket& socket = *TRY(sockets_.find(id));
-    SocketInfo info{.id = id, .local = socket.local, .remote = {}};
+    SocketInfo info{.id = id, .local = socket.local, .remote = socket.remote};
     info.receive_queue_bytes = uint32_t(socket.queue.size());
     return info;
 }

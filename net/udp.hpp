@@ -14,6 +14,8 @@ struct DatagramSocket : SocketBase {
     DatagramSocket* next_free{};
     DatagramSocket* next_in_port{};
     Endpoint local;
+    Endpoint remote; // connected to; port any: to nobody
+    DatagramOptions options;
     uint16_t generation{};
     bool waits_for_link{};
     ByteRing queue; // records: RecordHeader, then the datagram
@@ -41,11 +43,20 @@ class Udp {
     void link_ready();
 
     /// errors   as Ip::output, message_too_long
-    Result<> output(Endpoint from, Endpoint to, Bytes payload, Way way, Instant now);
+    Result<> output(
+        Endpoint from,
+        Endpoint to,
+        Bytes payload,
+        Way way,
+        Instant now,
+        const DatagramOptions& options = {}
+    );
 
     Result<SocketId> bind(Endpoint local, uint64_t cookie);
     Result<> send_to(SocketId socket, Endpoint to, Bytes payload, Instant now);
-    Result<DatagramInfo> receive_from(SocketId socket, MutableBytes room);
+    Result<> connect(SocketId socket, Endpoint remote);
+    Result<> configure(SocketId socket, const DatagramOptions& options);
+    Result<DatagramInfo> receive_from(SocketId socket, MutableBytes room, bool take);
     Result<> close(SocketId socket);
     Result<EventSet> ready(SocketId socket) const;
     Result<SocketInfo> info(SocketId socket) const;

@@ -285,7 +285,11 @@ class Plan:
             if "host" in library["rooms"]:
                 found += self.archive(flavour, name, expand(library["sources"], (".cpp",)))
         programs = [p for p in self.table["program"] if "host" in p]
-        near = [p for p in programs if room == p["name"] or p["sources"][0].startswith(f"{room}/")]
+        near = [
+            p for p in programs
+            if room == p["name"] or room in p.get("tests", [])
+            or p["sources"][0].startswith(f"{room}/")
+        ]  # fmt: skip
         for program in near if near or room in names else programs:
             files = expand(program["host"], (".cpp",))
             found += self.archive(flavour, program["name"], files)

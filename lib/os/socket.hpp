@@ -171,13 +171,14 @@ class Stream : public Socket {
 
     /// After so many seconds of silence the peer is asked whether it lives; 0: never.
     async::Task<> set_keep_alive(uint32_t idle_seconds) {
-        co_await set(socket_api::Option::keep_alive, idle_seconds);
+        if (idle_seconds != 0) co_await set(socket_api::Option::keep_idle, idle_seconds);
+        co_await set(socket_api::Option::keep_alive, idle_seconds != 0 ? 1 : 0);
         co_return {};
     }
 
     /// So many seconds may what was sent stay unacknowledged; 0: as the stack has it.
-    async::Task<> set_user_timeout(uint32_t seconds) {
-        co_await set(socket_api::Option::user_timeout, seconds);
+    async::Task<> set_user_timeout(uint32_t whole_seconds) {
+        co_await set(socket_api::Option::user_timeout, whole_seconds * 1000);
         co_return {};
     }
 

@@ -1,5 +1,7 @@
 #include "net/netd/host.hpp"
 
+#include <algorithm>
+
 namespace netd {
 
 void Host::touched() {
@@ -25,6 +27,20 @@ Result<uint8_t> Host::enter(SocketOwner& owner) {
             return static_cast<uint8_t>(i);
         }
     return fail(Err::no_slots);
+}
+
+Result<net::Port> Host::bind_stream(net::Endpoint local, bool reuse_address) {
+    const bool chosen = local.port.is_any();
+    constexpr int tries = 32;
+    for (int i = 0; i < (chosen ? tries : 1); ++i) {
+        if (chosen) local.port = TRY(stack_->tcp_choose_port(local.address));
+        TRY_VOID(stack_->tcp_may_bind(local, reuse_address));
+        const bool held = std::ranges::any_of(owners_, [&](const SocketOwner* owner) {
+            return owner != nullptr && owner->holds(local, reuse_address);
+        });
+        if (!held) return local.port;
+    }
+    return fail(Err::address_in_use);
 }
 
 void Host::leave(uint8_t number) {

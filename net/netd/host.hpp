@@ -17,6 +17,9 @@ class SocketOwner {
   public:
     virtual void socket_event(uint16_t index, net::EventSet what) = 0;
 
+    /// Has it a stream socket bound there, which the stack does not know of yet?
+    virtual bool holds(net::Endpoint, bool /*reuse_address*/) const { return false; }
+
   protected:
     ~SocketOwner() = default;
 };
@@ -55,6 +58,9 @@ class Host : public net::Events {
 
     /// Errors: no_slots.
     Result<uint8_t> enter(SocketOwner& owner);
+    /// Where a stream socket may be bound; port 0: one is chosen.
+    ///   errors   address_in_use, address_not_available
+    Result<net::Port> bind_stream(net::Endpoint local, bool reuse_address);
     void leave(uint8_t number);
 
     /// Errors: no_slots.

@@ -10,6 +10,7 @@
 #include "lib/os/domain.hpp"
 #include "lib/os/entropy.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/lasting.hpp"
 #include "lib/os/memory.hpp"
 #include "net/netd/addresses.hpp"
 #include "net/netd/card.hpp"
@@ -202,7 +203,6 @@ async::Task<> run() {
     // with an empty stack (usr/init/manifest).
     co_await all.cards[0].closed_signal().wait();
     log::error("the network card has gone");
-    all.self.stop(1);
     co_return {};
 }
 
@@ -212,7 +212,7 @@ async::Task<> run() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(128 * 1024);
     netd::netd.make(self);
-    if (const auto started = self.loop().spawn("netd", netd::run()); !started) {
+    if (const auto started = self.loop().spawn("netd", os::lasting(self, netd::run())); !started) {
         log::error("netd cannot start: {}", started.error());
         return 1;
     }

@@ -11,11 +11,6 @@ net::Endpoint endpoint_of(const std::array<uint8_t, 4>& octets, uint16_t port) {
     return {net::Ipv4Address{octets}, net::Port{port}};
 }
 
-/// The peer's orderly end is not an error of `receive`.
-bool is_end(const Result<size_t>& got) {
-    return !got && got.error() == Err::end_of_file;
-}
-
 bool must_wait(Fault fault) {
     return fault == Err::would_block;
 }
@@ -23,7 +18,7 @@ bool must_wait(Fault fault) {
 } // namespace
 
 Session::Session(Host& host, MutableBytes area)
-    : host_{host}, area_{area}, socket_freed_{host.loop()} {}
+    : host_{host}, area_{area}, socket_freed_{host.loop()}, any_changed_{host.loop()} {}
 
 Result<> Session::enter() {
     number_ = TRY(host_.enter(*this));
@@ -35,6 +30,7 @@ Session::~Session() {
     for (auto& socket : sockets_)
         if (socket) drop(*socket);
     socket_freed_.fail(Err::peer_gone);
+    any_changed_.fail(Err::peer_gone);
     if (entered_) host_.leave(number_);
     host_.touched();
 }
@@ -82,6 +78,7 @@ void Session::drop(Socket& socket) {
     ++generations_[index];
     sockets_[index].reset();
     socket_freed_.notify();
+    any_changed_.notify();
 }
 
 Result<> Session::let_go(Socket& socket, bool reset) {
@@ -91,8 +88,25 @@ Result<> Session::let_go(Socket& socket, bool reset) {
     return host_.stack().tcp_close(socket.id, host_.now());
 }
 
-void Session::socket_event(uint16_t index, net::EventSet) {
-    if (index < sockets_max && sockets_[index]) sockets_[index]->changed.notify();
+void Session::socket_event(uint16_t index, net::EventSet what) {
+    if (index >= sockets_max || !sockets_[index]) return;
+    Socket& socket = *sockets_[index];
+    if (what.has(net::Event::urgent)) {
+        socket.urgent = true;
+        socket.urgent_read = false;
+    }
+    socket.changed.notify();
+    any_changed_.notify();
+}
+
+bool Session::holds(net::Endpoint local, bool reuse_address) const {
+    return std::ranges::any_of(sockets_, [&](const auto& socket) {
+        if (!socket || !socket->is_stream() || !socket->bound) return false;
+        if (!(socket->local.port == local.port)) return false;
+        const bool overlap = socket->local.address.is_any() || local.address.is_any() ||
+                             socket->local.address == local.address;
+        return overlap && !(reuse_address && socket->stream.reuse_address);
+    });
 }
 
 async::Task<api::OpenResult> Session::open(api::OpenArguments a) {
@@ -102,27 +116,42 @@ async::Task<api::OpenResult> Session::open(api::OpenArguments a) {
 
 async::Task<api::BindResult> Session::bind(api::BindArguments a) {
     Socket* const socket = co_await find(a.socket);
-    if (socket->live) co_await fail(Err::bad_state);
+    if (socket->live || socket->bound) co_await fail(Err::bad_state);
     socket->local = endpoint_of(a.address, a.port);
-    if (socket->kind == api::Kind::stream) co_return api::BindResult{a.port};
-    co_await make_datagram(*socket);
-    const net::SocketInfo info = co_await host_.stack().info(socket->id);
-    co_return api::BindResult{info.local.port.number()};
+    if (socket->is_stream()) {
+        socket->local.port =
+            co_await host_.bind_stream(socket->local, socket->stream.reuse_address);
+    } else {
+        co_await make_datagram(*socket);
+    }
+    socket->bound = true;
+    co_return api::BindResult{socket->local.port.number()};
 }
 
 Result<> Session::make_datagram(Socket& socket) {
     if (socket.live) return {};
     socket.id = TRY(host_.stack().udp_bind(socket.local, cookie_of(socket)));
     socket.live = true;
-    return {};
+    socket.local = TRY(host_.stack().info(socket.id)).local;
+    return apply(socket);
 }
 
 async::Task<> Session::listen(api::ListenArguments a) {
     Socket* const socket = co_await find(a.socket);
-    if (socket->live || socket->kind != api::Kind::stream) co_await fail(Err::bad_state);
-    const auto backlog = static_cast<uint16_t>(std::clamp<uint32_t>(a.backlog, 1, 1024));
-    socket->id = co_await host_.stack().tcp_listen(socket->local, backlog, cookie_of(*socket));
-    socket->live = true;
+    if (!socket->is_stream()) co_await fail(Err::bad_operation);
+    // One more than was asked for, as BSD's sockets have always had it.
+    const auto backlog = static_cast<uint16_t>(std::min<uint32_t>(a.backlog, 1024) + 1);
+    net::Stack& stack = host_.stack();
+    if (socket->is_listener()) {
+        co_await stack.tcp_set_backlog(socket->id, backlog);
+        co_return {};
+    }
+    if (socket->live) co_await fail(Err::bad_state);
+    if (socket->local.port.is_any())
+        socket->local.port = co_await host_.bind_stream(socket->local, false);
+    socket->id =
+        co_await stack.tcp_listen(socket->local, backlog, cookie_of(*socket), socket->stream);
+    socket->live = socket->bound = true;
     co_return {};
 }
 
@@ -130,67 +159,154 @@ async::Task<> Session::listen(api::ListenArguments a) {
 /// queue, where the peer sees a full backlog and not a reset.
 async::Task<api::AcceptResult> Session::accept(api::AcceptArguments a) {
     for (;;) {
-        Socket* const listener = co_await find_live(a.socket);
-        if (listener->kind != api::Kind::stream) co_await fail(Err::bad_state);
+        Socket* const listener = co_await find(a.socket);
+        if (!listener->is_stream()) co_await fail(Err::bad_operation);
+        if (!listener->is_listener()) co_await fail(Err::bad_state);
         const net::EventSet ready = co_await host_.stack().ready(listener->id);
-        if (!ready.has(net::Event::acceptable)) {
+        const bool waits = ready.has(net::Event::acceptable);
+        if (!waits && listener->non_blocking) co_await fail(Err::would_block);
+        if (!waits) {
             co_await listener->changed.wait();
             continue;
         }
         const Result<Socket*> made = make(api::Kind::stream);
+        if (!made && listener->non_blocking) co_await fail(made.error());
         if (!made) {
             co_await socket_freed_.wait();
             continue;
         }
-        co_return co_await accept_into(**made, listener->id);
+        co_return co_await accept_into(**made, *listener);
     }
 }
 
-Result<api::AcceptResult> Session::accept_into(Socket& socket, net::SocketId listener) {
-    const auto got = host_.stack().tcp_accept(listener, cookie_of(socket));
+Result<api::AcceptResult> Session::accept_into(Socket& socket, const Socket& listener) {
+    const auto got = host_.stack().tcp_accept(listener.id, cookie_of(socket));
     if (!got) {
         drop(socket);
         return fail(got.error());
     }
     socket.id = *got;
     socket.live = true;
+    socket.stream = listener.stream;
+    socket.keep_alive = listener.keep_alive;
+    socket.keep_idle_seconds = listener.keep_idle_seconds;
+    socket.non_blocking = listener.non_blocking;
+    socket.urgent_inline = listener.urgent_inline;
+    socket.resets_at_close = listener.resets_at_close;
+    socket.urgent = TRY(host_.stack().tcp_info(socket.id)).urgent_bytes != 0;
     const net::SocketInfo info = TRY(host_.stack().info(socket.id));
     return api::AcceptResult{
         handle_of(socket), info.remote.address.octets(), info.remote.port.number()
     };
 }
 
-async::Task<> Session::connect(api::ConnectArguments a) {
-    Socket* const socket = co_await find(a.socket);
-    if (socket->live || socket->kind != api::Kind::stream) co_await fail(Err::bad_state);
-    socket->id = co_await host_.stack().tcp_connect(
-        endpoint_of(a.address, a.port), socket->local, cookie_of(*socket), host_.now()
+Result<> Session::connect_datagram(Socket& socket, net::Endpoint to) {
+    if (host_.stack().is_broadcast(to.address) && !socket.broadcast)
+        return fail(Err::not_permitted);
+    TRY_VOID(make_datagram(socket));
+    TRY_VOID(host_.stack().udp_connect(socket.id, to));
+    socket.remote = to.port.is_any() ? net::Endpoint{} : to;
+    return {};
+}
+
+Result<> Session::begin_connection(Socket& socket, net::Endpoint to) {
+    socket.id = TRY(
+        host_.stack().tcp_connect(to, socket.local, cookie_of(socket), host_.now(), socket.stream)
     );
-    socket->live = true;
+    socket.live = socket.connecting = true;
+    socket.read_shut = socket.write_shut = socket.urgent = false;
     host_.touched();
-    co_await apply_options(*socket);
+    return {};
+}
+
+/// False: not yet. When it has failed, the socket is as new.
+Result<bool> Session::is_connected(Socket& socket) {
+    net::Stack& stack = host_.stack();
+    const net::SocketInfo info = TRY(stack.info(socket.id));
+    if (info.state == net::tcp::State::closed && socket.connecting) {
+        const Err error = TRY(stack.take_error(socket.id));
+        TRY_VOID(let_go(socket, false));
+        return fail(error != Err::none ? error : Err::connection_reset);
+    }
+    if (info.state < net::tcp::State::established && info.state != net::tcp::State::closed)
+        return false;
+    if (!std::exchange(socket.connecting, false)) return fail(Err::already_connected);
+    return true;
+}
+
+async::Task<> Session::connect(api::ConnectArguments a) {
+    Socket* const fresh = co_await find(a.socket);
+    const net::Endpoint to = endpoint_of(a.address, a.port);
+    if (!fresh->is_stream()) {
+        co_await connect_datagram(*fresh, to);
+        co_return {};
+    }
+    const bool begins = !fresh->live;
+    if (begins) co_await begin_connection(*fresh, to);
     for (;;) {
-        const net::EventSet ready = co_await host_.stack().ready(socket->id);
-        const Err error = co_await host_.stack().take_error(socket->id);
-        if (error != Err::none) co_await fail(error);
-        if (ready.has(net::Event::closed)) co_await fail(Err::connection_reset);
-        const net::SocketInfo info = co_await host_.stack().info(socket->id);
-        if (info.state >= net::tcp::State::established) co_return {};
+        Socket* const socket = co_await find_live(a.socket);
+        if (socket->is_listener()) co_await fail(Err::already_connected);
+        if (co_await is_connected(*socket)) co_return {};
+        if (socket->non_blocking) co_await fail(begins ? Err::in_progress : Err::busy);
         co_await socket->changed.wait();
     }
+}
+
+Result<uint32_t> Session::send_now(Socket& socket, Bytes data, bool urgent) {
+    if (!socket.is_stream()) {
+        if (socket.remote.port.is_any()) return fail(Err::destination_missing);
+        TRY_VOID(send_datagram(socket, socket.remote, data));
+        return static_cast<uint32_t>(data.size());
+    }
+    if (!socket.is_connection()) return fail(Err::broken_pipe);
+    net::Stack& stack = host_.stack();
+    const auto sent = urgent ? stack.tcp_send_urgent(socket.id, data, host_.now())
+                             : stack.tcp_send(socket.id, data, host_.now());
+    host_.touched();
+    if (sent) return static_cast<uint32_t>(*sent);
+    const bool over = sent.error() == Err::not_connected || sent.error() == Err::bad_state;
+    return fail(over ? Fault{Err::broken_pipe} : sent.error());
 }
 
 async::Task<api::SendResult> Session::send(api::SendArguments a) {
     const Bytes data = co_await room(a.offset, a.bytes);
     for (;;) {
-        Socket* const socket = co_await find_live(a.socket);
-        if (socket->kind != api::Kind::stream) co_await fail(Err::bad_state);
-        const Result<size_t> sent = host_.stack().tcp_send(socket->id, data, host_.now());
-        host_.touched();
-        if (sent) co_return api::SendResult{static_cast<uint32_t>(*sent)};
-        if (!must_wait(sent.error())) co_await fail(sent.error());
+        Socket* const socket = co_await find(a.socket);
+        const Result<uint32_t> sent = send_now(*socket, data, false);
+        if (sent) co_return api::SendResult{*sent};
+        if (!must_wait(sent.error()) || socket->non_blocking) co_await fail(sent.error());
         co_await socket->changed.wait();
     }
+}
+
+async::Task<api::SendUrgentResult> Session::send_urgent(api::SendUrgentArguments a) {
+    const Bytes data = co_await room(a.offset, a.bytes);
+    for (;;) {
+        Socket* const socket = co_await find(a.socket);
+        if (!socket->is_stream()) co_await fail(Err::bad_operation);
+        const Result<uint32_t> sent = send_now(*socket, data, true);
+        if (sent) co_return api::SendUrgentResult{*sent};
+        if (!must_wait(sent.error()) || socket->non_blocking) co_await fail(sent.error());
+        co_await socket->changed.wait();
+    }
+}
+
+/// The peer's orderly end, and the application's own, are 0 bytes.
+Result<uint32_t> Session::receive_now(Socket& socket, MutableBytes into) {
+    net::Stack& stack = host_.stack();
+    if (!socket.is_stream()) {
+        const auto got = stack.udp_receive_from(socket.id, into);
+        if (!got) return fail(got.error());
+        return static_cast<uint32_t>(got->bytes);
+    }
+    size_t most = into.size();
+    if (socket.urgent) TRY_VOID(stop_at_urgent(socket, most));
+    const auto got = stack.tcp_receive(socket.id, into.first(most), host_.now());
+    host_.touched();
+    if (got) return static_cast<uint32_t>(*got);
+    const bool ended = got.error() == Err::end_of_file;
+    if (ended || (socket.read_shut && must_wait(got.error()))) return 0u;
+    return fail(got.error());
 }
 
 async::Task<api::ReceiveResult> Session::receive(api::ReceiveArguments a) {
@@ -198,28 +314,66 @@ async::Task<api::ReceiveResult> Session::receive(api::ReceiveArguments a) {
     if (into.empty()) co_await fail(Err::bad_argument);
     for (;;) {
         Socket* const socket = co_await find_live(a.socket);
-        if (socket->kind != api::Kind::stream) co_await fail(Err::bad_state);
-        const Result<size_t> got = host_.stack().tcp_receive(socket->id, into, host_.now());
-        host_.touched();
-        if (got) co_return api::ReceiveResult{static_cast<uint32_t>(*got)};
-        if (is_end(got)) co_return api::ReceiveResult{0};
-        if (!must_wait(got.error())) co_await fail(got.error());
+        if (socket->is_listener()) co_await fail(Err::not_connected);
+        const Result<uint32_t> got = receive_now(*socket, into);
+        if (got) co_return api::ReceiveResult{*got};
+        if (!must_wait(got.error()) || socket->non_blocking) co_await fail(got.error());
         co_await socket->changed.wait();
     }
+}
+
+Result<uint32_t> Session::peek_now(Socket& socket, MutableBytes into) {
+    net::Stack& stack = host_.stack();
+    if (!socket.is_stream()) {
+        const auto got = stack.udp_copy(socket.id, into);
+        if (!got) return fail(got.error());
+        return static_cast<uint32_t>(got->bytes);
+    }
+    const auto got = stack.tcp_copy(socket.id, 0, into);
+    if (got) return static_cast<uint32_t>(*got);
+    const bool ended = got.error() == Err::end_of_file;
+    if (ended || (socket.read_shut && must_wait(got.error()))) return 0u;
+    return fail(got.error());
+}
+
+async::Task<api::PeekResult> Session::peek(api::PeekArguments a) {
+    const MutableBytes into = co_await room(a.offset, a.bytes);
+    if (into.empty()) co_await fail(Err::bad_argument);
+    for (;;) {
+        Socket* const socket = co_await find_live(a.socket);
+        if (socket->is_listener()) co_await fail(Err::not_connected);
+        const Result<uint32_t> got = peek_now(*socket, into);
+        if (got) co_return api::PeekResult{*got};
+        if (!must_wait(got.error()) || socket->non_blocking) co_await fail(got.error());
+        co_await socket->changed.wait();
+    }
+}
+
+async::Task<api::ReceiveUrgentResult> Session::receive_urgent(api::ReceiveUrgentArguments a) {
+    Socket* const socket = co_await find_live(a.socket);
+    if (!socket->is_connection()) co_await fail(Err::not_connected);
+    co_return api::ReceiveUrgentResult{co_await urgent_byte(*socket)};
+}
+
+Result<> Session::send_datagram(Socket& socket, net::Endpoint to, Bytes data) {
+    net::Stack& stack = host_.stack();
+    if (stack.is_broadcast(to.address) && !socket.broadcast) return fail(Err::not_permitted);
+    TRY_VOID(make_datagram(socket));
+    const auto sent = stack.udp_send_to(socket.id, to, data, host_.now());
+    host_.touched();
+    if (!sent && sent.error() == Err::no_space)
+        return fail(Err::would_block); // until there is room
+    return sent;
 }
 
 async::Task<> Session::send_to(api::SendToArguments a) {
     const Bytes data = co_await room(a.offset, a.bytes);
     for (;;) {
         Socket* const socket = co_await find(a.socket);
-        if (socket->kind != api::Kind::datagram) co_await fail(Err::bad_state);
-        co_await make_datagram(*socket);
-        const auto sent = host_.stack().udp_send_to(
-            socket->id, endpoint_of(a.address, a.port), data, host_.now()
-        );
-        host_.touched();
+        if (socket->is_stream()) co_await fail(Err::already_connected);
+        const auto sent = send_datagram(*socket, endpoint_of(a.address, a.port), data);
         if (sent) co_return {};
-        if (sent.error() != Err::no_space) co_await fail(sent.error());
+        if (!must_wait(sent.error()) || socket->non_blocking) co_await fail(sent.error());
         co_await socket->changed.wait();
     }
 }
@@ -228,7 +382,7 @@ async::Task<api::ReceiveFromResult> Session::receive_from(api::ReceiveFromArgume
     const MutableBytes into = co_await room(a.offset, a.bytes);
     for (;;) {
         Socket* const socket = co_await find_live(a.socket);
-        if (socket->kind != api::Kind::datagram) co_await fail(Err::bad_state);
+        if (socket->is_stream()) co_await fail(Err::bad_operation);
         const auto got = host_.stack().udp_receive_from(socket->id, into);
         if (got)
             co_return api::ReceiveFromResult{
@@ -237,23 +391,31 @@ async::Task<api::ReceiveFromResult> Session::receive_from(api::ReceiveFromArgume
                 got->from.address.octets(),
                 got->from.port.number()
             };
-        if (!must_wait(got.error())) co_await fail(got.error());
+        if (!must_wait(got.error()) || socket->non_blocking) co_await fail(got.error());
         co_await socket->changed.wait();
     }
 }
 
 async::Task<> Session::shutdown(api::ShutdownArguments a) {
     Socket* const socket = co_await find_live(a.socket);
-    if (socket->kind != api::Kind::stream) co_await fail(Err::bad_state);
-    // Not to receive any more is the application's own affair: what still comes is its to ignore.
-    if (a.how != api::How::read) co_await host_.stack().tcp_shutdown(socket->id, host_.now());
+    if (!socket->is_connection()) co_await fail(Err::not_connected);
+    const net::SocketInfo info = co_await host_.stack().info(socket->id);
+    if (info.state == net::tcp::State::closed) co_await fail(Err::not_connected);
+    // Not to receive any more is between us and the application: what still comes is acknowledged.
+    if (a.how != api::How::write) socket->read_shut = true;
+    if (a.how != api::How::read) {
+        co_await host_.stack().tcp_shutdown(socket->id, host_.now());
+        socket->write_shut = true;
+    }
     host_.touched();
+    socket->changed.notify();
+    any_changed_.notify();
     co_return {};
 }
 
 async::Task<> Session::close(api::CloseArguments a) {
     Socket* const socket = co_await find(a.socket);
-    if (socket->live) std::ignore = let_go(*socket, false);
+    if (socket->live) std::ignore = let_go(*socket, socket->resets_at_close);
     drop(*socket);
     host_.touched();
     co_return {};
@@ -266,36 +428,37 @@ async::Task<> Session::abort(api::AbortArguments a) {
     co_return {};
 }
 
-Result<> Session::apply_options(const Socket& socket) {
-    net::Stack& stack = host_.stack();
-    TRY_VOID(stack.tcp_set_no_delay(socket.id, socket.no_delay, host_.now()));
-    TRY_VOID(stack.tcp_set_keep_alive(socket.id, seconds(socket.keep_alive_seconds), host_.now()));
-    return stack.tcp_set_user_timeout(socket.id, seconds(socket.user_timeout_seconds));
-}
-
-async::Task<> Session::set_option(api::SetOptionArguments a) {
-    Socket* const socket = co_await find(a.socket);
-    if (socket->kind != api::Kind::stream) co_await fail(Err::bad_state);
-    switch (a.option) {
-    case api::Option::no_delay: socket->no_delay = a.value != 0; break;
-    case api::Option::keep_alive: socket->keep_alive_seconds = a.value; break;
-    case api::Option::user_timeout: socket->user_timeout_seconds = a.value; break;
-    default: co_await fail(Err::unsupported);
-    }
-    if (socket->live) co_await apply_options(*socket);
-    host_.touched();
-    co_return {};
-}
-
 async::Task<api::NamesResult> Session::names(api::NamesArguments a) {
-    Socket* const socket = co_await find_live(a.socket);
-    const net::SocketInfo info = co_await host_.stack().info(socket->id);
+    Socket* const socket = co_await find(a.socket);
+    net::Endpoint local = socket->local, remote = socket->remote;
+    bool connected = !remote.port.is_any();
+    if (socket->is_connection()) {
+        const net::SocketInfo info = co_await host_.stack().info(socket->id);
+        local = info.local;
+        remote = info.remote;
+        connected = info.state >= net::tcp::State::established;
+    } else if (connected && local.address.is_any()) {
+        local.address = host_.stack().address().address;
+    }
     co_return api::NamesResult{
-        info.local.address.octets(),
-        info.local.port.number(),
-        info.remote.address.octets(),
-        info.remote.port.number()
+        connected,
+        local.address.octets(),
+        local.port.number(),
+        remote.address.octets(),
+        remote.port.number()
     };
+}
+
+async::Task<api::QueuesResult> Session::queues(api::QueuesArguments a) {
+    Socket* const socket = co_await find(a.socket);
+    if (socket->is_listener()) co_await fail(Err::bad_state);
+    if (!socket->live) co_return api::QueuesResult{};
+    if (!socket->is_stream()) {
+        const auto next = host_.stack().udp_copy(socket->id, {});
+        co_return api::QueuesResult{next ? static_cast<uint32_t>(next->full_bytes) : 0};
+    }
+    const net::SocketInfo info = co_await host_.stack().info(socket->id);
+    co_return api::QueuesResult{info.receive_queue_bytes, info.send_queue_bytes};
 }
 
 } // namespace netd

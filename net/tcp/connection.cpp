@@ -13,9 +13,16 @@ constexpr uint16_t header_bytes = sizeof(wire::Ipv4) + sizeof(wire::Tcp);
 /// What a buffer may grow to before anything is known of the path.
 constexpr uint32_t first_limit_bytes = 65536;
 
+/// What a buffer may grow to, if one may grow to `most`.
+uint32_t limit_of(uint32_t most, uint8_t order) {
+    return order == 0 ? most : std::min(most, uint32_t{1} << order);
+}
+
 } // namespace
 
-void Connection::reset(Endpoint own, Endpoint peer, const Birth& birth) {
+void Connection::reset(
+    Endpoint own, Endpoint peer, const Birth& birth, const StreamOptions& options
+) {
     INVARIANT(!retransmit_timer_.armed() && !delayed_ack_timer_.armed(), "its past is over");
     flow = {own, peer};
     way = {};
@@ -31,24 +38,25 @@ void Connection::reset(Endpoint own, Endpoint peer, const Birth& birth) {
     receive_urgent_ = last_ack_sent_ = SeqNumber{};
     recent_timestamp_ = 0;
     timestamp_offset_ = birth.timestamp_offset;
-    keep_alive_seconds_ = user_timeout_seconds_ = 0;
+    options_ = options;
     congestion_ = {};
     rtt_ = RttEstimator{birth.minimum_rto};
-    path_mss_ = birth.path_mss_bytes;
+    path_mss_ = own_mss_bytes(birth.path_mss_bytes, options);
     send_mss_ = std::min(Options::default_mss_bytes, path_mss_);
     may_fragment_ = birth.may_fragment;
     retries_ = 0;
     waiting_ = Waiting::nothing;
     send_scale_ = receive_scale_ = 0;
     duplicate_acks_ = unanswered_segments_ = challenges_ = 0;
-    active_ = no_delay_ = ack_now_ = resend_first_ = in_recovery_ = rescued_ = false;
+    active_ = ack_now_ = resend_first_ = in_recovery_ = rescued_ = false;
     timing_ = override_ = urgent_in_ = urgent_out_ = false;
     fin_wanted_ = peer_fin_known_ = writer_waits_ = abandoned_ = false;
     offers_window_scale_ = offers_timestamps_ = offers_blocks_ = true;
     retransmitted_ = timeouts_ = duplicate_acks_total_ = out_of_order_ = 0;
     sent_bytes_ = received_bytes_ = 0;
-    receive_scale_ = scale_for(birth.most_buffer_bytes);
-    const uint32_t limit = std::min(first_limit_bytes, birth.most_buffer_bytes);
+    const uint32_t most = limit_of(birth.most_buffer_bytes, options.receive_order);
+    receive_scale_ = scale_for(most);
+    const uint32_t limit = options.receive_order != 0 ? most : std::min(first_limit_bytes, most);
     receive_order_ = uint8_t(std::countr_zero(limit));
     tuned_at_ = Instant{};
     tuned_from_ = SeqNumber{};
@@ -59,6 +67,10 @@ uint8_t Connection::scale_for(size_t buffer_bytes) {
     while (buffer_bytes >> scale > 0xffff)
         ++scale;
     return scale;
+}
+
+uint32_t Connection::most_receive_bytes(const Config& config, const StreamOptions& options) {
+    return limit_of(config.stream_buffer_bytes, options.receive_order);
 }
 
 void Connection::open(Engine& engine, Instant now) {
@@ -182,7 +194,7 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instan
         engine.grow(*send_memory, sending().size() + data.size(), send_limit(engine));
     }
     const size_t taken = sending().write(data);
-    if (taken < data.size()) writer_waits_ = true;
+    if (sending().room() == 0) writer_waits_ = true;
     if (taken == 0 && !data.empty()) return fail(Err::would_block);
     if (urgent) {
         urgent_until_ = send_unacknowledged_ + uint32_t(sending().size());
@@ -222,7 +234,7 @@ void Connection::consume(Engine& engine, size_t bytes, Instant now) {
 /// may be on the way within a round trip, the buffer is what limits the path.
 void Connection::tune_receive_limit(Engine& engine, Instant now) {
     const Duration round_trip = std::max(rtt_.smoothed(), milliseconds(1));
-    if (now - tuned_at_ < round_trip) return;
+    if (now - tuned_at_ < round_trip || options_.receive_order != 0) return;
     const SeqNumber read_so_far = receive_next_ - uint32_t(receiving().size());
     const bool measured = tuned_at_ != Instant{} && now - tuned_at_ < round_trip * 2;
     if (measured && read_so_far - tuned_from_ > receive_limit() / 2 &&
@@ -235,7 +247,8 @@ void Connection::tune_receive_limit(Engine& engine, Instant now) {
 
 /// Twice what may be in flight, so that what is sent next is there when it is acknowledged.
 uint32_t Connection::send_limit(const Engine& engine) const {
-    const uint32_t most = engine.config().stream_buffer_bytes;
+    const uint32_t most = limit_of(engine.config().stream_buffer_bytes, options_.send_order);
+    if (options_.send_order != 0) return most;
     const uint32_t wanted = std::min(2 * congestion_.window_bytes, most);
     return std::clamp(std::bit_ceil(wanted), std::min(first_limit_bytes, most), most);
 }
@@ -245,6 +258,14 @@ Result<size_t> Connection::read(Engine& engine, MutableBytes room, Instant now) 
     const size_t count = std::min(room.size(), receiving().size());
     receiving().peek(0, room.first(count));
     consume(engine, count, now);
+    return count;
+}
+
+Result<size_t> Connection::copy(size_t offset, MutableBytes room) {
+    TRY(readable());
+    if (offset >= receiving().size()) return fail(Err::would_block);
+    const size_t count = std::min(room.size(), receiving().size() - offset);
+    receiving().peek(offset, room.first(count));
     return count;
 }
 
@@ -287,20 +308,29 @@ void Connection::abort(Engine& engine, Instant now) {
     end(engine, Err::none);
 }
 
-void Connection::set_no_delay(Engine& engine, bool on, Instant now) {
-    no_delay_ = on;
+void Connection::configure(Engine& engine, const StreamOptions& options, Instant now) {
+    const bool other_patience = options.keep_idle_seconds != options_.keep_idle_seconds;
+    const bool other_limit = options.receive_order != options_.receive_order;
+    options_ = options;
+    plain_head_ = not_plain;
+    if (state_ == State::closed) return;
+    if (other_limit) limit_receive(engine.config());
+    const bool idle = waiting_ == Waiting::nothing || waiting_ == Waiting::keep_alive;
+    if (other_patience && idle) wait_for_nothing(engine, now);
+    if (unanswered_segments_ != 0 && options.quick_ack) ack_now_ = true;
     dispatch(engine, now);
+    note_whether_plain();
 }
 
-void Connection::set_keep_alive(Engine& engine, Duration idle, Instant now) {
-    keep_alive_seconds_ = uint32_t((idle.ns + seconds(1).ns - 1) / seconds(1).ns);
-    if (waiting_ == Waiting::nothing || waiting_ == Waiting::keep_alive) {
-        wait_for_nothing(engine, now);
-    }
-}
-
-void Connection::set_user_timeout(Duration timeout) {
-    user_timeout_seconds_ = uint32_t((timeout.ns + seconds(1).ns - 1) / seconds(1).ns);
+/// What was offered must not be taken back (RFC 9293 3.8.6), so it may stay more for a while.
+void Connection::limit_receive(const Config& config) {
+    const uint32_t wanted = options_.receive_order != 0
+                                ? most_receive_bytes(config, options_)
+                                : std::min(first_limit_bytes, config.stream_buffer_bytes);
+    const uint32_t promised =
+        before(advertised_edge_, receive_next_) ? 0 : advertised_edge_ - receive_next_;
+    const uint32_t least = std::bit_ceil(std::max(promised + uint32_t(receiving().size()), 1u));
+    receive_order_ = uint8_t(std::countr_zero(std::max(wanted, least)));
 }
 
 EventSet Connection::ready() const {
@@ -310,7 +340,8 @@ EventSet Connection::ready() const {
     if (has_unread() || at_end) set.add(Event::readable);
     if (at_end) set.add(Event::peer_closed);
     if (!opening) set.add(Event::connected);
-    const bool has_room = sending().room() != 0 || sending().capacity() < first_limit_bytes;
+    const bool has_room = sending().room() != 0 ||
+                          sending().capacity() < limit_of(first_limit_bytes, options_.send_order);
     if (!opening && !fin_wanted_ && has_room && !writer_waits_) set.add(Event::writable);
     if (state_ == State::closed) set.add(Event::closed);
     if (error != Err::none) set.add(Event::error);

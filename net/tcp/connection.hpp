@@ -78,7 +78,7 @@ class Connection : public SocketBase {
         return uint32_t(now.ns >> timestamp_shift) + birth.timestamp_offset;
     }
 
-    void reset(Endpoint own, Endpoint peer, const Birth& birth);
+    void reset(Endpoint own, Endpoint peer, const Birth& birth, const StreamOptions& options);
     void open(Engine& engine, Instant now);
     void open_by(Engine& engine, const Segment& syn, Instant now);
     /// As if `syn` had come and been answered: process() the acknowledgement of that next.
@@ -91,6 +91,8 @@ class Connection : public SocketBase {
     bool take(Engine& engine, Bytes bytes, Instant now);
     /// It has an owner now, or nothing is the matter any more.
     void note_whether_plain();
+    /// Its listener wants to hear of it when it has sent something, or after a while.
+    void defer(Engine& engine, Instant now);
     void dispatch(Engine& engine, Instant now);
     void expired(Engine& engine, Timer& timer, Instant now);
     void trouble(Engine& engine, const Trouble& trouble, SeqNumber quoted, Instant now);
@@ -104,11 +106,13 @@ class Connection : public SocketBase {
     /// The application is gone. False: data were lost on it, so the peer must get a reset.
     bool abandon(Engine& engine, Instant now);
     void abort(Engine& engine, Instant now);
-    void set_no_delay(Engine& engine, bool on, Instant now);
-    void set_keep_alive(Engine& engine, Duration idle, Instant now);
-    void set_user_timeout(Duration timeout);
+    /// errors   as of readable(); would_block also when `offset` is beyond what has come
+    Result<size_t> copy(size_t offset, MutableBytes room);
+    void configure(Engine& engine, const StreamOptions& options, Instant now);
 
     State state() const { return state_; }
+
+    const StreamOptions& options() const { return options_; }
 
     EventSet ready() const;
     SocketInfo info() const;
@@ -135,6 +139,14 @@ class Connection : public SocketBase {
     // --- For the engine, when it makes a header.
     SeqNumber receive_next() const { return receive_next_; }
 
+    /// What the receive buffer may grow to.
+    static uint32_t most_receive_bytes(const Config& config, const StreamOptions& options);
+
+    /// What to say in a SYN, of what the link takes.
+    static uint16_t own_mss_bytes(uint16_t link, const StreamOptions& options) {
+        return options.most_segment_bytes == 0 ? link : std::min(link, options.most_segment_bytes);
+    }
+
     /// The smallest shift by which a whole buffer can be offered (RFC 7323 2.3).
     static uint8_t scale_for(size_t buffer_bytes);
     /// Of a segment with the header bits `flags`; returns how many bytes they take.
@@ -148,7 +160,7 @@ class Connection : public SocketBase {
     bool is_plain() const;
     bool expects(Bytes bytes) const;
     void take_expected(Engine& engine, Bytes bytes, Instant now);
-    void data_arrived(Engine& engine, Instant now);
+    void data_arrived(Engine& engine, bool at_once, Instant now);
     void process_segment(Engine& engine, const Segment& segment, Instant now);
     void process_syn_sent(Engine& engine, const Segment& segment, Instant now);
     bool timely(Engine& engine, const Segment& segment, Instant now);
@@ -166,6 +178,8 @@ class Connection : public SocketBase {
     bool take_ahead(Engine& engine, SeqNumber begin, Bytes data);
     void take_in_order(Engine& engine, Bytes data, Instant now);
     void process_fin(Engine& engine, Instant now);
+    void show_deferred(Engine& engine, Instant now);
+    void raise_if_owned(Engine& engine, EventSet what, Instant now);
     void fin_acknowledged(Engine& engine, Instant now);
     void meet(const Segment& syn, Instant now);
     void negotiate(const Options& options, Instant now);
@@ -241,6 +255,7 @@ class Connection : public SocketBase {
     void end(Engine& engine, Err reason);
     void tune_receive_limit(Engine& engine, Instant now);
     uint32_t send_limit(const Engine& engine) const;
+    void limit_receive(const Config& config);
 
     /// How much may be in the receive buffer; the memory for it comes with the data.
     uint32_t receive_limit() const { return uint32_t{1} << receive_order_; }
@@ -287,6 +302,7 @@ class Connection : public SocketBase {
     SeqNumber initial_receive_, receive_next_, advertised_edge_, peer_fin_;
     SeqNumber receive_urgent_, last_ack_sent_;
     SeqNumber tuned_from_; // the receive limit was last thought about when this was next to be read
+    uint32_t out_of_order_{}; // segments so far
 
     Congestion congestion_;
     RttEstimator rtt_;
@@ -294,7 +310,7 @@ class Connection : public SocketBase {
     Instant timed_since_, last_sent_, last_heard_, failing_since_, challenges_since_;
     Instant recent_since_, tuned_at_;
     uint32_t recent_timestamp_{}, timestamp_offset_{}; // TS.Recent, and of our own clock
-    uint32_t keep_alive_seconds_{}, user_timeout_seconds_{};
+    StreamOptions options_;
 
     uint16_t send_mss_{}, path_mss_{}, retries_{};
     /// How the thirteenth and fourteenth byte of the header of what comes next will look, as a
@@ -305,12 +321,12 @@ class Connection : public SocketBase {
     uint8_t send_scale_{}, receive_scale_{}, receive_order_{};
     uint8_t duplicate_acks_{}, unanswered_segments_{}, challenges_{};
     Err soft_error_{Err::none};
-    bool active_ : 1 {}, offers_window_scale_ : 1 {}, no_delay_ : 1 {}, may_fragment_ : 1 {};
+    bool active_ : 1 {}, offers_window_scale_ : 1 {}, may_fragment_ : 1 {};
     bool offers_timestamps_ : 1 {}, offers_blocks_ : 1 {}; // once open: both sides do
     bool ack_now_ : 1 {}, resend_first_ : 1 {}, in_recovery_ : 1 {}, rescued_ : 1 {};
     bool timing_ : 1 {}, override_ : 1 {}, urgent_out_ : 1 {}, urgent_in_ : 1 {};
     bool fin_wanted_ : 1 {}, peer_fin_known_ : 1 {}, writer_waits_ : 1 {}, abandoned_ : 1 {};
-    uint32_t retransmitted_{}, timeouts_{}, duplicate_acks_total_{}, out_of_order_{};
+    uint32_t retransmitted_{}, timeouts_{}, duplicate_acks_total_{};
     uint64_t sent_bytes_{}, received_bytes_{};
 };
 

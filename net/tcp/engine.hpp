@@ -20,6 +20,7 @@ struct Listener : SocketBase {
     Listener* next_in_port{};
     uint16_t generation{};
     Endpoint local;
+    StreamOptions options; // of what it accepts
     uint16_t backlog{};
     uint16_t pending{};           // in the handshake or waiting for accept
     uint16_t waiting{};           // for accept
@@ -70,8 +71,13 @@ class Engine {
     void retry_held(Instant now);
 
     // engine_calls.cpp
-    Result<SocketId> listen(Endpoint local, uint16_t backlog, uint64_t cookie);
-    Result<SocketId> connect(Endpoint remote, Endpoint local, uint64_t cookie, Instant now);
+    Result<SocketId>
+    listen(Endpoint local, uint16_t backlog, uint64_t cookie, const StreamOptions& options);
+    Result<SocketId> connect(
+        Endpoint remote, Endpoint local, uint64_t cookie, const StreamOptions& options, Instant now
+    );
+    Result<> may_bind(Endpoint local, bool reuse_address) const;
+    Result<Port> choose_port_to_bind(Ipv4Address address);
     Result<SocketId> accept(SocketId listener, uint64_t cookie);
     Result<size_t> send(SocketId socket, Bytes data, bool urgent, Instant now);
     Result<size_t> receive(SocketId socket, MutableBytes room, Instant now);
@@ -80,9 +86,10 @@ class Engine {
     Result<> shutdown(SocketId socket, Instant now);
     Result<> close(SocketId socket, Instant now);
     Result<> abort(SocketId socket, Instant now);
-    Result<> set_no_delay(SocketId socket, bool on, Instant now);
-    Result<> set_keep_alive(SocketId socket, Duration idle, Instant now);
-    Result<> set_user_timeout(SocketId socket, Duration timeout);
+    Result<size_t> copy(SocketId socket, size_t offset, MutableBytes room) const;
+    Result<> configure(SocketId socket, const StreamOptions& options, Instant now);
+    Result<StreamOptions> options(SocketId socket) const;
+    Result<> set_backlog(SocketId listener, uint16_t backlog);
     Result<EventSet> ready(SocketId socket) const;
     Result<SocketInfo> info(SocketId socket) const;
     Result<StreamInfo> details(SocketId socket) const;
@@ -126,7 +133,9 @@ class Engine {
     void shrink(StreamBuffer& buffer);
 
     /// A connection of a listener has finished its handshake.
-    void established(Connection& connection);
+    void established(Connection& connection, Instant now);
+    /// Now it can be accepted.
+    void show(Connection& connection);
 
     Result<> output(OutPacket& packet, const Flow& flow, Way& way, Instant now) {
         ++counters_.tcp_out;
@@ -158,7 +167,7 @@ class Engine {
     void input_for_listener(
         Listener& listener, const Segment& segment, std::optional<SeqNumber> used, Instant now
     );
-    void answer_with_cookie(const Segment& syn, Instant now);
+    void answer_with_cookie(const Listener& listener, const Segment& syn, Instant now);
     void input_for_cookie(Listener& listener, const Segment& segment, Instant now);
     bool forget_half_open(Instant now);
     void leave_listener(Connection& connection);

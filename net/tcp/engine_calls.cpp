@@ -3,7 +3,22 @@
 
 namespace net::tcp {
 
-Result<SocketId> Engine::listen(Endpoint local, uint16_t backlog, uint64_t cookie) {
+namespace {
+
+/// Buffers between 1 KiB and 1 GiB, probes at all, and a packet that leaves this host.
+bool are_valid(const StreamOptions& options) {
+    const auto is_order = [](uint8_t order) { return order == 0 || (order >= 10 && order <= 30); };
+    return is_order(options.receive_order) && is_order(options.send_order) &&
+           options.keep_count != 0 && options.keep_interval_seconds != 0 &&
+           options.time_to_live != 0 &&
+           (options.most_segment_bytes == 0 || options.most_segment_bytes >= 64);
+}
+
+} // namespace
+
+Result<SocketId>
+Engine::listen(Endpoint local, uint16_t backlog, uint64_t cookie, const StreamOptions& options) {
+    if (!are_valid(options)) return fail(Err::bad_argument);
     if (local.port.is_any() || backlog == 0) return fail(Err::bad_argument);
     if (!local.address.is_any() && !ip_.is_ours(local.address)) {
         return fail(Err::address_not_available);
@@ -13,11 +28,37 @@ Result<SocketId> Engine::listen(Endpoint local, uint16_t backlog, uint64_t cooki
     if (listener == nullptr) return fail(Err::no_slots);
     listener->local = local;
     listener->backlog = backlog;
+    listener->options = options;
     listener->pending = listener->waiting = 0;
     listener->first = listener->last = nullptr;
     listener->error = Err::none;
     ports_.add(*listener);
     return listeners_.hand_out(*listener, cookie);
+}
+
+Result<> Engine::may_bind(Endpoint local, bool reuse_address) const {
+    if (!local.address.is_any() && !ip_.is_ours(local.address)) {
+        return fail(Err::address_not_available);
+    }
+    if (ports_.taken(local)) return fail(Err::address_in_use);
+    for (const Connection& connection : connections_.entries()) {
+        if (!connection.listed || !(connection.flow.local().port == local.port)) continue;
+        const Ipv4Address other = connection.flow.local_address();
+        const bool same = local.address.is_any() || other == local.address;
+        if (same && !(reuse_address && connection.options().reuse_address)) {
+            return fail(Err::address_in_use);
+        }
+    }
+    return {};
+}
+
+Result<Port> Engine::choose_port_to_bind(Ipv4Address address) {
+    const uint64_t start = random_.next();
+    for (uint32_t i = 0; i < dynamic_ports; ++i) {
+        const Port port{uint16_t(first_dynamic_port + (start + i) % dynamic_ports)};
+        if (may_bind({address, port}, false)) return port;
+    }
+    return fail(Err::address_in_use);
 }
 
 /// RFC 6056 3.3.1.
@@ -30,7 +71,10 @@ Result<Port> Engine::choose_port(Endpoint local, Endpoint remote) {
     return fail(Err::address_in_use);
 }
 
-Result<SocketId> Engine::connect(Endpoint remote, Endpoint local, uint64_t cookie, Instant now) {
+Result<SocketId> Engine::connect(
+    Endpoint remote, Endpoint local, uint64_t cookie, const StreamOptions& options, Instant now
+) {
+    if (!are_valid(options)) return fail(Err::bad_argument);
     if (remote.port.is_any() || remote.address.is_any() || remote.address.is_multicast() ||
         ip_.is_broadcast(remote.address)) {
         return fail(Err::bad_argument); // RFC 9293 MUST-46
@@ -42,7 +86,7 @@ Result<SocketId> Engine::connect(Endpoint remote, Endpoint local, uint64_t cooki
     if (find({local, remote}) != nullptr) return fail(Err::address_in_use);
     Connection* connection = take_connection();
     if (connection == nullptr) return fail(Err::no_memory);
-    connection->reset(local, remote, birth(local, remote, now));
+    connection->reset(local, remote, birth(local, remote, now), options);
     enlist(*connection);
     ++counters_.tcp_opened;
     const SocketId id = connections_.hand_out(*connection, cookie);
@@ -115,18 +159,28 @@ Result<> Engine::abort(SocketId id, Instant now) {
     return {};
 }
 
-Result<> Engine::set_no_delay(SocketId id, bool on, Instant now) {
-    (*TRY(connections_.find(id))).set_no_delay(*this, on, now);
+Result<size_t> Engine::copy(SocketId id, size_t offset, MutableBytes room) const {
+    return (*TRY(connections_.find(id))).copy(offset, room);
+}
+
+Result<> Engine::configure(SocketId id, const StreamOptions& options, Instant now) {
+    if (!are_valid(options)) return fail(Err::bad_argument);
+    if (id.kind() == SocketKind::listener) {
+        (*TRY(listeners_.find(id))).options = options;
+        return {};
+    }
+    (*TRY(connections_.find(id))).configure(*this, options, now);
     return {};
 }
 
-Result<> Engine::set_keep_alive(SocketId id, Duration idle, Instant now) {
-    (*TRY(connections_.find(id))).set_keep_alive(*this, idle, now);
-    return {};
+Result<StreamOptions> Engine::options(SocketId id) const {
+    if (id.kind() == SocketKind::listener) return (*TRY(listeners_.find(id))).options;
+    return (*TRY(connections_.find(id))).options();
 }
 
-Result<> Engine::set_user_timeout(SocketId id, Duration timeout) {
-    (*TRY(connections_.find(id))).set_user_timeout(timeout);
+Result<> Engine::set_backlog(SocketId id, uint16_t backlog) {
+    if (backlog == 0) return fail(Err::bad_argument);
+    (*TRY(listeners_.find(id))).backlog = backlog;
     return {};
 }
 

@@ -14,16 +14,16 @@ void Engine::input_for_listener(
     // Those that wait for accept are welcome; half-open ones may be a flood, which shall not keep
     // others out.
     const bool flooded = listener.pending >= listener.backlog;
-    if (flooded) return answer_with_cookie(segment, now);
+    if (flooded) return answer_with_cookie(listener, segment, now);
     Connection* connection = take_connection();
     if (connection == nullptr && listener.pending > listener.waiting) {
-        return answer_with_cookie(segment, now);
+        return answer_with_cookie(listener, segment, now);
     }
     if (connection == nullptr) return count(Drop::tcp_no_memory);
     Connection::Birth origin = birth(segment.to, segment.from, now);
     // RFC 9293 MAY-2 (1): what is still under way of the old one shall not look like ours.
     if (used) origin.sequence = later(origin.sequence, *used + 65536);
-    connection->reset(segment.to, segment.from, origin);
+    connection->reset(segment.to, segment.from, origin, listener.options);
     connection->listener = &listener;
     ++listener.pending;
     enlist(*connection);
@@ -31,7 +31,7 @@ void Engine::input_for_listener(
     settle(*connection);
 }
 
-void Engine::answer_with_cookie(const Segment& syn, Instant now) {
+void Engine::answer_with_cookie(const Listener& listener, const Segment& syn, Instant now) {
     std::optional<Timestamps> timestamps;
     if (syn.options.has_timestamps) {
         const uint32_t clock = Connection::clock(birth(syn.to, syn.from, now), now);
@@ -39,11 +39,12 @@ void Engine::answer_with_cookie(const Segment& syn, Instant now) {
     }
     // Without timestamps there is no place to remember what else it offered.
     const bool scales = timestamps && syn.options.window_scale;
-    const uint8_t scale = Connection::scale_for(config_.stream_buffer_bytes);
+    const uint32_t most = Connection::most_receive_bytes(config_, listener.options);
+    const uint8_t scale = Connection::scale_for(most);
     OptionBytes bytes;
     OptionWriter options{bytes};
     options.syn(
-        own_mss_bytes(),
+        Connection::own_mss_bytes(own_mss_bytes(), listener.options),
         timestamps && syn.options.sack_permitted,
         timestamps,
         scales ? std::optional{scale} : std::nullopt
@@ -54,7 +55,7 @@ void Engine::answer_with_cookie(const Segment& syn, Instant now) {
         .sequence = cookies_.make(syn, now),
         .acknowledgement = syn.sequence + 1,
         .flags = wire::Tcp::syn | wire::Tcp::ack,
-        .window = uint16_t(std::min<uint32_t>(config_.stream_buffer_bytes, 0xffff)),
+        .window = uint16_t(std::min<uint32_t>(most, 0xffff)),
     };
     ++counters_.tcp_cookies_sent;
     OutPacket packet;
@@ -75,7 +76,7 @@ void Engine::input_for_cookie(Listener& listener, const Segment& segment, Instan
     if (connection == nullptr) return count(Drop::tcp_no_memory);
     Connection::Birth origin = birth(segment.to, segment.from, now);
     origin.sequence = segment.acknowledgement - 1;
-    connection->reset(segment.to, segment.from, origin);
+    connection->reset(segment.to, segment.from, origin, listener.options);
     connection->listener = &listener;
     ++listener.pending;
     enlist(*connection);
@@ -118,7 +119,12 @@ void Engine::leave_listener(Connection& connection) {
     }
 }
 
-void Engine::established(Connection& connection) {
+void Engine::established(Connection& connection, Instant now) {
+    if (connection.options().defer_seconds != 0) return connection.defer(*this, now);
+    show(connection);
+}
+
+void Engine::show(Connection& connection) {
     Listener& listener = *connection.listener;
     connection.next_waiting = nullptr;
     (listener.last == nullptr ? listener.first : listener.last->next_waiting) = &connection;

@@ -31,7 +31,8 @@ bool Connection::is_plain() const {
         beyond().empty() && !peer_fin_known_ && !after(window_from_sequence_, receive_next_);
     const bool sends = held_by_peer().empty() && !in_recovery_ && !resend_first_ && !override_ &&
                        !urgent_out_ && duplicate_acks_ == 0 && send_next_ == send_max_;
-    return state_ == State::established && is_owned() && !waits && receives && sends;
+    return state_ == State::established && is_owned() && options_.is_usual() && !waits &&
+           receives && sends;
 }
 
 void Connection::process_segment(Engine& engine, const Segment& segment, Instant now) {
@@ -66,9 +67,10 @@ void Connection::process_segment(Engine& engine, const Segment& segment, Instant
     if (state_ != State::closed) dispatch(engine, now);
 }
 
-[[gnu::always_inline]] inline void Connection::data_arrived(Engine& engine, Instant now) {
+[[gnu::always_inline]] inline void
+Connection::data_arrived(Engine& engine, bool at_once, Instant now) {
     // RFC 9293 3.8.6.3: at least every second segment, and within the delay.
-    if (++unanswered_segments_ >= 2) {
+    if (++unanswered_segments_ >= 2 || at_once) {
         ack_now_ = true;
     } else if (!delayed_ack_timer_.armed()) {
         engine.wheel().arm(delayed_ack_timer_, now + engine.config().delayed_ack);
@@ -131,7 +133,7 @@ void Connection::take_expected(Engine& engine, Bytes bytes, Instant now) {
         receive_next_ = receive_next_ + length;
         received_bytes_ += length;
         engine.raise(*this, Event::readable);
-        data_arrived(engine, now);
+        data_arrived(engine, false, now);
     }
     if (ack_now_ || in_flight() != sending().size()) dispatch(engine, now);
 }
@@ -231,6 +233,8 @@ void Connection::process_reset(Engine& engine, const Segment& segment, Instant n
     case State::closing:
     case State::last_ack:
     case State::time_wait: return end(engine, Err::none);
+    // The peer has sent all it had, and will not take ours any more.
+    case State::close_wait: return end(engine, Err::broken_pipe);
     default: return end(engine, Err::connection_reset);
     }
 }
@@ -284,7 +288,7 @@ void Connection::become_established(Engine& engine, const Segment& segment, Inst
     engine.congestion_control().start(congestion_, full_segment(), lost_syn);
     state_ = fin_wanted_ ? State::fin_wait_1 : State::established;
     wait_for_nothing(engine, now);
-    if (listener != nullptr) return engine.established(*this);
+    if (listener != nullptr) return engine.established(*this, now);
     writer_waits_ = false;
     engine.raise(*this, Event::connected | Event::writable);
 }
@@ -489,15 +493,29 @@ void Connection::take_in_order(Engine& engine, Bytes data, Instant now) {
         receive_next_ = reach;
         ack_now_ = true; // RFC 5681 4.2: a hole was filled, all or in part
     }
-    if (is_owned()) engine.raise(*this, Event::readable);
-    data_arrived(engine, now);
+    raise_if_owned(engine, Event::readable, now);
+    data_arrived(engine, options_.quick_ack, now);
+}
+
+void Connection::defer(Engine& engine, Instant now) {
+    wait_for(engine, Waiting::end, now + seconds(options_.defer_seconds));
+}
+
+void Connection::show_deferred(Engine& engine, Instant now) {
+    wait_for_nothing(engine, now);
+    engine.show(*this);
+}
+
+void Connection::raise_if_owned(Engine& engine, EventSet what, Instant now) {
+    if (is_owned()) return engine.raise(*this, what);
+    if (listener != nullptr && waiting_ == Waiting::end) show_deferred(engine, now);
 }
 
 void Connection::process_fin(Engine& engine, Instant now) {
     receive_next_ = receive_next_ + 1;
     peer_fin_known_ = false;
     ack_now_ = true;
-    if (is_owned()) engine.raise(*this, Event::readable | Event::peer_closed);
+    raise_if_owned(engine, Event::readable | Event::peer_closed, now);
     switch (state_) {
     case State::established: state_ = State::close_wait; return;
     case State::fin_wait_1: state_ = State::closing; return;

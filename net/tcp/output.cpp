@@ -64,8 +64,9 @@ Connection::send(Engine& engine, OutPacket& packet, Instant now) {
 
 bool Connection::transmit(Engine& engine, OutSegment out, Instant now) {
     OutPacket packet;
+    packet.set_manner(options_.service, options_.time_to_live);
     add_data(packet, out.offset, out.length);
-    write_header(packet, out, engine.own_mss_bytes(), now);
+    write_header(packet, out, own_mss_bytes(engine.own_mss_bytes(), options_), now);
     return send(engine, packet, now);
 }
 
@@ -115,7 +116,7 @@ void Connection::note_sent(Engine& engine, OutSegment out, Instant now) {
 /// Nagle (RFC 9293 3.7.4) as Minshall and Linux have it: one small segment at a time in flight, so
 /// that the tail of a long answer does not wait for a delayed acknowledgement of its beginning.
 bool Connection::may_send_small() const {
-    return no_delay_ || !after(small_until_, send_unacknowledged_);
+    return options_.no_delay || !after(small_until_, send_unacknowledged_);
 }
 
 /// Of less than a full segment: against silly windows (RFC 9293 3.8.6.2.1) and small segments.
@@ -281,6 +282,9 @@ std::optional<OutSegment> Connection::next_in_turn() const {
     if (!out) return std::nullopt;
     const bool is_last = offset + out->length == queued;
     const bool fin = (out->flags & wire::Tcp::fin) != 0;
+    if (options_.cork && !fin && !again && !override_ && out->length < full_segment()) {
+        return std::nullopt;
+    }
     // What goes again is no small news.
     const bool sends = fin || again || override_ || out->length == full_segment() ||
                        is_worth_sending(out->length, is_last);
@@ -296,8 +300,8 @@ void Connection::wait_for(Engine& engine, Waiting what, Instant until) {
 /// Nothing is to come; an old connection may want to know whether its peer is still there.
 void Connection::wait_for_nothing(Engine& engine, Instant now) {
     const bool open = state_ == State::established || state_ == State::close_wait;
-    if (keep_alive_seconds_ != 0 && open) {
-        return wait_for(engine, Waiting::keep_alive, now + seconds(keep_alive_seconds_));
+    if (options_.keep_idle_seconds != 0 && open) {
+        return wait_for(engine, Waiting::keep_alive, now + seconds(options_.keep_idle_seconds));
     }
     waiting_ = Waiting::nothing;
     engine.wheel().cancel(retransmit_timer_);
@@ -314,7 +318,9 @@ void Connection::expired(Engine& engine, Timer& timer, Instant now) {
     switch (what) {
     case Waiting::acknowledgement: return retransmission_timeout(engine, now);
     case Waiting::window: return probe_window(engine, now);
-    case Waiting::end: return end(engine, Err::none);
+    case Waiting::end:
+        if (listener != nullptr) return show_deferred(engine, now);
+        return end(engine, Err::none);
     case Waiting::keep_alive: return probe_life(engine, now);
     case Waiting::nothing: INVARIANT(false, "an armed timer waits for something");
     }
@@ -322,8 +328,8 @@ void Connection::expired(Engine& engine, Timer& timer, Instant now) {
 
 /// RFC 9293 3.8.3 (R2), or what the user said (RFC 5482). True: that was the end.
 bool Connection::given_up(Engine& engine, Instant now) {
-    const Duration patience =
-        user_timeout_seconds_ != 0 ? seconds(user_timeout_seconds_) : engine.config().give_up;
+    const Duration patience = options_.user_timeout_ms != 0 ? milliseconds(options_.user_timeout_ms)
+                                                            : engine.config().give_up;
     if (now - failing_since_ < patience) return false;
     end(engine, soft_error_ != Err::none ? soft_error_ : Err::timed_out);
     return true;
@@ -331,19 +337,17 @@ bool Connection::given_up(Engine& engine, Instant now) {
 
 /// RFC 9293 3.8.4: an old number, to which the peer answers with its own state.
 void Connection::probe_life(Engine& engine, Instant now) {
-    constexpr uint16_t most_probes = 9; // MUST-26: one unanswered says nothing
-    constexpr Duration probe_interval = seconds(75);
-    const Instant due = last_heard_ + seconds(keep_alive_seconds_);
+    const Instant due = last_heard_ + seconds(options_.keep_idle_seconds);
     if (retries_ == 0 && now < due) return wait_for(engine, Waiting::keep_alive, due);
     if (retries_ == 0) failing_since_ = now;
     const bool hopeless =
-        user_timeout_seconds_ == 0 ? retries_ >= most_probes : given_up(engine, now);
+        options_.user_timeout_ms == 0 ? retries_ >= options_.keep_count : given_up(engine, now);
     if (state_ == State::closed) return;
     if (hopeless) return end(engine, Err::timed_out);
     ++retries_;
     const OutSegment probe{send_unacknowledged_ - 1, 0, 0, wire::Tcp::ack};
     (void)transmit(engine, probe, now); // without room now, there is the next one
-    wait_for(engine, Waiting::keep_alive, now + probe_interval);
+    wait_for(engine, Waiting::keep_alive, now + seconds(options_.keep_interval_seconds));
 }
 
 /// One byte beyond the closed window (RFC 9293 3.8.6.1), for ever as long as it is answered; or,

@@ -248,8 +248,14 @@ class Play {
             if (how % 8 == 1) (void)side.stack->tcp_close(side.socket, now_);
             return;
         case 14:
-            (void)side.stack->tcp_set_no_delay(side.socket, (how & 1) != 0, now_);
-            (void)side.stack->tcp_set_keep_alive(side.socket, seconds(how >> 1), now_);
+            (void)side.stack->tcp_configure(
+                side.socket,
+                {.keep_idle_seconds = uint16_t(how >> 3),
+                 .no_delay = (how & 1) != 0,
+                 .cork = (how & 2) != 0,
+                 .quick_ack = (how & 4) != 0},
+                now_
+            );
             return;
         default: return settle();
         }

@@ -432,7 +432,10 @@ void Drill::call(const Call& call) {
     } else if (name == "setsockopt") {
         if (call.arguments.at(2) == "TCP_NODELAY" && descriptor(call).id != net::SocketId{}) {
             const bool on = call.arguments.at(3) != "[0]";
-            check(call, nothing(stack.tcp_set_no_delay(descriptor(call).id, on, host_->now)));
+            check(
+                call,
+                nothing(stack.tcp_configure(descriptor(call).id, {.no_delay = on}, host_->now))
+            );
         }
     } else if (name != "bind" && name != "fcntl" && name != "getsockopt" && name != "ioctl") {
         failed("no such call: " + name);

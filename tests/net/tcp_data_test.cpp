@@ -172,7 +172,7 @@ TEST_F(TcpSend, NagleWaitsForTheAckNoDelayDoesNot) {
     sends("P. 11:31(20) ack 1");
     EXPECT_EQ(*write(10), 10u);
     silent();
-    EXPECT_TRUE(host.stack->tcp_set_no_delay(socket, true, host.now));
+    EXPECT_TRUE(host.stack->tcp_configure(socket, {.no_delay = true}, host.now));
     sends("P. 31:41(10) ack 1");
     EXPECT_EQ(*write(10), 10u);
     sends("P. 41:51(10) ack 1");

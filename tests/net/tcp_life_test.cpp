@@ -7,8 +7,11 @@ using namespace bench;
 using tcp::State;
 
 struct TcpKeepAlive : TcpScript {
-    void keep_alive(int64_t idle_seconds) {
-        EXPECT_TRUE(host.stack->tcp_set_keep_alive(socket, seconds(idle_seconds), host.now));
+    void keep_alive(uint16_t idle_seconds, uint32_t user_timeout_ms = 0) {
+        const net::StreamOptions options{
+            .user_timeout_ms = user_timeout_ms, .keep_idle_seconds = idle_seconds
+        };
+        EXPECT_TRUE(host.stack->tcp_configure(socket, options, host.now));
     }
 };
 
@@ -68,8 +71,7 @@ TEST_F(TcpKeepAlive, OneQuestionWithoutAnAnswerSaysNothingButNineDo) {
 
 TEST_F(TcpKeepAlive, TheUserTimeoutEndsItSooner) {
     establish();
-    keep_alive(100);
-    EXPECT_TRUE(host.stack->tcp_set_user_timeout(socket, seconds(70)));
+    keep_alive(100, 70'000);
     at(100'500);
     sends(". 0:0(0) ack 1");
     EXPECT_EQ(state(), State::established);
@@ -107,7 +109,7 @@ struct TcpUserTimeout : TcpScript {};
 
 TEST_F(TcpUserTimeout, EndsWhatIsNotAcknowledged) {
     establish();
-    EXPECT_TRUE(host.stack->tcp_set_user_timeout(socket, seconds(5)));
+    EXPECT_TRUE(host.stack->tcp_configure(socket, {.user_timeout_ms = 5'000}, host.now));
     EXPECT_EQ(*write(10), 10u);
     at(5000);
     EXPECT_EQ(state(), State::established);
@@ -118,7 +120,7 @@ TEST_F(TcpUserTimeout, EndsWhatIsNotAcknowledged) {
 
 TEST_F(TcpUserTimeout, MayBeLongerThanTheUsualOne) {
     establish();
-    EXPECT_TRUE(host.stack->tcp_set_user_timeout(socket, seconds(1000)));
+    EXPECT_TRUE(host.stack->tcp_configure(socket, {.user_timeout_ms = 1'000'000}, host.now));
     EXPECT_EQ(*write(10), 10u);
     at(900'000);
     EXPECT_EQ(state(), State::established);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -127,15 +128,24 @@ TEST_F(NetdSession, OptionsAreTakenBeforeAndAfterTheConnection) {
     EXPECT_TRUE(*after(session->set_option({client, api::Option::keep_alive, 30})));
     EXPECT_TRUE(*after(session->set_option({client, api::Option::keep_alive, 0})));
     EXPECT_EQ(
-        after(session->set_option({client, api::Option::send_buffer, 1}))->error(), Err::unsupported
+        after(session->set_option({client, api::Option::error, 1}))->error(), Err::unsupported
+    );
+    EXPECT_EQ(
+        after(session->set_option({client, api::Option::keep_count, 128}))->error(),
+        Err::bad_argument
     );
     const uint32_t datagrams = opened(api::Kind::datagram);
     EXPECT_EQ(
-        after(session->set_option({datagrams, api::Option::keep_alive, 1}))->error(), Err::bad_state
+        after(session->set_option({datagrams, api::Option::keep_alive, 1}))->error(),
+        Err::unsupported
     );
-    listening(80);
+    const uint32_t listener = listening(80);
+    EXPECT_TRUE(*after(session->set_option({listener, api::Option::no_delay, 1})));
     ASSERT_TRUE(*after(session->connect({client, own, 80})));
     EXPECT_TRUE(*after(session->set_option({client, api::Option::user_timeout, 0})));
+    const uint32_t accepted = (*after(session->accept({listener})))->connection;
+    EXPECT_EQ((*after(session->option({accepted, api::Option::no_delay})))->value, 1u)
+        << "inherited";
 }
 
 TEST_F(NetdSession, AnswersAReceiveWhenDataCome) {
@@ -210,14 +220,54 @@ TEST_F(NetdSession, RefusesHandlesThatAreNone) {
 
 TEST_F(NetdSession, RefusesWhatTheKindOfSocketCannot) {
     const uint32_t datagrams = opened(api::Kind::datagram);
-    EXPECT_EQ(after(session->listen({datagrams, 1}))->error(), Err::bad_state);
-    EXPECT_EQ(after(session->connect({datagrams, own, 1}))->error(), Err::bad_state);
+    EXPECT_EQ(after(session->listen({datagrams, 1}))->error(), Err::bad_operation);
+    EXPECT_EQ(after(session->accept({datagrams}))->error(), Err::bad_operation);
     const uint32_t stream = opened();
-    EXPECT_EQ(after(session->send_to({stream, 0, 1, own, 1}))->error(), Err::bad_state);
-    EXPECT_EQ(after(session->send({stream, 0, 1}))->error(), Err::not_connected);
+    EXPECT_EQ(after(session->send_to({stream, 0, 1, own, 1}))->error(), Err::already_connected);
+    EXPECT_EQ(after(session->send({stream, 0, 1}))->error(), Err::broken_pipe);
+    EXPECT_EQ(after(session->receive({stream, 0, 1}))->error(), Err::not_connected);
+    EXPECT_EQ(after(session->accept({stream}))->error(), Err::bad_state);
     ASSERT_TRUE(*after(session->bind({datagrams, any, 9})));
-    EXPECT_EQ(after(session->send({datagrams, 0, 1}))->error(), Err::bad_state);
-    EXPECT_EQ(after(session->shutdown({datagrams, api::How::both}))->error(), Err::bad_state);
+    EXPECT_EQ(after(session->bind({datagrams, any, 9}))->error(), Err::bad_state);
+    EXPECT_EQ(after(session->send({datagrams, 0, 1}))->error(), Err::destination_missing);
+    EXPECT_EQ(after(session->shutdown({datagrams, api::How::both}))->error(), Err::not_connected);
+}
+
+/// A set of entries in the application's memory: socket, wanted, happened.
+TEST_F(NetdSession, PollsManyUntilOneIsReadyOrTimeHasPassed) {
+    const std::array<uint32_t, 2> sockets{opened(api::Kind::datagram), opened(api::Kind::datagram)};
+    ASSERT_TRUE(*after(session->bind({sockets[0], any, 7})));
+    ASSERT_TRUE(*after(session->bind({sockets[1], any, 8})));
+    const std::array<uint32_t, 9> wanted{
+        sockets[0], api::READABLE, 99, sockets[1], api::READABLE | api::WRITABLE, 99, 0xffff, 0, 99
+    };
+    std::ranges::copy(std::as_bytes(std::span{wanted}), area.begin());
+    const auto happened = [&](size_t entry) {
+        uint32_t value;
+        std::memcpy(&value, area.data() + 12 * entry + 8, sizeof value);
+        return value;
+    };
+    EXPECT_EQ((*after(session->poll({0, 3, 0})))->ready, 2u);
+    EXPECT_EQ(happened(0), 0u);
+    EXPECT_EQ(happened(1), api::WRITABLE);
+    EXPECT_EQ(happened(2), api::ERROR | api::HANG_UP) << "no socket of ours";
+    const Instant before = run.loop.now();
+    EXPECT_EQ((*after(session->poll({0, 1, 300})))->ready, 0u);
+    EXPECT_GE(run.loop.now() - before, milliseconds(300));
+
+    class Kept : public async::Job {};
+
+    Kept job;
+    std::optional<Result<api::PollResult>> got;
+    ASSERT_TRUE(job.start(keep(session->poll({0, 1, ~0u}), got)));
+    run.loop.run();
+    EXPECT_FALSE(got);
+    ASSERT_TRUE(*after(session->send_to({sockets[1], 100, 1, own, 7})));
+    ASSERT_TRUE(got && *got);
+    EXPECT_EQ((*got)->ready, 1u);
+    EXPECT_EQ(happened(0), api::READABLE);
+    EXPECT_EQ(after(session->poll({16380, 1, 0}))->error(), Err::range_bounds);
+    EXPECT_EQ(after(session->poll({0, ~0u, 0}))->error(), Err::range_bounds);
 }
 
 TEST_F(NetdSession, TellsARefusedConnection) {

@@ -104,7 +104,7 @@ def shared_tapped():
     space = Namespace(f"skshare{os.getpid()}")
 
     def start():
-        started = wait_until_ready(Skerry("tapped", CORES=4, **space.settings()))
+        started = wait_until_ready(Skerry("tapped", CORES=4, TEST=1, **space.settings()))
         started.space = space
         return started
 

@@ -10,6 +10,7 @@
 #include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/lasting.hpp"
 #include "lib/os/memory.hpp"
 #include "lib/os/operation_marks.hpp"
 #include "lib/os/socket.hpp"
@@ -145,9 +146,14 @@ async::Task<> accept_all() {
     log::info("port 80 open");
     for (;;) {
         auto guard = co_await all.free_connections.acquire();
-        os::Stream stream = co_await listener.accept();
+        auto stream = co_await async::result_of(listener.accept());
+        if (!stream && !all.binding.is_open()) co_await fail(stream.error());
+        if (!stream) { // no memory, say: it comes back when connections end
+            co_await all.self.loop().sleep_for(milliseconds(20));
+            continue;
+        }
         const auto started =
-            all.self.loop().spawn("connection", serve(std::move(stream), std::move(guard)));
+            all.self.loop().spawn("connection", serve(std::move(*stream), std::move(guard)));
         if (!started) log::warn("connection closed: {}", started.error());
     }
 }
@@ -163,9 +169,8 @@ async::Task<> run() {
     all.client.emplace(all.binding.channel());
     all.network.emplace(all.self.loop(), *all.client, all.binding.bulk(), chunk_bytes);
     co_await all.self.loop().spawn("accept", accept_all());
-    co_await all.binding.closed_signal().wait();
+    co_await os::until_gone(all.binding);
     log::error("the network stack has gone");
-    all.self.stop(1);
     co_return {};
 }
 
@@ -175,7 +180,7 @@ async::Task<> run() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(1024 * 1024);
     http::httpd.make(self);
-    if (const auto started = self.loop().spawn("httpd", http::run()); !started) {
+    if (const auto started = self.loop().spawn("httpd", os::lasting(self, http::run())); !started) {
         log::error("httpd cannot start: {}", started.error());
         return 1;
     }

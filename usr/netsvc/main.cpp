@@ -7,7 +7,9 @@
 #include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/lasting.hpp"
 #include "lib/os/socket.hpp"
+#include "usr/netsvc/agent.hpp"
 #include "usr/netsvc/services.hpp"
 
 namespace netsvc {
@@ -25,6 +27,7 @@ struct Netsvc {
     std::optional<interfaces::socket::Client> client;
     std::optional<os::Network> network;
     std::optional<Services> services;
+    std::optional<Agent> agent;
 };
 
 os::Immortal<Netsvc> netsvc;
@@ -54,9 +57,10 @@ async::Task<> run() {
     co_await loop.spawn("TCP checksum", services.tcp_checksum());
     co_await loop.spawn("UDP echo", services.udp_echo());
     co_await loop.spawn("UDP discard", services.udp_discard());
-    co_await all.binding.closed_signal().wait();
+    if (all.self.settings().test)
+        co_await loop.spawn("socket agent", all.agent.emplace(*all.network).serve());
+    co_await os::until_gone(all.binding);
     log::error("the network stack has gone");
-    all.self.stop(1);
     co_return {};
 }
 
@@ -66,7 +70,8 @@ async::Task<> run() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(512 * 1024);
     netsvc::netsvc.make(self);
-    if (const auto started = self.loop().spawn("netsvc", netsvc::run()); !started) {
+    if (const auto started = self.loop().spawn("netsvc", os::lasting(self, netsvc::run()));
+        !started) {
         log::error("netsvc cannot start: {}", started.error());
         return 1;
     }

@@ -14,15 +14,22 @@ namespace {
 
 constexpr uint32_t backlog = 64;
 
+/// After an error that may pass, such as a want of memory.
+constexpr Duration rest = milliseconds(20);
+
 /// Accepts for ever and serves each connection as a task of its own. A connection that cannot get
 /// a task is closed, which the client sees at once.
 template <class Serve>
 async::Task<> serve_streams(os::Network& network, uint16_t port, Serve serve) {
     os::Listener listener = co_await os::Listener::open(network, {{}, port}, backlog);
     for (;;) {
-        os::Stream stream = co_await listener.accept();
-        if (!network.loop().spawn("connection", serve(network, std::move(stream))))
+        auto stream = co_await async::result_of(listener.accept());
+        if (!stream) {
+            if (stream.error() == Err::peer_gone) co_await fail(stream.error());
+            co_await network.loop().sleep_for(rest);
+        } else if (!network.loop().spawn("connection", serve(std::move(*stream)))) {
             log::warn("port {} connection refused: no memory for its task", port);
+        }
     }
 }
 
@@ -94,12 +101,7 @@ async::Task<> count_and_check(os::Network& network, os::Stream stream) {
 } // namespace
 
 async::Task<> Services::tcp_echo() {
-    os::Listener listener = co_await os::Listener::open(network, {{}, 7}, backlog);
-    for (;;) {
-        os::Stream stream = co_await listener.accept();
-        if (!network.loop().spawn("echo", echo(std::move(stream))))
-            log::warn("port 7 connection refused: no memory for its task");
-    }
+    return serve_streams(network, 7, [this](os::Stream stream) { return echo(std::move(stream)); });
 }
 
 async::Task<> Services::echo(os::Stream stream) {
@@ -118,19 +120,27 @@ async::Task<> Services::echo(os::Stream stream) {
 }
 
 async::Task<> Services::tcp_discard() {
-    return serve_streams(network, 9, discard);
+    return serve_streams(network, 9, [this](os::Stream stream) {
+        return discard(network, std::move(stream));
+    });
 }
 
 async::Task<> Services::tcp_line() {
-    return serve_streams(network, 13, send_line);
+    return serve_streams(network, 13, [this](os::Stream stream) {
+        return send_line(network, std::move(stream));
+    });
 }
 
 async::Task<> Services::tcp_pattern() {
-    return serve_streams(network, 19, send_pattern);
+    return serve_streams(network, 19, [this](os::Stream stream) {
+        return send_pattern(network, std::move(stream));
+    });
 }
 
 async::Task<> Services::tcp_checksum() {
-    return serve_streams(network, 5001, count_and_check);
+    return serve_streams(network, 5001, [this](os::Stream stream) {
+        return count_and_check(network, std::move(stream));
+    });
 }
 
 async::Task<> Services::udp_echo() {
@@ -139,10 +149,12 @@ async::Task<> Services::udp_echo() {
     const bool marked = marks.concerns("udp-echo");
     for (;;) {
         if (marked) marks.before_receive();
-        // An ICMP error about an earlier answer is no reason to stop answering.
         const auto got = co_await async::result_of(socket.receive(chunk));
-        if (!got && got.error() == Err::channel_closed) co_await fail(got.error());
-        if (!got) continue;
+        if (!got) {
+            if (got.error() == Err::peer_gone) co_await fail(got.error());
+            co_await network.loop().sleep_for(rest);
+            continue;
+        }
         if (marked) marks.after_receive();
         co_await async::result_of(socket.send(chunk, got->bytes, got->from));
         if (marked) marks.after_send();
@@ -154,7 +166,9 @@ async::Task<> Services::udp_discard() {
     const auto chunk = co_await network.chunk();
     for (;;) {
         const auto got = co_await async::result_of(socket.receive(chunk));
-        if (!got && got.error() == Err::channel_closed) co_await fail(got.error());
+        if (got) continue;
+        if (got.error() == Err::peer_gone) co_await fail(got.error());
+        co_await network.loop().sleep_for(rest);
     }
 }
 
