@@ -30,18 +30,21 @@ Arp::Neighbour* Arp::find(Hop to) {
 }
 
 /// A new entry: a free one, else the known or failed one that was not used for longest. Those
-/// being asked for stay, so that a flood of new neighbours cannot drive out its own questions.
-Arp::Neighbour* Arp::claim(Hop to, Instant now) {
+/// being asked for stay, so that a flood of new neighbours cannot drive out its own questions; and
+/// they are half of all at most, so that a scan of silent ones does not drive out who is there.
+Arp::Neighbour* Arp::claim(Hop to, bool to_ask, Instant now) {
     Neighbour* best = nullptr;
+    size_t asking = 0;
     for (Neighbour& neighbour : neighbours_) {
-        if (neighbour.state == State::free) {
+        const bool is_free = neighbour.state == State::free;
+        if (neighbour.state == State::asking) {
+            ++asking;
+        } else if (best == nullptr ||
+                   (best->state != State::free && (is_free || neighbour.used < best->used))) {
             best = &neighbour;
-            break;
         }
-        if (neighbour.state == State::asking) continue;
-        if (best == nullptr || neighbour.used < best->used) best = &neighbour;
     }
-    if (best == nullptr) {
+    if (best == nullptr || (to_ask && asking * 2 >= neighbours_.size())) {
         drops_.count(Drop::arp_cache_full);
         return nullptr;
     }
@@ -78,7 +81,7 @@ void Arp::input(Bytes packet, Interface& in, Instant now) {
         // RFC 826: refresh what is known; add only who wants to talk to us.
         Neighbour* neighbour = find(from);
         if (neighbour == nullptr && for_us && is_request && in.address().contains(sender)) {
-            neighbour = claim(from, now);
+            neighbour = claim(from, false, now);
         }
         if (neighbour != nullptr) learn(*neighbour, arp.sender_mac, now);
     }
@@ -126,7 +129,7 @@ void Arp::poll(Neighbour& neighbour, Instant now) {
 Result<> Arp::output_unknown(OutPacket& packet, Hop to, uint16_t& hint, Instant now) {
     Neighbour* neighbour = find(to);
     if (neighbour == nullptr) {
-        neighbour = claim(to, now);
+        neighbour = claim(to, true, now);
         if (neighbour == nullptr) return fail(Err::host_unreachable);
         hold(*neighbour, packet);
         ask(*neighbour, now);

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "lib/base/time.hpp"
 #include "net/arena.hpp"
@@ -72,7 +73,7 @@ class Arp {
     };
 
     Neighbour* find(Hop to);
-    Neighbour* claim(Hop to, Instant now);
+    Neighbour* claim(Hop to, bool to_ask, Instant now);
     Result<> output_unknown(OutPacket& packet, Hop to, uint16_t& hint, Instant now);
     void poll(Neighbour& neighbour, Instant now);
     void learn(Neighbour& neighbour, MacAddress mac, Instant now);
@@ -94,10 +95,15 @@ class Arp {
         }
         neighbour.state = State::failed;
         neighbour.due = now + failure_memory;
-        while (HeldPacket* held = take_held(neighbour)) {
+        // What unreachable() sends may be given this very place: it is not touched after.
+        HeldPacket* held = std::exchange(neighbour.first, nullptr);
+        neighbour.held = 0;
+        while (held != nullptr) {
+            HeldPacket* const next = held->next;
             drops_.count(Drop::arp_unresolved);
             unreachable(held->packet());
             spare_.put(*held);
+            held = next;
         }
     }
 

@@ -63,6 +63,8 @@ void Forwarder::forward(const Ipv4Packet& packet, const Interface& in, Instant n
         is_link_local(packet.source)) {
         return drops_.count(Drop::ip_not_for_us);
     }
+    const size_t offset = load<wire::Ipv4>(packet.whole.data()).offset_bytes();
+    if (offset + packet.whole.size() > 0xffff) return drops_.count(Drop::fragment_bad);
     if (packet.time_to_live <= 1) {
         drops_.count(Drop::forward_time_exceeded);
         return refuse(wire::Icmp::time_exceeded, wire::Icmp::transit_exceeded, packet, now);

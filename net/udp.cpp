@@ -189,7 +189,9 @@ Result<> Udp::configure(SocketId id, const DatagramOptions& options) {
 
 Result<DatagramInfo> Udp::receive_from(SocketId id, MutableBytes room, bool take) {
     DatagramSocket& socket = *TRY(sockets_.find(id));
-    if (const Err error = socket.take_error(); error != Err::none) return fail(error);
+    const bool looks_only = !take && room.empty(); // for the length: an error stays for who reads
+    if (!looks_only)
+        if (const Err error = socket.take_error(); error != Err::none) return fail(error);
     if (socket.queue.empty()) return fail(Err::would_block);
     RecordHeader record;
     socket.queue.peek(0, writable_bytes(record));

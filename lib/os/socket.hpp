@@ -196,6 +196,8 @@ class Listener : public Socket {
     static async::Task<Listener> open(Network& network, SocketAddress at, uint32_t backlog) {
         const auto opened = co_await network.client().open(socket_api::Kind::stream);
         Listener listener{network, opened.socket};
+        // Who served here before has connections that end by themselves (TIME-WAIT).
+        co_await network.client().set_option(opened.socket, socket_api::Option::reuse_address, 1);
         co_await network.client().bind(opened.socket, at.ip, at.port);
         co_await network.client().listen(opened.socket, backlog);
         co_return listener;

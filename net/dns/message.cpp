@@ -6,7 +6,7 @@ namespace net::dns {
 namespace {
 
 constexpr uint16_t type_a = 1, type_cname = 5, class_internet = 1;
-constexpr unsigned pointers_max = 32, aliases_max = 8, records_max = 64;
+constexpr unsigned aliases_max = 8, records_max = 64;
 
 /// RFC 1035 4.1.1.
 struct Header {
@@ -139,14 +139,15 @@ Result<Name> Name::read(Bytes message, size_t& at) {
     Name name;
     size_t from = at;
     bool jumped = false;
-    for (unsigned pointers = 0;;) {
+    for (size_t lowest = at;;) { // each pointer leads further back, so there is an end
         const auto length = std::to_integer<uint8_t>(TRY(take<std::byte>(message, from)));
         if (length >= 0xc0) {
             const auto low = std::to_integer<uint8_t>(TRY(take<std::byte>(message, from)));
             if (!jumped) at = from;
             jumped = true;
-            if (++pointers > pointers_max) return fail(Err::malformed);
-            from = size_t(length & 0x3f) << 8 | low;
+            const size_t to = size_t(length & 0x3f) << 8 | low;
+            if (to >= lowest) return fail(Err::malformed);
+            from = lowest = to;
             continue;
         }
         if (length > label_max || message.size() - from < length) return fail(Err::malformed);

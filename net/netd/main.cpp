@@ -107,6 +107,7 @@ net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint
     net::Config config;
     config.mac = mac;
     config.secret = secret;
+    config.routes = 72; // as many as net/routed may hold
     constexpr uint64_t aside =
         2 * Card::packet_memory_bytes + 4 * (session_task_bytes + 256 * 1024);
     const uint64_t left = free_bytes > aside ? free_bytes - aside : 0;

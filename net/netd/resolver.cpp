@@ -77,6 +77,7 @@ async::Task<Answer> Resolver::ask_once(net::Ipv4Address server, Name name, Durat
     const Instant until = host_.now() + time;
     const auto id = static_cast<uint16_t>(random_.next());
     const Closing socket{host_, co_await stack.udp_bind({}, Host::cookie(number_, 0)), false};
+    co_await stack.udp_connect(socket.socket, server_at(server)); // strangers find no port
     const Bytes question = co_await net::dns::write_question(id, name, room_);
     co_await stack.udp_send_to(socket.socket, server_at(server), question, host_.now());
     host_.touched();

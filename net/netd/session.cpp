@@ -117,20 +117,20 @@ async::Task<api::OpenResult> Session::open(api::OpenArguments a) {
 async::Task<api::BindResult> Session::bind(api::BindArguments a) {
     Socket* const socket = co_await find(a.socket);
     if (socket->live || socket->bound) co_await fail(Err::bad_state);
-    socket->local = endpoint_of(a.address, a.port);
+    net::Endpoint local = endpoint_of(a.address, a.port);
     if (socket->is_stream()) {
-        socket->local.port =
-            co_await host_.bind_stream(socket->local, socket->stream.reuse_address);
+        local.port = co_await host_.bind_stream(local, socket->stream.reuse_address);
+        socket->local = local;
     } else {
-        co_await make_datagram(*socket);
+        co_await make_datagram(*socket, local);
     }
     socket->bound = true;
     co_return api::BindResult{socket->local.port.number()};
 }
 
-Result<> Session::make_datagram(Socket& socket) {
+Result<> Session::make_datagram(Socket& socket, net::Endpoint local) {
     if (socket.live) return {};
-    socket.id = TRY(host_.stack().udp_bind(socket.local, cookie_of(socket)));
+    socket.id = TRY(host_.stack().udp_bind(local, cookie_of(socket)));
     socket.live = true;
     socket.local = TRY(host_.stack().info(socket.id)).local;
     return apply(socket);
@@ -147,10 +147,10 @@ async::Task<> Session::listen(api::ListenArguments a) {
         co_return {};
     }
     if (socket->live) co_await fail(Err::bad_state);
-    if (socket->local.port.is_any())
-        socket->local.port = co_await host_.bind_stream(socket->local, false);
-    socket->id =
-        co_await stack.tcp_listen(socket->local, backlog, cookie_of(*socket), socket->stream);
+    net::Endpoint local = socket->local;
+    if (local.port.is_any()) local.port = co_await host_.bind_stream(local, false);
+    socket->id = co_await stack.tcp_listen(local, backlog, cookie_of(*socket), socket->stream);
+    socket->local = local;
     socket->live = socket->bound = true;
     co_return {};
 }
@@ -193,6 +193,8 @@ Result<api::AcceptResult> Session::accept_into(Socket& socket, const Socket& lis
     socket.non_blocking = listener.non_blocking;
     socket.urgent_inline = listener.urgent_inline;
     socket.resets_at_close = listener.resets_at_close;
+    socket.receive_bytes = listener.receive_bytes;
+    socket.send_bytes = listener.send_bytes;
     socket.urgent = TRY(host_.stack().tcp_info(socket.id)).urgent_bytes != 0;
     const net::SocketInfo info = TRY(host_.stack().info(socket.id));
     return api::AcceptResult{
@@ -203,7 +205,7 @@ Result<api::AcceptResult> Session::accept_into(Socket& socket, const Socket& lis
 Result<> Session::connect_datagram(Socket& socket, net::Endpoint to) {
     if (host_.stack().is_broadcast(to.address) && !socket.broadcast)
         return fail(Err::not_permitted);
-    TRY_VOID(make_datagram(socket));
+    TRY_VOID(make_datagram(socket, {}));
     TRY_VOID(host_.stack().udp_connect(socket.id, to));
     socket.remote = to.port.is_any() ? net::Endpoint{} : to;
     return {};
@@ -358,7 +360,7 @@ async::Task<api::ReceiveUrgentResult> Session::receive_urgent(api::ReceiveUrgent
 Result<> Session::send_datagram(Socket& socket, net::Endpoint to, Bytes data) {
     net::Stack& stack = host_.stack();
     if (stack.is_broadcast(to.address) && !socket.broadcast) return fail(Err::not_permitted);
-    TRY_VOID(make_datagram(socket));
+    TRY_VOID(make_datagram(socket, {}));
     const auto sent = stack.udp_send_to(socket.id, to, data, host_.now());
     host_.touched();
     if (!sent && sent.error() == Err::no_space)

@@ -96,7 +96,7 @@ class Session : public SocketOwner {
     uint64_t cookie_of(const Socket& socket) const;
     void drop(Socket& socket);
     Result<> let_go(Socket& socket, bool reset);
-    Result<> make_datagram(Socket& socket);
+    Result<> make_datagram(Socket& socket, net::Endpoint local);
     Result<> connect_datagram(Socket& socket, net::Endpoint to);
     Result<> begin_connection(Socket& socket, net::Endpoint to);
     Result<bool> is_connected(Socket& socket);

@@ -19,7 +19,8 @@ Result<> Session::stop_at_urgent(Socket& socket, size_t& most) {
     }
     if (ahead == 1 && !socket.urgent_inline) {
         std::byte passed;
-        TRY(host_.stack().tcp_receive(socket.id, {&passed, 1}, host_.now()));
+        const auto got = host_.stack().tcp_receive(socket.id, {&passed, 1}, host_.now());
+        if (!got && got.error() != Err::end_of_file) return fail(got.error());
     }
     socket.urgent = false;
     return {};
@@ -36,10 +37,9 @@ Result<uint8_t> Session::urgent_byte(Socket& socket) {
 
 /// It has come and was not read.
 bool Session::has_urgent(const Socket& socket) const {
-    const auto ahead = up_to_urgent(socket);
-    if (!ahead || *ahead == 0 || socket.urgent_read) return false;
-    std::byte value;
-    return host_.stack().tcp_copy(socket.id, *ahead - 1, {&value, 1}).has_value();
+    if (!socket.urgent || socket.urgent_read) return false;
+    const auto info = host_.stack().tcp_info(socket.id);
+    return info && info->urgent_bytes != 0 && info->receive_queue_bytes >= info->urgent_bytes;
 }
 
 } // namespace netd

@@ -9,6 +9,7 @@
 #include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/lasting.hpp"
 #include "lib/os/memory.hpp"
 #include "net/routed/config.hpp"
 #include "net/routed/table.hpp"
@@ -25,6 +26,9 @@ class Changes {
     explicit Changes(async::Loop& loop) : event_{loop} {}
 
     void changed() { event_.set(); }
+
+    /// Who waits for news looks whether the channel is still open.
+    void closed(rpc::Channel&, Err) { event_.set(); }
 
     async::Event& event() { return event_; }
 
@@ -102,8 +106,11 @@ Result<> Routed::read_file() {
 
 /// What the file says of links that have come.
 async::Task<> Routed::set_addresses() {
-    for (const AddressLine& line : addresses_.entries())
-        if (line.link < links_) co_await set_address(line.link, line.address);
+    for (const AddressLine& line : addresses_.entries()) {
+        if (line.link >= links_ || table_.has_address(line.link)) continue;
+        const auto set = co_await async::result_of(set_address(line.link, line.address));
+        if (!set) log::warn("link {} does not take its address: {}", line.link, set.error());
+    }
     addresses_.remove_if([&](const AddressLine& line) { return line.link < links_; });
     co_return {};
 }
@@ -152,9 +159,12 @@ async::Task<> Routed::write() {
         );
     }
     const Table::Steps steps = table_.steps(replica.entries());
+    Result<> worst; // what does not fit keeps nothing else out
     for (const Step& step : steps.entries())
-        co_await take(step);
+        if (const auto taken = co_await async::result_of(take(step)); !taken && worst)
+            worst = taken;
     co_await client.set_forwarding(table_.forwards());
+    co_await worst;
     co_return {};
 }
 
@@ -171,7 +181,6 @@ async::Task<> Routed::run() {
         told |= written.has_value();
     }
     log::error("the network stack has gone");
-    self_.stop(1);
     co_return {};
 }
 
@@ -231,7 +240,8 @@ async::Task<> Routed::serve() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(64 * 1024);
     routed::routed.make(self);
-    if (const auto started = self.loop().spawn("routed", routed::routed->run()); !started) {
+    if (const auto started = self.loop().spawn("routed", os::lasting(self, routed::routed->run()));
+        !started) {
         log::error("routed cannot start: {}", started.error());
         return 1;
     }

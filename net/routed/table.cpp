@@ -60,10 +60,12 @@ void Table::work_out() {
 
 std::optional<uint8_t> Table::link_to(net::Ipv4Address gateway) const {
     const auto links = links_.entries();
+    std::optional<uint8_t> best; // the longest prefix, as for any other packet to it
     for (size_t i = 0; i < links.size(); ++i)
-        if (links[i].has_address() && links[i].address.contains(gateway))
-            return static_cast<uint8_t>(i);
-    return std::nullopt;
+        if (links[i].has_address() && links[i].address.contains(gateway) &&
+            (!best || links[i].address.length > links[*best].address.length))
+            best = static_cast<uint8_t>(i);
+    return best;
 }
 
 Table::Steps Table::steps(std::span<const Route> replica) const {

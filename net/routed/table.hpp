@@ -66,6 +66,8 @@ class Table {
     /// The links as they are now.
     void learn(std::span<const LinkState> links);
 
+    bool has_address(size_t link) const { return links_.entries()[link].has_address(); }
+
     /// All that is known; `used` where it is the best for its prefix and can be gone.
     std::span<const Route> routes() const { return routes_.entries(); }
 

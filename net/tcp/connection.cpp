@@ -216,6 +216,7 @@ uint16_t Connection::urgent_from(SeqNumber sequence) const {
 
 Result<Bytes> Connection::readable() {
     if (!receiving().empty()) return receiving().view(0, receiving().size())[0];
+    if (error == Err::broken_pipe) return fail(Err::end_of_file); // for who writes
     if (const Err pending = take_error(); pending != Err::none) return fail(pending);
     if (state_ == State::syn_sent || state_ == State::syn_received || can_receive()) {
         return fail(Err::would_block);
@@ -361,7 +362,7 @@ SocketInfo Connection::info() const {
 
 StreamInfo Connection::details() const {
     const uint32_t unread = uint32_t(receiving().size());
-    const SeqNumber read_so_far = receive_next_ - unread;
+    const SeqNumber read_so_far = initial_receive_ + 1 + uint32_t(received_bytes_) - unread;
     const bool urgent = urgent_in_ && after(receive_urgent_, read_so_far);
     return {
         .state = state_,

@@ -70,7 +70,10 @@ void Engine::input_for_cookie(Listener& listener, const Segment& segment, Instan
         count(Drop::tcp_bad_handshake);
         return answer_with_reset(segment, now);
     }
-    if (listener.waiting >= listener.backlog) return count(Drop::tcp_listen_full);
+    // Who is deferred is pending, not waiting; and cookies pass the bound on what is pending.
+    const bool hoards =
+        listener.options.defer_seconds != 0 && listener.pending >= 2u * listener.backlog;
+    if (listener.waiting >= listener.backlog || hoards) return count(Drop::tcp_listen_full);
     Connection* connection = take_connection();
     if (connection == nullptr && forget_half_open(now)) connection = take_connection();
     if (connection == nullptr) return count(Drop::tcp_no_memory);

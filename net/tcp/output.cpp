@@ -282,12 +282,11 @@ std::optional<OutSegment> Connection::next_in_turn() const {
     if (!out) return std::nullopt;
     const bool is_last = offset + out->length == queued;
     const bool fin = (out->flags & wire::Tcp::fin) != 0;
-    if (options_.cork && !fin && !again && !override_ && out->length < full_segment()) {
-        return std::nullopt;
-    }
-    // What goes again is no small news.
-    const bool sends = fin || again || override_ || out->length == full_segment() ||
-                       is_worth_sending(out->length, is_last);
+    // What goes again is no small news, and what is urgent does not wait.
+    const bool at_once = fin || again || override_ || urgent_out_;
+    if (options_.cork && !at_once && out->length < full_segment()) return std::nullopt;
+    const bool sends =
+        at_once || out->length == full_segment() || is_worth_sending(out->length, is_last);
     return sends ? out : std::nullopt;
 }
 

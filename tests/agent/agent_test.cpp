@@ -254,6 +254,22 @@ TEST_F(SocketAgent, TheUrgentByteIsReadApart) {
     EXPECT_EQ(ask("recv 5 100"), shown(5, 3));
 }
 
+TEST_F(SocketAgent, TheUrgentByteIsKnownBehindTheEnd) {
+    connected();
+    EXPECT_EQ(ask("send 4 5 0 oob"), "5 OK");
+    EXPECT_EQ(ask("shutdown 4 wr"), "0 OK");
+    EXPECT_EQ(ask("recv 5 1 oob"), shown(4, 1));
+    EXPECT_EQ(ask("recv 5 100"), shown(0, 4));
+    EXPECT_EQ(ask("recv 5 100"), "0 OK 00000000");
+}
+
+TEST_F(SocketAgent, WhatIsUrgentDoesNotWaitForNagle) {
+    connected();
+    EXPECT_EQ(ask("setopt 4 cork 1"), "0 OK");
+    EXPECT_EQ(ask("send 4 3 0 oob"), "3 OK");
+    EXPECT_EQ(ask("recv 5 1 oob"), shown(2, 1));
+}
+
 TEST_F(SocketAgent, TheUrgentByteMayStayInLine) {
     connected();
     EXPECT_EQ(ask("setopt 5 oobinline 1"), "0 OK");
@@ -344,6 +360,7 @@ TEST_F(SocketAgent, PortsAreTakenAsLinuxTakesThem) {
     EXPECT_EQ(ask("socket tcp"), "6 OK");
     EXPECT_EQ(ask("bind 6 0.0.0.0 80"), "-1 EADDRINUSE");
     EXPECT_EQ(ask("bind 6 10.77.0.3 81"), "-1 EADDRNOTAVAIL");
+    EXPECT_EQ(ask("name 6"), "0 OK 0.0.0.0 0") << "nothing of it stays";
     EXPECT_EQ(ask("close 3"), "0 OK");
     EXPECT_EQ(ask("bind 6 0.0.0.0 80"), "-1 EADDRINUSE") << "a connection is still there";
     EXPECT_EQ(ask("setopt 6 reuseaddr 1"), "0 OK");
@@ -393,6 +410,7 @@ TEST_F(SocketAgent, OnlyAConnectedDatagramSocketHearsOfErrors) {
     EXPECT_EQ(ask("connect 3 10.77.0.2 6"), "0 OK");
     EXPECT_EQ(ask("send 3 5"), "5 OK");
     EXPECT_EQ(ask("poll 3"), "1 OK oe");
+    EXPECT_EQ(ask("inq 3"), "0 OK") << "takes no error";
     EXPECT_EQ(ask("recv 3 5"), "-1 ECONNREFUSED");
     EXPECT_EQ(ask("recv 3 5"), "-1 EAGAIN");
 }

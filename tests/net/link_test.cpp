@@ -174,13 +174,27 @@ TEST_F(LinkTest, TheCacheIsBoundedAndTheLeastUsedGoes) {
 
 TEST_F(LinkTest, NeighboursBeingAskedForAreNotDrivenOut) {
     const SocketId socket = udp_socket();
-    for (uint32_t i = 0; i < 4; ++i)
+    for (uint32_t i = 0; i < 2; ++i) // half of what there is
         EXPECT_TRUE(send_one(socket, peer_ip + 10 + i));
     EXPECT_EQ(send_one(socket, peer_ip + 20).error(), Err::host_unreachable);
     EXPECT_EQ(host.drops(Drop::arp_cache_full), 1u);
     host.pass(seconds(8));
     EXPECT_EQ(host.stack->take_error(socket), Err::host_unreachable);
     EXPECT_TRUE(send_one(socket, peer_ip + 20)) << "they gave way in time";
+}
+
+TEST_F(LinkTest, AScanOfSilentOnesLeavesThoseInUse) {
+    host.meet_peer();
+    const SocketId socket = udp_socket();
+    for (uint32_t i = 0; i < 40; ++i) {
+        std::ignore = send_one(socket, peer_ip + 10 + i);
+        host.pass(milliseconds(100));
+        std::ignore = host.stack->take_error(socket); // of those given up
+    }
+    host.wire.sent.clear();
+    EXPECT_TRUE(send_one(socket));
+    ASSERT_FALSE(host.wire.sent.empty());
+    EXPECT_EQ(part(host.next_frame(), 0, 6), peer_mac);
 }
 
 TEST_F(LinkTest, ARoutedPacketGoesToTheGatewaysMac) {

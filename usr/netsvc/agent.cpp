@@ -225,7 +225,7 @@ async::Task<Agent::Outcome> Agent::open(std::string_view kind) {
         co_await net().open(is_stream ? socket_api::Kind::stream : socket_api::Kind::datagram);
     const auto handle = keep(opened.socket, is_stream);
     if (!handle) co_await net().close(opened.socket);
-    co_await net().set_option(opened.socket, Option::non_blocking, 1);
+    if (handle) co_await net().set_option(opened.socket, Option::non_blocking, 1);
     co_return Outcome{.value = co_await handle};
 }
 
