@@ -64,13 +64,9 @@ def bulk_in(size):
 
 
 def bulk_out(size):
-    """An answer of known length: an endless stream would run ahead of its reader, uncounted."""
-    with socket.create_connection((ADDRESS, 80), 60) as s:
-        s.sendall(f"GET /bytes/{size} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-        while part := s.recv(1 << 16):
-            size -= len(part)
-        if size > 0:
-            raise GuestError(f"{size} bytes are missing of an HTTP answer")
+    with socket.create_connection((ADDRESS, 19), 60) as s:
+        while size > 0:
+            size -= len(s.recv(1 << 16)) or size
 
 
 def checksum(header):
