@@ -1,10 +1,10 @@
 """`make vs-linux`: both systems on the same QEMU machine in one run, row by row.
 
-    tools/vs_linux [ROUNDS]      rounds of the wall clock, alternating [2]
+    make vs-linux [ROUNDS=2]      rounds of the wall clock, alternating; 0: none
 
 Runs in a network namespace of its own that goes with it, so it needs root. Instructions come from
 the counting plugin, the same on both sides, and so do the clients. BUILD/vs_linux/table.txt keeps
-the table. The exit status is 1 when a measurement failed, 2 when rows.toml is wrong.
+the table. The exit status is 1 when a measurement failed, 2 when rows.toml or ROUNDS is wrong.
 """
 import os
 import subprocess
@@ -81,6 +81,10 @@ def measure_all(figures, rounds):
 
 
 def main(arguments):
+    wish = arguments[0] if arguments else "2"
+    if not wish.isdecimal():
+        print(f"vs-linux: ROUNDS={wish} is no number of rounds", file=sys.stderr)
+        return 2
     figures = counts.load_figures()
     try:
         table = rows.load(FILE, known_names(figures))
@@ -96,8 +100,8 @@ def main(arguments):
     enter_namespace()
     counts.write_symbols(counts.FOLDER)
     wanted = {name for row in table for name in row["skerry"]} - measure.NETWORK
-    all_of = measure_all([f for f in figures if f["id"] in wanted | {"yield_pair", "yield_alone"}],
-                         int(arguments[0]) if arguments else 2)  # fmt: skip
+    wanted |= {"yield_pair", "yield_alone"}
+    all_of = measure_all([f for f in figures if f["id"] in wanted], int(wish))
     text = "\n".join(rows.lines(table, all_of.found["linux"], all_of.found["skerry"]))
     print(text)
     print("Linux: Debian's 6.1, one processor (boot: 4), -cpu max; ratio above 1: Skerry is ahead.")

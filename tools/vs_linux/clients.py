@@ -66,7 +66,9 @@ def bulk_in(size):
 def bulk_out(size):
     with socket.create_connection((ADDRESS, 19), 60) as s:
         while size > 0:
-            size -= len(s.recv(1 << 16)) or size
+            if not (part := s.recv(1 << 16)):
+                raise GuestError("the source port has an end")
+            size -= len(part)
 
 
 def checksum(header):
