@@ -10,17 +10,12 @@
 #include "lib/base/crc32.hpp"
 #include "lib/base/pattern.hpp"
 #include "net/netd/session.hpp"
-#include "tests/async/fake_waiter.hpp"
+#include "tests/netd/loopback_host.hpp"
 #include "tests/ump/channel_fixture.hpp"
 
 namespace {
 
 namespace api = interfaces::socket;
-
-class NoLink final : public net::Link {
-  public:
-    Result<> transmit(std::span<const Bytes>) override { return fail(Err::link_down); }
-};
 
 struct LoopBell final : rpc::Bell {
     FakeWaiter* waiter{};
@@ -46,20 +41,8 @@ std::string shown(uint64_t start, size_t count, size_t most = 512) {
     return std::to_string(count) + " OK " + sum + " " + hex(start, std::min(count, most));
 }
 
-struct SocketAgent : testing::Test {
-    SocketAgent() {
-        net::Config config;
-        config.mac = net::MacAddress{{2, 0, 0, 0, 0, 1}};
-        config.connections = 16;
-        config.stream_buffers = 16;
-        config.datagram_sockets = 8;
-        config.reassemblies = 1;
-        memory.resize(*net::Stack::memory_needed(config));
-        auto stack = net::Stack::create(memory, config, link, host, run.loop.now());
-        EXPECT_TRUE(stack);
-        host.set_stack(**stack);
-        EXPECT_TRUE(host.stack().set_address({net::Ipv4Address{10, 77, 0, 2}, 24}));
-        EXPECT_TRUE(timers.start(host.run_timers()));
+struct SocketAgent : testing::Test, LoopbackHost {
+    SocketAgent() : LoopbackHost{{.datagram_sockets = 8}, 1 << 20} {
         EXPECT_TRUE(session.enter());
         to_client.waiter = to_server.waiter = &run.waiter;
     }
@@ -98,10 +81,6 @@ struct SocketAgent : testing::Test {
         EXPECT_TRUE(ask("accept 3").starts_with("5 OK 10.77.0.2 "));
     }
 
-    TestLoop run{1 << 20};
-    NoLink link;
-    netd::Host host{run.loop};
-    std::vector<std::byte> memory;
     std::vector<std::byte> area = std::vector<std::byte>(8 * 65536);
     netd::Session session{host, area};
     interfaces::socket::ServerSide<netd::Session> server_side{session};
@@ -126,10 +105,6 @@ struct SocketAgent : testing::Test {
     api::Client client{client_end};
     os::Network network{run.loop, client, area, 65536};
     netsvc::Agent agent{network};
-
-    class Timers : public async::Job {};
-
-    Timers timers;
 };
 
 TEST_F(SocketAgent, SaysHello) {

@@ -11,7 +11,7 @@
 
 #include "net/netd/control.hpp"
 #include "net/netd/routes.hpp"
-#include "tests/async/fake_waiter.hpp"
+#include "tests/netd/loopback_host.hpp"
 
 namespace {
 
@@ -20,11 +20,6 @@ using Octets = std::array<uint8_t, 4>;
 
 constexpr Octets own{10, 77, 0, 2};
 constexpr Octets any{};
-
-class NoLink final : public net::Link {
-  public:
-    Result<> transmit(std::span<const Bytes>) override { return fail(Err::link_down); }
-};
 
 /// Runs one request until it ends, or until nothing happens any more.
 template <class T>
@@ -41,23 +36,15 @@ class OwnSession final : public netd::Session {
     using Session::Session;
 };
 
-struct NetdSession : testing::Test {
-    NetdSession() {
+struct NetdSession : testing::Test, LoopbackHost {
+    NetdSession() : LoopbackHost{small_buffers(), 256 * 1024} { EXPECT_TRUE(session->enter()); }
+
+    static net::Config small_buffers() {
         net::Config config;
-        config.mac = net::MacAddress{{2, 0, 0, 0, 0, 1}};
-        config.connections = 16;
-        config.stream_buffers = 16;
         config.stream_buffer_bytes = 4096;
         config.datagram_sockets = 4;
         config.datagram_buffer_bytes = 4096;
-        config.reassemblies = 1;
-        memory.resize(*net::Stack::memory_needed(config));
-        auto stack = net::Stack::create(memory, config, link, host, run.loop.now());
-        EXPECT_TRUE(stack);
-        host.set_stack(**stack);
-        EXPECT_TRUE(host.stack().set_address({net::Ipv4Address{10, 77, 0, 2}, 24}));
-        EXPECT_TRUE(timers.start(host.run_timers()));
-        EXPECT_TRUE(session->enter());
+        return config;
     }
 
     /// The result if the request ends before nothing can happen any more.
@@ -92,16 +79,8 @@ struct NetdSession : testing::Test {
         return {text_room(area).data() + offset, bytes};
     }
 
-    TestLoop run{256 * 1024};
-    NoLink link;
-    netd::Host host{run.loop};
     netd::Resolver resolver{host, {1, 2}};
-    std::vector<std::byte> memory;
     std::vector<std::byte> area{16384};
-
-    class Timers : public async::Job {};
-
-    Timers timers;
     std::optional<OwnSession> session{std::in_place, host, area};
 };
 
