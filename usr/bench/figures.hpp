@@ -31,5 +31,7 @@ async::Task<> measure_binding(os::Domain& self, Harness& harness, Peers& peers);
 async::Task<> measure_remote(os::Domain& self, Harness& harness);
 /// A frame lent to a domain on each other core.
 async::Task<> measure_lending(os::Domain& self, Harness& harness);
+/// The last core leaves the machine and comes back.
+async::Task<> measure_cores(os::Domain& self, Harness& harness);
 
 } // namespace bench

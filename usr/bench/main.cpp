@@ -37,22 +37,32 @@ void print() {
     log::info("bench done");
 }
 
-async::Task<> measure_the_rest(os::Domain& self) {
-    // Only one of the two, as both peers offer the same name.
-    if (harness->wants("lent_revoke") && self.core_count() > 1)
+/// One of them a boot: their peers offer the same name, and a core that was stopped has none.
+async::Task<> measure_between_cores(os::Domain& self) {
+    if (harness->wants("lent_revoke"))
         tell(*harness, "lent_revoke", co_await async::result_of(measure_lending(self, *harness)));
-    else if (self.core_count() > 1)
+    else if (harness->wants("core_stop") || harness->wants("core_start"))
+        tell(*harness, "cores", co_await async::result_of(measure_cores(self, *harness)));
+    else
         tell(
             *harness,
             "channel_call_remote",
             co_await async::result_of(measure_remote(self, *harness))
         );
-    else if (harness->wants("channel_call"))
-        tell(
-            *harness,
-            "channel_call",
-            co_await async::result_of(measure_binding(self, *harness, *peers))
-        );
+    co_return {};
+}
+
+async::Task<> measure_the_rest(os::Domain& self) {
+    if (self.core_count() == 1) {
+        if (harness->wants("channel_call"))
+            tell(
+                *harness,
+                "channel_call",
+                co_await async::result_of(measure_binding(self, *harness, *peers))
+            );
+    } else {
+        co_await measure_between_cores(self);
+    }
     print();
     co_return {};
 }

@@ -130,21 +130,14 @@ Result<> Starter::give(CoreId core, Ram& ram) {
     return {};
 }
 
-/// On core 0 alone: elsewhere nobody has a channel to the console for that.
 void Starter::say(CoreId core, const Pieces& pieces) const {
-    std::array<char, 80> text;
-    const std::string_view line = format_to(
-        text,
+    log::trace(
         "core {} gets {} KiB from {:x} on, node {}",
         core,
         pieces.bytes() / 1024,
         pieces.all()[0].begin,
         node_of(core)
     );
-    if (self_.core().raw == 0)
-        log::info("{}", line);
-    else
-        log::trace("{}", line);
 }
 
 async::Task<> Starter::comes_up(CoreId core, Instant deadline) {
