@@ -25,7 +25,7 @@ RUN = {
     "IP6": ("", "guest IPv6 address a::b/n"),
     "FORWARD": ("", "more ports of 127.0.0.1 to the guest with NET=user, as tcp:7,udp:7,tcp:5001"),
     "TEST": ("", "1: start what only tests may use"),
-    "PLACE": ("", "which domain on which core, as netd:2,httpd:3"),
+    "PLACE": ("", "which domain on which core, or in whose domain, as netd:e1000,httpd:3"),
     "COUNT": ("", "SERVICE:WARM:N, counting markers in a service"),
     "SEED": ("", "random seed of the guest, a number"),
     "LOG": ("", "log level: error, warn, info or trace"),
@@ -116,6 +116,10 @@ def choice(values, name, allowed):
     return values[name]
 
 
+ONE_PLACE = r"[a-z0-9_.-]+:(\d+|[a-z][a-z0-9_.-]*)"
+PLACES = f"{ONE_PLACE}(,{ONE_PLACE})*"
+
+
 def matching(values, name, pattern, form):
     if values[name] and not re.fullmatch(pattern, values[name]):
         raise SettingError(f"{name}={values[name]}: must look like {form}")
@@ -194,7 +198,7 @@ def checked(values):
         choice(values, "START", ("tree", "flat", "serial"))
     if values["LOG"]:
         choice(values, "LOG", ("error", "warn", "info", "trace"))
-    matching(values, "PLACE", r"[a-z0-9_.-]+:\d+(,[a-z0-9_.-]+:\d+)*", "netd:2,httpd:3")
+    matching(values, "PLACE", PLACES, "netd:2,httpd:3 or netd:e1000")
     matching(values, "COUNT", r"[a-z0-9_.-]+:\d+:\d+", "udp:200:1000")
     matching(values, "CPU", r"[A-Za-z0-9_.,+=-]+", "max or qemu64")
     flag(values, "TEST")

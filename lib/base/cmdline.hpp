@@ -109,7 +109,7 @@ class Cmdline {
     bool ip_after_dhcp{}; // `ip=dhcp,A/n`: ask first; `ip` and `gateway` hold when nobody answers
     std::optional<uint32_t> gateway;
     std::string_view ip6;   // as given: the stack knows how to read it
-    std::string_view place; // as given: `name:core,name:core`; see core_for
+    std::string_view place; // as given: `name:core,name:name`; see core_for, shared_with
     std::string_view count; // as given: `SERVICE:WARM:N`
     std::optional<uint64_t> seed;
     std::optional<LogLevel> log_level;
@@ -122,16 +122,31 @@ class Cmdline {
 
     /// Where `place` puts the domain of that name, if it does.
     constexpr std::optional<CoreId> core_for(std::string_view name) const {
-        for (std::string_view rest = place; !rest.empty();) {
-            std::string_view item = take_until(rest, ',');
-            const bool ours = take_until(item, ':') == name;
-            const auto core = parse_number(item, 254);
-            if (ours && core) return CoreId{{static_cast<uint8_t>(*core)}};
-        }
-        return std::nullopt;
+        const auto core = parse_number(placed(name), 254);
+        if (!core) return std::nullopt;
+        return CoreId{{static_cast<uint8_t>(*core)}};
+    }
+
+    /// The program whose domain `place` has it share; empty: it says nothing, or a core.
+    constexpr std::string_view shared_with(std::string_view name) const {
+        const std::string_view where = placed(name);
+        return is_program(where) ? where : std::string_view{};
+    }
+
+    /// Names begin with a letter, and so are no cores.
+    static constexpr bool is_program(std::string_view text) {
+        return !text.empty() && text.front() >= 'a' && text.front() <= 'z';
     }
 
   private:
+    constexpr std::string_view placed(std::string_view name) const {
+        for (std::string_view rest = place; !rest.empty();) {
+            std::string_view item = take_until(rest, ',');
+            if (take_until(item, ':') == name) return item;
+        }
+        return {};
+    }
+
     static constexpr bool is_space(char c) {
         return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\0';
     }
@@ -178,7 +193,8 @@ class Cmdline {
     static constexpr bool valid_place(std::string_view text) {
         while (!text.empty()) {
             std::string_view item = take_until(text, ',');
-            if (take_until(item, ':').empty() || !parse_number(item, 254)) return false;
+            if (take_until(item, ':').empty()) return false;
+            if (!is_program(item) && !parse_number(item, 254)) return false;
         }
         return true;
     }

@@ -115,8 +115,7 @@ Result<> Manifest::take_domain(std::string_view rest, Start start) {
     DomainEntry entry{.name = TRY(name(next_word(rest)))};
     if (domain(entry.name) != nullptr) return fail(Err::exists);
     entry.start = start;
-    if (start != Start::by_others)
-        entry.place = static_cast<uint8_t>(TRY(number(next_word(rest), 254)));
+    if (start != Start::by_others) TRY_VOID(take_place(entry, next_word(rest)));
     entry.priority = static_cast<uint8_t>(TRY(number(next_word(rest), 31)));
     const uint64_t quota = TRY(number(next_word(rest), most_quota_kib));
     if (quota < least_quota_kib) return fail(Err::malformed);
@@ -124,6 +123,14 @@ Result<> Manifest::take_domain(std::string_view rest, Start start) {
     for (std::string_view word = next_word(rest); !word.empty(); word = next_word(rest))
         TRY_VOID(take_option(entry, word));
     domains_[domain_count_++] = entry;
+    return {};
+}
+
+Result<> Manifest::take_place(DomainEntry& entry, std::string_view word) {
+    if (Cmdline::is_program(word))
+        entry.shares = TRY(name(word));
+    else
+        entry.place = static_cast<uint8_t>(TRY(number(word, 254)));
     return {};
 }
 

@@ -2,7 +2,7 @@
 // of the bundle, one line an entry. Pure; a line that cannot be read is told and left out.
 //
 //   device LABEL ports FIRST COUNT | irq ISA_NUMBER | lines FIRST COUNT | window
-//   domain NAME PLACE PRIORITY QUOTA_KIB WORD...
+//   domain NAME PLACE PRIORITY QUOTA_KIB WORD...    (a PLACE is a core, or whose domain it shares)
 //   counted NAME PLACE PRIORITY QUOTA_KIB WORD...    (only by the setting count=NAME:...)
 //   image NAME PRIORITY QUOTA_KIB WORD...            (not started by itself)
 //
@@ -52,7 +52,8 @@ struct DomainEntry {
 
     std::string_view name;
     Start start{};
-    uint8_t place{}; // core, modulo the number of cores
+    uint8_t place{};         // core, modulo the number of cores
+    std::string_view shares; // the program in whose domain it is; empty: it has one of its own
     uint8_t priority{};
     uint64_t quota{}; // bytes, a power of two
     std::array<std::string_view, max_labels> label{};
@@ -107,6 +108,15 @@ class Manifest {
         return nullptr;
     }
 
+    /// The program in whose domain that one is, by the settings or else by this file; empty: it has
+    /// one of its own. Who starts PROGRAM starts the image PROGRAM-NAME then, which is both.
+    std::string_view shared_with(std::string_view name, const Cmdline& settings) const {
+        const DomainEntry* const entry = domain(name);
+        if (entry == nullptr || settings.core_for(name)) return {};
+        const std::string_view wish = settings.shared_with(name);
+        return wish.empty() ? entry->shares : wish;
+    }
+
     const DeviceEntry* device(std::string_view label) const {
         for (const DeviceEntry& d : devices())
             if (d.label == label) return &d;
@@ -118,6 +128,7 @@ class Manifest {
     Result<> take_line(std::string_view line);
     Result<> take_device(std::string_view rest);
     Result<> take_domain(std::string_view rest, Start start);
+    static Result<> take_place(DomainEntry& entry, std::string_view word);
     Result<> take_option(DomainEntry& entry, std::string_view word) const;
 
     std::string_view word_; // read last

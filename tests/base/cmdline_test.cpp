@@ -39,6 +39,17 @@ TEST_F(CmdlineTest, ReadsEveryKey) {
     EXPECT_TRUE(problems.empty());
 }
 
+TEST_F(CmdlineTest, PlacesADomainOnACoreOrInAnotherOnes) {
+    const auto c = parse("place=netd:e1000,httpd:3");
+    EXPECT_EQ(c.shared_with("netd"), "e1000");
+    EXPECT_EQ(c.core_for("netd"), std::nullopt);
+    EXPECT_EQ(c.shared_with("httpd"), "");
+    EXPECT_EQ(c.shared_with("shell"), "");
+    EXPECT_TRUE(problems.empty());
+    EXPECT_EQ(parse("place=netd:-e1000").place, "");
+    EXPECT_EQ(problems.size(), 1u);
+}
+
 TEST_F(CmdlineTest, ReadsAnAddressForWhenNobodyAnswersDhcp) {
     const auto c = parse("ip=dhcp,10.77.0.2/24 gw=10.77.0.1");
     EXPECT_EQ(c.ip, (Ipv4Prefix{0x0a4d0002, 24}));
@@ -62,7 +73,7 @@ TEST_F(CmdlineTest, NamesAnUnknownKeyAndReadsOn) {
 }
 
 TEST_F(CmdlineTest, NamesABadValueAndLeavesItOut) {
-    const auto c = parse("ip=10.0.0 gw=1.2.3.4.5 test=2 place=netd:x seed= poll=-1 "
+    const auto c = parse("ip=10.0.0 gw=1.2.3.4.5 test=2 place=netd:+ seed= poll=-1 "
                          "tsc_khz=4294967296 log=loud start=now count=");
     EXPECT_EQ(
         problems,

@@ -54,6 +54,21 @@ TEST(Manifest, ReadsDevicesAndDomains) {
     EXPECT_EQ(m.domain("netd")->quota, 4096u * 1024) << "rounded up to a block";
 }
 
+TEST(Manifest, SaysWhoseDomainIsShared) {
+    const auto [m, bad] = parse("domain a 2 4 256\n"
+                                "domain b driver 4 256\n"
+                                "domain c Driver 4 256\n");
+    EXPECT_EQ(bad.size(), 1u);
+    const auto shared = [&m](std::string_view name, std::string_view line) {
+        return m.shared_with(name, Cmdline::parse(line, [](Cmdline::Problem) { FAIL(); }));
+    };
+    EXPECT_EQ(shared("a", ""), "");
+    EXPECT_EQ(shared("b", ""), "driver");
+    EXPECT_EQ(shared("a", "place=a:driver"), "driver") << "settings go before the file";
+    EXPECT_EQ(shared("b", "place=b:3"), "");
+    EXPECT_EQ(shared("nobody", "place=nobody:driver"), "");
+}
+
 TEST(Manifest, LeavesOutABadLineAndKeepsTheRest) {
     const auto [m, bad] = parse("domain a 0 40 256\n"        // priority
                                 "domain b 0 4 1\n"           // quota

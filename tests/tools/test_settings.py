@@ -85,7 +85,7 @@ def test_ones_own_accelerator_replaces_ours():
         ({"TAP": "a-name-of-16-chr"}, "TAP=a-name-of-16-chr: must look like a device name"),
         ({"TEST": "yes"}, "TEST=yes: must be 0 or 1"),
         ({"LOG": "loud"}, "LOG=loud: must be one of error, warn, info, trace"),
-        ({"PLACE": "netd=2"}, "PLACE=netd=2: must look like netd:2,httpd:3"),
+        ({"PLACE": "netd=2"}, "PLACE=netd=2: must look like netd:2,httpd:3 or netd:e1000"),
         ({"FORWARD": "tcp:0"}, "FORWARD=tcp:0: must look like tcp:7,udp:7"),
         ({"CORE": "4"}, "CORE: no such setting; `make help` lists them"),
     ],

@@ -41,6 +41,8 @@ Result<> Services::start_core_boot() {
 
 /// `count=bench...` measures the machine by itself: what is not needed for that is not started.
 bool Services::is_wanted(const Entry& entry) const {
+    // Whoever starts that other program starts this one with it.
+    if (!manifest_.shared_with(entry.name, self_.settings()).empty()) return false;
     const bool measures = self_.settings().count.starts_with("bench");
     if (entry.name == "bench") return measures;
     return !measures || entry.name == "console";
