@@ -19,7 +19,7 @@ import tomllib
 from fnmatch import fnmatch
 from glob import glob
 
-CXX, LD, AR, OBJCOPY = "clang++-19", "ld.lld-19", "llvm-ar-19", "llvm-objcopy-19"
+CXX, LD, AR = "clang++-19", "ld.lld-19", "llvm-ar-19"
 # A designated initializer that names what differs from the default is the style here, so clang's
 # warning about the fields it leaves out is off.
 WARNINGS = "-Wall -Wextra -Wconversion -Wshadow -Wold-style-cast -Werror "
@@ -88,7 +88,7 @@ rule members
     {ar} p $in $$m.lo > $out.parts/$$m.o || exit 1; done && {ar} rcs $out $out.parts/*.o
   description = members of $in
 rule strip
-  command = {objcopy} --strip-debug --discard-locals $in $out
+  command = /usr/bin/python3 tools/strip.py $in $out
   description = strip $out
 rule host_link
   command = {cxx} $flags $in -o $out $libs
@@ -135,7 +135,7 @@ class Plan:
             program = {"name": os.path.basename(folder), "sources": [f"{folder}/*"]}
             table["program"].append(program)
         self.defines = "".join(f" -D{d}" for d in defines)
-        self.lines = [RULES.format(build=build, cxx=CXX, ld=LD, ar=AR, objcopy=OBJCOPY)]
+        self.lines = [RULES.format(build=build, cxx=CXX, ld=LD, ar=AR)]
         self.objects, self.archives, self.notes = {}, {}, []
         self.generated = self.interfaces()
 
@@ -237,7 +237,8 @@ class Plan:
         libraries += self.math() if kind == "domain" else []
         full = f"{self.build}/bin/{name}.elf"
         self.edge("link", [full], objects + libraries, implicit=[script], flags=flags)
-        return self.edge("strip", [f"{self.build}/image/{name}.elf"], [full])
+        image = f"{self.build}/image/{name}.elf"
+        return self.edge("strip", [image], [full], implicit=["tools/strip.py"])
 
     def image(self):
         chosen, domains, images = self.only, [], {}

@@ -3,16 +3,15 @@
 #include "lib/base/elf.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/loader.hpp"
-#include "lib/os/symbols.hpp"
+#include "lib/os/traps.hpp"
 
 namespace os {
 
 void report_address(const FaultSubject& who, std::string_view relation, uint64_t address) {
     const auto image = elf::Image::parse(who.image, image_limits);
     const auto symbol = image ? image->symbol(virt(address)) : std::nullopt;
-    std::array<char, 160> name;
-    const std::string_view text = symbol ? readable(name, symbol->name) : "?";
-    log::error("  {} {:08x} {}+{:x}", relation, address, text, symbol ? symbol->offset : 0);
+    const std::string_view name = symbol ? symbol->name : "?"; // as tools/strip.py has it
+    log::error("  {} {:08x} {}+{:x}", relation, address, name, symbol ? symbol->offset : 0);
 }
 
 void report_fault(const FaultSubject& who, const interfaces::parent::FaultedArguments& what) {

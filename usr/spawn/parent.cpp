@@ -1,6 +1,6 @@
 // What children say to their parent (parent.if), and what launchers ask (launch.if).
 #include "lib/base/log.hpp"
-#include "lib/os/symbols.hpp"
+#include "lib/os/traps.hpp"
 #include "usr/spawn/spawner.hpp"
 
 namespace spawn {
