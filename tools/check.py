@@ -34,6 +34,7 @@ MAY_INCLUDE = {
     "monitor": ["lib/"],
     "drivers/*": ["lib/base", "lib/hw", "lib/netq"],
     "drivers/*/main.cpp": ["drivers/*", "lib/"],
+    "drivers/*/domain": ["drivers/*", "lib/"],  # for a main of several: net/netcard
     "net": ["lib/base"],
     "net/netd": ["net", "lib/"],
     "net/routed": ["net/address.hpp", "net/routed/", "lib/"],
@@ -130,8 +131,9 @@ def may_include(source, target):
     here, there = room_of(source), room_of(target)
     if here is None or there is None:
         return here is None
-    own = instance("drivers/*" if here == "drivers/*/main.cpp" else here, source)
-    if matches(own, target) and (here == there or here == "drivers/*/main.cpp"):
+    of_driver = here in ("drivers/*/main.cpp", "drivers/*/domain")
+    own = instance("drivers/*" if of_driver else here, source)
+    if matches(own, target) and (here == there or of_driver):
         return True
     for allowed in MAY_INCLUDE[here]:
         if allowed == "" or (allowed.endswith("/") and target.startswith(allowed)):
