@@ -9,7 +9,17 @@
 namespace monitor {
 
 struct Debt {
-    enum class Kind : uint8_t { binding, lend, borrow, relend, word, hand, revoke, revoked };
+    enum class Kind : uint8_t {
+        binding,
+        lend,
+        borrow,
+        relend,
+        word,
+        hand,
+        revoke,
+        forward,
+        revoked
+    };
 
     explicit Debt(Kind k) : kind{k} {}
 

@@ -232,6 +232,7 @@ void Monitor::lost(CoreId core) {
     Peer& there = peer(core);
     there.owes_hello = there.owes_welcome = there.owes_names = there.owes_names_end = false;
     there.owes_ping = there.owes_pong = false;
+    there.round = 0;
     there.burial.used = true;
     there.burial.owner = core;
     there.burial.range = {0, ~uint64_t{0}};

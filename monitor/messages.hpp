@@ -15,7 +15,7 @@
 namespace monitor {
 
 /// Of intermon.if: monitors of different versions do not talk.
-constexpr uint32_t protocol_version = 4;
+constexpr uint32_t protocol_version = 5;
 
 /// How a dispatcher of another core is rung.
 struct Bell {
@@ -187,15 +187,23 @@ struct Return {
     uint32_t lend{};
 };
 
-/// Everything that the sender lent in this range has to go. To cores that may have some, only.
+/// Everything that `owner` lent in this range has to go. To cores that may have some, only: from
+/// the owner, or by way of another one of them, who speaks for all behind it as well.
 struct Revoke {
-    uint32_t operation{};
+    uint32_t operation{}; // the owner's number
+    CoreId owner{};
+    uint16_t life{}; // low bits of the version of the owner's record
+    uint8_t round{}; // the owner has begun anew so often, as somebody on the way was lost
     uint64_t base{}, bytes{};
+    CoreSet beyond{}; // to whom the receiver passes it on
 };
 
-/// It is gone.
+/// It is gone, here and beyond. Not `complete`: it could not be passed on to all.
 struct Revoked {
     uint32_t operation{};
+    CoreId owner{};
+    uint8_t round{};
+    bool complete{true};
 };
 
 using Message = std::variant<

@@ -65,6 +65,12 @@ class Monitor {
     static constexpr uint32_t unanswered_max = 64;
     static constexpr size_t revokes_at_a_time = 8;
 
+    /// What a message between monitors takes beyond its line, in cycles: of its sender, and until
+    /// the other one has it.
+    struct Handling {
+        group::Cost send{2000}, way{4000};
+    };
+
     Monitor(CoreId self, Kernel& kernel, Links& links)
         : self_{self}, kernel_{kernel}, links_{links} {}
 
@@ -85,6 +91,8 @@ class Monitor {
     Result<> join(CoreId parent, CapSlot frame, CapSlot bell);
     /// Where others knock. Errors: no_memory.
     Result<> open_doorstep();
+
+    void set_handling(Handling handling) { handling_ = handling; }
 
     // -- calls of local domains (monitor.if); capabilities passed in are the monitor's from then on
     // --
@@ -210,6 +218,7 @@ class Monitor {
         bool owes_hello{}, owes_welcome{}, owes_names{}, owes_names_end{}, owes_ping{}, owes_pong{};
         uint8_t silent_looks{}; // at the clock, since something was expected of it
         uint32_t link_lend{};   // the Lent of the frame between us
+        uint8_t round{};        // of its last own word about a revoke
         uint32_t unanswered{};  // our messages that ask for an answer
         uint64_t quiet_at{};    // nothing was left to say when this many changes had happened
         DebtList debts;
@@ -311,7 +320,8 @@ class Monitor {
     // revoke.cpp
     void begin_waiting();
     void begin(Revocation& revocation, size_t place);
-    void multicast(Revocation& revocation, const CoreSet& cores);
+    void multicast(Revocation& revocation, const CoreSet& cores, const CoreSet& directly);
+    void ask(Revocation& revocation, const CoreSet& cores);
     void gathered(Revocation& revocation, CoreId core);
     bool step(Revocation& revocation);
     bool step(RevokeJob& job);
@@ -319,6 +329,17 @@ class Monitor {
     void drop_untaken(CoreId owner, const Range& range);
     const Binding* pinned_end(CoreId owner, const Range& range);
     void unpin(Binding& binding);
+
+    // multicast.cpp: revokes by way of others
+    Result<CoreSet> spread(Revoke& content);
+    void spread(Revocation& revocation);
+    void spread(RevokeJob& job);
+    bool is_overtaken(CoreId from, const Revoke& message) const;
+    void begin_relay(RevokeJob& job, const Revoke& message);
+    void end_relay(RevokeJob& job);
+    void drop_forwards(CoreId owner, std::optional<uint32_t> operation);
+    void ask_all_directly();
+    void lost_on_the_way(CoreId core);
 
     // hand.cpp
     Result<> leave_core(Handed& handed, CapSlot& what);
@@ -451,6 +472,12 @@ class Monitor {
     RevocationTable revocations_;
     std::array<Revocation*, revokes_at_a_time> marks_{};
     JobList jobs_;
+    ForwardTable forwards_;
+    RelayTable relays_;
+    uint8_t round_{}; // of our own revocations: see Revoke
+    Handling handling_;
+    group::CostTable tree_costs_{}; // with the handling in them
+    uint32_t tree_costs_revision_{};
     std::array<Peer, max_cores> peers_{};
     CoreTable cores_;
     CoreSet edges_; // neighbours along the tree to whom there is a link

@@ -102,6 +102,7 @@ void Monitor::link_lost(CoreId core) {
         else
             handed_.release(handed); // it may have arrived: it is the lost core's
     });
+    lost_on_the_way(core);
     for (Revocation* const revocation : marks_)
         if (revocation != nullptr) gathered(*revocation, core);
     parcels_.each([&](Parcel& parcel) {
@@ -168,6 +169,7 @@ void Monitor::abandon(Debt& debt) {
         return comes_back(handed);
     }
     case Debt::Kind::revoke: return; // link_lost counts it as answered
+    case Debt::Kind::forward: return forwards_.release(static_cast<Forward&>(debt)); // likewise
     case Debt::Kind::revoked: static_cast<RevokeJob&>(debt).used = false;
     }
 }
@@ -414,12 +416,26 @@ std::optional<Message> Monitor::next_debt(Peer& there) {
         const uint32_t operation = static_cast<RevokeOut&>(*debt).operation;
         const Revocation* const revocation = revocations_.find(operation);
         INVARIANT(revocation != nullptr, "a revocation waits for all it has to tell");
-        return Revoke{operation, revocation->range.base, revocation->range.bytes};
+        return Revoke{
+            .operation = operation,
+            .owner = self_,
+            .life = static_cast<uint16_t>(cores_[self_].version),
+            .round = revocation->round,
+            .base = revocation->range.base,
+            .bytes = revocation->range.bytes,
+        };
+    }
+    case Debt::Kind::forward: {
+        auto& forward = static_cast<Forward&>(*debt);
+        const Revoke message = forward.content;
+        forwards_.release(forward);
+        busy_ = true; // there is room for another
+        return message;
     }
     default: {
         auto& job = static_cast<RevokeJob&>(*debt);
         job.used = false;
-        return Revoked{job.operation};
+        return Revoked{job.operation, job.owner, job.round, !job.incomplete};
     }
     }
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "monitor/loans.hpp"
+#include "monitor/messages.hpp"
 
 namespace monitor {
 
@@ -20,7 +21,10 @@ struct Revocation : Numbered {
     CapSlot what{}; // the monitor's own copy, the caller's again in the end
     Range range;
     std::optional<uint32_t> caller; // nobody: it died meanwhile
-    CoreSet unanswered;
+    CoreSet unanswered;             // who was asked, for itself or for all behind it as well
+    CoreSet tree;                   // all who are reached by way of others
+    CoreSet below;                  // of these, who has yet to be given to somebody
+    uint8_t round{};
     uint64_t turn{}; // in line
     size_t place_of_mark{};
     Fault status{Err::none};
@@ -37,9 +41,31 @@ struct RevokeOut : Debt {
     uint32_t operation{};
 };
 
+/// One core is to be told of a revocation for itself and for all in `beyond`.
+struct Forward : Numbered, Debt {
+    Forward() : Debt{Kind::forward} {}
+
+    Revoke content{};
+};
+
+using ForwardTable = Table<Forward, 128>;
+
+/// Those behind this core, in a revocation that it passes on.
+struct Relay : Numbered {
+    Revoke content{}; // its `beyond`: who has yet to be given to somebody
+    CoreSet unanswered;
+};
+
+using RelayTable = Table<Relay, 32>;
+
 /// A revocation of another core's memory, here.
 struct RevokeJob : Debt {
     RevokeJob() : Debt{Kind::revoked} {}
+
+    CoreId asker{}; // the owner, or who passed it on
+    uint8_t round{};
+    bool incomplete{}; // it could not be passed on to all
+    Relay* relay{};    // nobody behind us
 
     bool used{};
     CoreId owner{};

@@ -69,11 +69,13 @@ void Monitor::begin(Revocation& revocation, size_t place) {
     marks_[place] = &revocation;
     revocation.place_of_mark = place;
     revocation.state = Revocation::State::gathering;
-    CoreSet cores;
+    CoreSet cores, directly;
     lents_.each([&](const Lent& lent) {
         const bool meant = lent.loan != nullptr && revocation.range.contains(lent.loan->range);
         if (planted(Mutant::flight_forgotten) && lent.in_flight) return;
-        if (meant && lent.core != self_) cores.insert(lent.core);
+        if (!meant || lent.core == self_) return;
+        cores.insert(lent.core);
+        if (lent.in_flight) directly.insert(lent.core);
     });
     for (Binding& end : bindings_.all()) {
         const bool meant = end.state != Binding::State::unused && end.is_client &&
@@ -82,21 +84,36 @@ void Monitor::begin(Revocation& revocation, size_t place) {
                            revocation.range.contains(end.range);
         if (meant) frame_going_here(end);
     }
-    multicast(revocation, cores);
+    multicast(revocation, cores, directly);
     busy_ = true;
 }
 
-/// Says it to each of `cores`; `gathered` hears from each of them once, then it is done.
-void Monitor::multicast(Revocation& revocation, const CoreSet& cores) {
+/// Says it to each of `cores` and hears of each that it is done: along a tree, but for those to
+/// whom something is on its way, which it has to be behind.
+void Monitor::multicast(Revocation& revocation, const CoreSet& cores, const CoreSet& directly) {
+    revocation.round = round_;
+    CoreSet asked;
     for (size_t i = 0; i < max_cores; ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         if (!cores.contains(core) || peer(core).link == Link::none) continue;
         if (planted(Mutant::core_skipped) && cores.size() > 1 && i > self_.raw) continue;
+        const bool by_tree = peer(core).link == Link::open && !directly.contains(core);
+        (by_tree ? revocation.tree : asked).insert(core);
+    }
+    revocation.below = revocation.tree;
+    ask(revocation, asked);
+    spread(revocation);
+}
+
+void Monitor::ask(Revocation& revocation, const CoreSet& cores) {
+    for (size_t i = 0; i < max_cores; ++i) {
+        const CoreId core{{static_cast<uint8_t>(i)}};
+        if (!cores.contains(core)) continue;
         revocation.unanswered.insert(core);
         // Behind the lends that are on their way there.
         RevokeOut& out = peer(core).revokes[revocation.place_of_mark];
         out.operation = revocations_.number_of(revocation);
-        owe(out, core);
+        if (!out.owed()) owe(out, core);
     }
 }
 
@@ -105,19 +122,11 @@ void Monitor::gathered(Revocation& revocation, CoreId core) {
     if (revocation.unanswered.empty()) busy_ = true;
 }
 
-void Monitor::on(CoreId from, const Revoked& message) {
-    Revocation* const revocation = revocations_.find(message.operation);
-    if (revocation == nullptr || !revocation->unanswered.contains(from)) {
-        ++counters_.bad_messages;
-        return;
-    }
-    gathered(*revocation, from);
-}
-
 /// Whether it went on.
 bool Monitor::step(Revocation& revocation) {
     if (revocation.state == Revocation::State::gathering) {
-        if (!revocation.unanswered.empty()) return false;
+        if (!revocation.below.empty()) spread(revocation);
+        if (!revocation.unanswered.empty() || !revocation.below.empty()) return false;
         if (pinned_end(self_, revocation.range) != nullptr) return false;
         lents_.each([&](Lent& lent) {
             if (lent.loan != nullptr && revocation.range.contains(lent.loan->range))
@@ -156,23 +165,38 @@ void Monitor::finish(Revocation& revocation, Fault status) {
 // -- the borrower --
 
 void Monitor::on(CoreId from, const Revoke& message) {
-    auto& jobs = peer(from).jobs;
-    const auto job = std::ranges::find(jobs, false, &RevokeJob::used);
-    if (job == jobs.end()) {
+    if (message.owner == self_) {
         ++counters_.bad_messages;
         return;
     }
+    if (is_overtaken(from, message)) return;
+    Peer& owner = peer(message.owner);
+    if (from == message.owner) owner.round = message.round;
+    auto job = std::ranges::find_if(owner.jobs, [&](const RevokeJob& known) {
+        return known.used && known.operation == message.operation;
+    });
+    if (job == owner.jobs.end()) job = std::ranges::find(owner.jobs, false, &RevokeJob::used);
+    if (job == owner.jobs.end()) {
+        ++counters_.bad_messages;
+        return;
+    }
+    end_relay(*job); // it may have been asked before, by another way
+    forgive(*job);
     job->used = true;
-    job->owner = from;
+    job->owner = message.owner;
     job->operation = message.operation;
+    job->asker = from;
+    job->round = message.round;
+    job->incomplete = false;
     job->range = {message.base, message.bytes};
-    jobs_.push_back(*job);
+    if (!job->job_hook.linked()) jobs_.push_back(*job);
     busy_ = true;
-    drop_untaken(from, job->range);
+    if (!message.beyond.empty()) begin_relay(*job, message);
+    drop_untaken(job->owner, job->range);
     // Peers hear before the memory goes.
     for (Binding& end : bindings_.all()) {
         const bool meant = end.state != Binding::State::unused && !end.is_client &&
-                           end.peer == from && job->range.contains(end.range);
+                           end.peer == job->owner && job->range.contains(end.range);
         if (meant) frame_going_there(end);
     }
 }
@@ -205,11 +229,17 @@ bool Monitor::step(RevokeJob& job) {
     const bool buries = &job == &peer(job.owner).burial;
     if (next == nullptr && buries) return bury(job);
     if (next == nullptr || (!buries && planted(Mutant::early_acknowledgement))) {
+        if (job.relay != nullptr) {
+            spread(job);
+            const bool all = job.relay->unanswered.empty() && job.relay->content.beyond.empty();
+            if (!all && !planted(Mutant::relay_early)) return false;
+            end_relay(job);
+        }
         jobs_.remove(job);
-        if (peer(job.owner).link == Link::none)
+        if (peer(job.owner).link == Link::none || peer(job.asker).link == Link::none)
             job.used = false;
         else
-            owe(job, job.owner);
+            owe(job, job.asker);
         return true;
     }
     const auto done = kernel_.revoke_step(next->keeper);

@@ -166,11 +166,24 @@ Encoded pack(const Return& m) {
 }
 
 Encoded pack(const Revoke& m) {
-    return pack(Number::revoke, wire::RevokeArguments{m.operation, m.base, m.bytes});
+    const auto& beyond = m.beyond.words();
+    const wire::RevokeArguments arguments{
+        m.operation,
+        m.owner,
+        m.life,
+        m.round,
+        m.base,
+        m.bytes,
+        beyond[0],
+        beyond[1],
+        beyond[2],
+        beyond[3],
+    };
+    return pack(Number::revoke, arguments);
 }
 
 Encoded pack(const Revoked& m) {
-    return pack(Number::revoked, wire::RevokedArguments{m.operation});
+    return pack(Number::revoked, wire::RevokedArguments{m.operation, m.owner, m.round, m.complete});
 }
 
 Result<abi::Rights> rights(uint32_t raw) {
@@ -234,6 +247,19 @@ Result<Message> unpack_lend(Bytes bytes) {
         .rights = TRY(rights(m.rights)),
         .bell = {m.apic, m.vector},
         .status = m.status,
+    };
+}
+
+Result<Message> unpack_revoke(Bytes bytes) {
+    const auto m = TRY(wire::RevokeArguments::decode(bytes));
+    return Revoke{
+        .operation = m.operation,
+        .owner = m.owner,
+        .life = m.life,
+        .round = m.round,
+        .base = m.base,
+        .bytes = m.bytes,
+        .beyond = CoreSet{{m.beyond0, m.beyond1, m.beyond2, m.beyond3}},
     };
 }
 
@@ -313,11 +339,11 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
         return RelendAnswer{m.number, m.status};
     }
     case Number::give_back: return Return{TRY(wire::GiveBackArguments::decode(bytes)).lend};
-    case Number::revoke: {
-        const auto m = TRY(wire::RevokeArguments::decode(bytes));
-        return Revoke{m.operation, m.base, m.bytes};
+    case Number::revoke: return unpack_revoke(bytes);
+    case Number::revoked: {
+        const auto m = TRY(wire::RevokedArguments::decode(bytes));
+        return Revoked{m.operation, m.owner, m.round, m.complete};
     }
-    case Number::revoked: return Revoked{TRY(wire::RevokedArguments::decode(bytes)).operation};
     }
     return fail(Err::bad_operation);
 }

@@ -46,11 +46,12 @@ TEST(Revoke, RevokeTakesTwoMessagesACore) {
         const uint64_t lends = t.world.sent<Lend>() + t.world.sent<LendAnswer>();
         EXPECT_EQ(lends, 2 * cores);
         EXPECT_EQ(t.uses_elsewhere(), cores);
-        const uint64_t before = t.world.messages();
+        const uint64_t before = t.world.messages(), links = t.world.sent<Welcome>();
         Domain& caller = t.pairs[0]->client;
         ASSERT_TRUE(caller.revoke(t.frame));
         const unsigned path = t.world.rounds_to_settle();
-        const uint64_t messages = t.world.messages() - before;
+        const uint64_t opened = t.world.sent<Welcome>() - links; // on the way, by their first use
+        const uint64_t messages = t.world.messages() - before - opened;
         EXPECT_EQ(messages, 2 * cores);
         EXPECT_EQ(t.world.sent<Revoke>(), cores);
         EXPECT_EQ(t.world.sent<Revoked>(), cores);
@@ -62,8 +63,8 @@ TEST(Revoke, RevokeTakesTwoMessagesACore) {
         EXPECT_EQ(t.world.kernel(0).describe(news.more)->base, t.base) << "the caller's again";
         EXPECT_EQ(t.world.kernel(0).uses(t.base), 1u);
         EXPECT_TRUE(t.world.kernel(0).marks.empty());
-        // The owner sends to one after the other, and hears them one after the other.
-        EXPECT_LE(path, 2 * cores + 3);
+        // There and back along a tree, where each link takes a welcome, a send and a receive.
+        EXPECT_LE(path, 6u * std::bit_width(cores) + 4);
         std::printf("%5u  %15lu  %13u  %13lu\n", cores, messages, path, lends);
         t.world.expect_no_bad_messages();
     }
@@ -158,6 +159,49 @@ TEST(Revoke, ACoreThatFailedCountsAsAnswered) {
     t.world.give_up(0, 2);
     EXPECT_EQ(caller.next().notice, Notice::revoked);
     EXPECT_EQ(t.world.kernel(1).uses(t.base), 0u);
+}
+
+TEST(Revoke, GoesOnWhenACoreOnTheWayIsLost) {
+    with_seeds([](uint64_t seed) {
+        constexpr unsigned borrowers = 11;
+        Lenders t{borrowers + 1, borrowers, seed};
+        Domain& caller = t.pairs[0]->client;
+        ASSERT_TRUE(caller.revoke(t.frame));
+        for (unsigned steps = t.world.draw(60); steps > 0; --steps)
+            t.world.step();
+        const unsigned lost = 1 + t.world.draw(borrowers);
+        t.world.islands[lost]->stalled = true;
+        t.world.give_up(0, lost);
+        for (unsigned core = 1; core <= borrowers; ++core)
+            if (core != lost) EXPECT_EQ(t.world.kernel(core).uses(t.base), 0u) << "core " << core;
+        News news = *caller.monitor().next(caller.badge);
+        while (news.notice == Notice::peer_gone)
+            news = *caller.monitor().next(caller.badge);
+        EXPECT_EQ(news.notice, Notice::revoked) << "seed " << seed;
+        EXPECT_TRUE(t.world.kernel(0).marks.empty());
+        t.world.expect_no_bad_messages();
+    });
+}
+
+/// What is on its way of a round that is over must not take what was lent since.
+TEST(Revoke, WhatWasOvertakenOnItsWayIsDropped) {
+    Lenders t{4, 3};
+    const Revoke late{
+        .operation = 0x10001,
+        .owner = core_id(0),
+        .life = uint16_t(t.world.at(0).cores()[core_id(0)].version),
+        .round = 0xff,
+        .base = t.base,
+        .bytes = 8192,
+    };
+    t.world.at(3).receive(core_id(2), late);
+    t.world.settle();
+    EXPECT_EQ(t.world.kernel(3).uses(t.base) > 0, true);
+    Revoke of_this_round = late;
+    of_this_round.round = 0;
+    t.world.at(3).receive(core_id(2), of_this_round);
+    t.world.settle();
+    EXPECT_EQ(t.world.kernel(3).uses(t.base), 0u);
 }
 
 TEST(Revoke, MeetsALendOnItsWay) {

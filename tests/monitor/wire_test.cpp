@@ -43,8 +43,8 @@ const Message messages[] = {
     Relend{9, {{200}}, 10, false, 11, 0x8000, 4096, abi::read},
     RelendAnswer{12, Err::none},
     Return{13},
-    Revoke{14, 0x20'0000, 0x20'0000},
-    Revoked{15},
+    Revoke{14, {{255}}, 0xffff, 7, 0x20'0000, 0x20'0000, CoreSet{{1, 2, 3, 4}}},
+    Revoked{15, {{3}}, 8, false},
 };
 
 TEST(Wire, KeepsEveryMessage) {
