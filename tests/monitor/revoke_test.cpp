@@ -194,12 +194,12 @@ TEST(Revoke, WhatWasOvertakenOnItsWayIsDropped) {
         .base = t.base,
         .bytes = 8192,
     };
-    t.world.at(3).receive(core_id(2), late);
+    t.world.at(3).receive(core_id(1), late);
     t.world.settle();
     EXPECT_EQ(t.world.kernel(3).uses(t.base) > 0, true);
     Revoke of_this_round = late;
     of_this_round.round = 0;
-    t.world.at(3).receive(core_id(2), of_this_round);
+    t.world.at(3).receive(core_id(1), of_this_round);
     t.world.settle();
     EXPECT_EQ(t.world.kernel(3).uses(t.base), 0u);
 }
