@@ -346,7 +346,8 @@ class Plan:
     def simulator(self):
         outs = []
         for flavour, link in (("sim", ""), ("sim_san", SANITIZE)):
-            files = expand(["tests/sim/*.cpp", "kernel/*.cpp", "monitor/*.cpp", "lib/span/*.cpp"])
+            rooms = ("tests/sim", "kernel", "monitor", "lib/span", "lib/group")
+            files = expand([f"{room}/*.cpp" for room in rooms])
             files = [f for f in files if f != "monitor/main.cpp"]
             ins = [self.compile(flavour, f) for f in files]
             ins += self.archive(flavour, "support", expand(["tests/support/*.cpp"]))

@@ -530,7 +530,7 @@ TEST(Hostile, MessagesThatMakeNoSenseAreCountedOnly) {
         RelendAnswer{12345, Err::none},
         HandAnswer{12345, Err::none},
         Return{12345},
-        Revoked{12345},
+        Revoked{12345, core_id(1)},
     };
     uint64_t bad = 0;
     for (const Message& message : nonsense) {
