@@ -46,6 +46,15 @@ class CoreSet {
         return count;
     }
 
+    template <class Visit>
+    constexpr void each(Visit&& visit) const {
+        for (CoreSet rest = *this; !rest.empty();) {
+            const CoreId core = rest.first();
+            rest.erase(core);
+            visit(core);
+        }
+    }
+
     constexpr void erase_all(const CoreSet& other) {
         for (size_t i = 0; i < words_.size(); ++i)
             words_[i] &= ~other.words_[i];

@@ -164,7 +164,7 @@ bool Monitor::decide_pending() {
         stopping_ = {};
         return false;
     }
-    bool any = look_after_orphans();
+    bool any = false;
     suspects_untold_ = {};
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
@@ -176,7 +176,8 @@ bool Monitor::decide_pending() {
         decide(core, leaves ? CoreState::stopping : CoreState::failing);
         any = true;
     }
-    return any;
+    // At once: nothing of theirs is taken over while one that they were starting still runs.
+    return look_after_orphans() || any;
 }
 
 void Monitor::decide(CoreId core, CoreState state) {

@@ -112,6 +112,8 @@ void Monitor::on(CoreId from, const LendAnswer& message) {
 
 void Monitor::on(CoreId from, const Return& message) {
     Lent* const lent = lents_.find(message.lend);
+    // A revoke may have come by way of others, and its answer before this.
+    if (lents_.had(message.lend)) return;
     if (lent == nullptr || lent->core != from || lent->loan == nullptr) {
         ++counters_.bad_messages;
         return;

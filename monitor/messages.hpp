@@ -173,7 +173,7 @@ struct Relend {
     uint32_t binding{};
     bool from_client{};
     uint32_t token{};
-    uint64_t base{}, bytes{};
+    uint32_t lend{}; // the owner's number: what was lent under it may have been revoked meanwhile
     abi::Rights rights{};
 };
 
@@ -192,8 +192,8 @@ struct Return {
 struct Revoke {
     uint32_t operation{}; // the owner's number
     CoreId owner{};
-    uint16_t life{}; // low bits of the version of the owner's record
-    uint8_t round{}; // the owner has begun anew so often, as somebody on the way was lost
+    uint8_t life{};   // low bits of the version of the owner's record
+    uint16_t round{}; // the owner has begun anew so often, as somebody on the way was lost
     uint64_t base{}, bytes{};
     CoreSet beyond{}; // to whom the receiver passes it on
 };
@@ -202,7 +202,7 @@ struct Revoke {
 struct Revoked {
     uint32_t operation{};
     CoreId owner{};
-    uint8_t round{};
+    uint16_t round{};
     bool complete{true};
 };
 

@@ -218,7 +218,7 @@ class Monitor {
         bool owes_hello{}, owes_welcome{}, owes_names{}, owes_names_end{}, owes_ping{}, owes_pong{};
         uint8_t silent_looks{}; // at the clock, since something was expected of it
         uint32_t link_lend{};   // the Lent of the frame between us
-        uint8_t round{};        // of its last own word about a revoke
+        uint16_t round{};       // of revokes of its memory, as far as heard of
         uint32_t unanswered{};  // our messages that ask for an answer
         uint64_t quiet_at{};    // nothing was left to say when this many changes had happened
         DebtList debts;
@@ -474,7 +474,7 @@ class Monitor {
     JobList jobs_;
     ForwardTable forwards_;
     RelayTable relays_;
-    uint8_t round_{}; // of our own revocations: see Revoke
+    uint16_t round_{}; // of our own revocations: see Revoke
     Handling handling_;
     group::CostTable tree_costs_{}; // with the handling in them
     uint32_t tree_costs_revision_{};

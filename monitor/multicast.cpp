@@ -19,8 +19,7 @@ using group::MemberId, group::Tree;
 
 group::MemberSet members(const CoreSet& cores, CoreId self) {
     group::MemberSet set;
-    for (size_t i = 0; i < max_cores; ++i)
-        if (cores.contains({{static_cast<uint8_t>(i)}})) set.insert(group::member(i));
+    cores.each([&](CoreId core) { set.insert(group::member(core.raw)); });
     set.insert(group::member(self.raw));
     return set;
 }
@@ -81,7 +80,7 @@ void Monitor::spread(Revocation& revocation) {
     Revoke content{
         .operation = revocations_.number_of(revocation),
         .owner = self_,
-        .life = static_cast<uint16_t>(cores_[self_].version),
+        .life = static_cast<uint8_t>(cores_[self_].version),
         .round = revocation.round,
         .base = revocation.range.base,
         .bytes = revocation.range.bytes,
@@ -111,13 +110,8 @@ void Monitor::ask_all_directly() {
         drop_forwards(self_, revocations_.number_of(*revocation));
         revocation->round = round_;
         revocation->below = {};
-        CoreSet again;
-        for (size_t i = 0; i < max_cores; ++i) {
-            const CoreId core{{static_cast<uint8_t>(i)}};
-            if (revocation->tree.contains(core) && peer(core).link != Link::none)
-                again.insert(core);
-        }
-        revocation->tree = {};
+        CoreSet again = std::exchange(revocation->tree, {});
+        again.insert_all(revocation->unanswered); // their answers are of an earlier round
         ask(*revocation, again);
     }
     busy_ = true;
@@ -129,9 +123,9 @@ void Monitor::ask_all_directly() {
 bool Monitor::is_overtaken(CoreId from, const Revoke& message) const {
     if (from == message.owner) return false;
     const Peer& owner = peers_[message.owner.raw];
-    const auto end_of_last_life = static_cast<uint16_t>(cores_.end_of_last_life(message.owner));
-    return owner.link == Link::none || static_cast<int8_t>(message.round - owner.round) < 0 ||
-           static_cast<int16_t>(message.life - end_of_last_life) <= 0;
+    const auto end_of_last_life = static_cast<uint8_t>(cores_.end_of_last_life(message.owner));
+    return owner.link == Link::none || is_before(message.round, owner.round) ||
+           static_cast<int8_t>(message.life - end_of_last_life) <= 0;
 }
 
 void Monitor::begin_relay(RevokeJob& job, const Revoke& message) {
@@ -192,11 +186,13 @@ void Monitor::lost_on_the_way(CoreId core) {
     for (RevokeJob& job : peer(core).jobs)
         end_relay(job);
     drop_forwards(core, std::nullopt);
-    for (RevokeJob& job : jobs_) {
-        if (job.relay == nullptr || !job.relay->unanswered.contains(core)) continue;
-        job.relay->unanswered.erase(core);
-        job.incomplete = true;
-    }
+    // The owner hears of it as well, and asks all directly.
+    forwards_.each([&](Forward& forward) { forward.content.beyond.erase(core); });
+    relays_.each([&](Relay& relay) {
+        relay.content.beyond.erase(core);
+        relay.unanswered.erase(core);
+    });
+    busy_ = true;
     bool meant = false;
     for (const Revocation* const revocation : marks_)
         meant |= revocation != nullptr && revocation->tree.contains(core);

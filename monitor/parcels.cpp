@@ -85,6 +85,13 @@ Result<> Monitor::send_on(Binding& binding, uint32_t token, const Described& fra
     const CoreId owner{{static_cast<uint8_t>(frame.badge)}};
     TRY_VOID(may_send(binding, owner));
     if (peer(owner).link != Link::open) return fail(Err::core_dead);
+    const Range range{frame.base, frame.bytes};
+    uint32_t lend = 0;
+    borrows_.each([&](const Borrow& borrow) {
+        const bool meant = borrow.owner == owner && borrow.range == range && borrow.taken;
+        if (meant && borrow.keeper != abi::null_slot) lend = borrow.lend;
+    });
+    if (lend == 0) return fail(Err::revoking);
     Relent& relent = *TRY(relents_.take());
     TRY_VOID(ask(owner));
     relent.owner = owner;
@@ -96,8 +103,7 @@ Result<> Monitor::send_on(Binding& binding, uint32_t token, const Described& fra
         .binding = name.binding,
         .from_client = name.from_client,
         .token = token,
-        .base = frame.base,
-        .bytes = frame.bytes,
+        .lend = lend,
         .rights = frame.rights,
     };
     ++binding.unanswered;
@@ -163,11 +169,12 @@ void Monitor::on(CoreId from, const Relend& message) {
 }
 
 Result<> Monitor::lend_on(CoreId from, const Relend& message) {
-    const Range range{message.base, message.bytes};
-    if (is_revoking(range)) return fail(Err::revoking);
-    Loan* const loan = find_loan(range);
-    if (loan == nullptr) return fail(Err::revoking); // it was; not_found is "not here yet"
-    bool may = false;                                // no right grows on the way
+    const Lent* const by = lents_.find(message.lend);
+    const bool known = by != nullptr && by->core == from && by->loan != nullptr;
+    if (!known) return fail(Err::revoking); // it was; not_found is "not here yet"
+    Loan* const loan = by->loan;
+    if (is_revoking(loan->range)) return fail(Err::revoking);
+    bool may = false; // no right grows on the way
     lents_.each([&](const Lent& lent) {
         may |= lent.loan == loan && lent.core == from && lent.rights.has(message.rights);
     });

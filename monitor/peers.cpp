@@ -419,7 +419,7 @@ std::optional<Message> Monitor::next_debt(Peer& there) {
         return Revoke{
             .operation = operation,
             .owner = self_,
-            .life = static_cast<uint16_t>(cores_[self_].version),
+            .life = static_cast<uint8_t>(cores_[self_].version),
             .round = revocation->round,
             .base = revocation->range.base,
             .bytes = revocation->range.bytes,

@@ -9,6 +9,11 @@
 
 namespace monitor {
 
+/// Of two rounds of one owner.
+constexpr bool is_before(uint16_t round, uint16_t other) {
+    return static_cast<int16_t>(round - other) < 0;
+}
+
 struct Revocation : Numbered {
     enum class State : uint8_t {
         waiting,   // for one of the marks
@@ -24,7 +29,7 @@ struct Revocation : Numbered {
     CoreSet unanswered;             // who was asked, for itself or for all behind it as well
     CoreSet tree;                   // all who are reached by way of others
     CoreSet below;                  // of these, who has yet to be given to somebody
-    uint8_t round{};
+    uint16_t round{};
     uint64_t turn{}; // in line
     size_t place_of_mark{};
     Fault status{Err::none};
@@ -63,7 +68,7 @@ struct RevokeJob : Debt {
     RevokeJob() : Debt{Kind::revoked} {}
 
     CoreId asker{}; // the owner, or who passed it on
-    uint8_t round{};
+    uint16_t round{};
     bool incomplete{}; // it could not be passed on to all
     Relay* relay{};    // nobody behind us
 

@@ -93,28 +93,26 @@ void Monitor::begin(Revocation& revocation, size_t place) {
 void Monitor::multicast(Revocation& revocation, const CoreSet& cores, const CoreSet& directly) {
     revocation.round = round_;
     CoreSet asked;
-    for (size_t i = 0; i < max_cores; ++i) {
-        const CoreId core{{static_cast<uint8_t>(i)}};
-        if (!cores.contains(core) || peer(core).link == Link::none) continue;
-        if (planted(Mutant::core_skipped) && cores.size() > 1 && i > self_.raw) continue;
+    cores.each([&](CoreId core) {
+        if (peer(core).link == Link::none) return;
+        if (planted(Mutant::core_skipped) && cores.size() > 1 && core.raw > self_.raw) return;
         const bool by_tree = peer(core).link == Link::open && !directly.contains(core);
         (by_tree ? revocation.tree : asked).insert(core);
-    }
+    });
     revocation.below = revocation.tree;
     ask(revocation, asked);
     spread(revocation);
 }
 
 void Monitor::ask(Revocation& revocation, const CoreSet& cores) {
-    for (size_t i = 0; i < max_cores; ++i) {
-        const CoreId core{{static_cast<uint8_t>(i)}};
-        if (!cores.contains(core)) continue;
+    cores.each([&](CoreId core) {
+        if (peer(core).link == Link::none) return;
         revocation.unanswered.insert(core);
         // Behind the lends that are on their way there.
         RevokeOut& out = peer(core).revokes[revocation.place_of_mark];
         out.operation = revocations_.number_of(revocation);
         if (!out.owed()) owe(out, core);
-    }
+    });
 }
 
 void Monitor::gathered(Revocation& revocation, CoreId core) {
@@ -171,7 +169,7 @@ void Monitor::on(CoreId from, const Revoke& message) {
     }
     if (is_overtaken(from, message)) return;
     Peer& owner = peer(message.owner);
-    if (from == message.owner) owner.round = message.round;
+    if (is_before(owner.round, message.round)) owner.round = message.round;
     auto job = std::ranges::find_if(owner.jobs, [&](const RevokeJob& known) {
         return known.used && known.operation == message.operation;
     });

@@ -63,6 +63,13 @@ class Table {
         return same ? &*place.record : nullptr;
     }
 
+    /// Whether there was a record of this number, which has gone.
+    bool had(uint32_t number) const {
+        const uint32_t index = (number & 0xffff) - 1;
+        if (index >= high_) return false;
+        return static_cast<int16_t>((number >> 16) - places_[index].generation) < 0;
+    }
+
     /// The record in place `index`, below end(), if there is one.
     T* at(size_t index) { return places_[index].record ? &*places_[index].record : nullptr; }
 

@@ -152,7 +152,7 @@ Encoded pack(const LendAnswer& m) {
 
 Encoded pack(const Relend& m) {
     const wire::RelendArguments arguments{
-        m.number, m.to, m.binding, m.from_client, m.token, m.base, m.bytes, m.rights.raw
+        m.number, m.to, m.binding, m.from_client, m.token, m.lend, m.rights.raw
     };
     return pack(Number::relend, arguments);
 }
@@ -271,8 +271,7 @@ Result<Message> unpack_relend(Bytes bytes) {
         .binding = m.binding,
         .from_client = m.from_client,
         .token = m.token,
-        .base = m.base,
-        .bytes = m.bytes,
+        .lend = m.lend,
         .rights = TRY(rights(m.rights)),
     };
 }

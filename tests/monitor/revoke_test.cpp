@@ -164,7 +164,12 @@ TEST(Revoke, ACoreThatFailedCountsAsAnswered) {
 TEST(Revoke, GoesOnWhenACoreOnTheWayIsLost) {
     with_seeds([](uint64_t seed) {
         constexpr unsigned borrowers = 11;
-        Lenders t{borrowers + 1, borrowers, seed};
+        Lenders t{borrowers + 2, borrowers, seed};
+        // To the last core it is on its way: that one is asked directly.
+        Pair other{t.world, 1, borrowers + 1, "other", 60};
+        ASSERT_TRUE(other.client.send(other.client_end, 5, t.copies[0]));
+        for (unsigned steps = t.world.draw(10); steps > 0; --steps)
+            t.world.step();
         Domain& caller = t.pairs[0]->client;
         ASSERT_TRUE(caller.revoke(t.frame));
         for (unsigned steps = t.world.draw(60); steps > 0; --steps)
@@ -172,7 +177,7 @@ TEST(Revoke, GoesOnWhenACoreOnTheWayIsLost) {
         const unsigned lost = 1 + t.world.draw(borrowers);
         t.world.islands[lost]->stalled = true;
         t.world.give_up(0, lost);
-        for (unsigned core = 1; core <= borrowers; ++core)
+        for (unsigned core = 1; core <= borrowers + 1; ++core)
             if (core != lost) EXPECT_EQ(t.world.kernel(core).uses(t.base), 0u) << "core " << core;
         News news = *caller.monitor().next(caller.badge);
         while (news.notice == Notice::peer_gone)
@@ -189,19 +194,58 @@ TEST(Revoke, WhatWasOvertakenOnItsWayIsDropped) {
     const Revoke late{
         .operation = 0x10001,
         .owner = core_id(0),
-        .life = uint16_t(t.world.at(0).cores()[core_id(0)].version),
-        .round = 0xff,
+        .life = uint8_t(t.world.at(0).cores()[core_id(0)].version),
+        .round = 0xffff,
         .base = t.base,
         .bytes = 8192,
     };
     t.world.at(3).receive(core_id(1), late);
     t.world.settle();
-    EXPECT_EQ(t.world.kernel(3).uses(t.base) > 0, true);
+    EXPECT_GT(t.world.kernel(3).uses(t.base), 0u);
+    // Nor does what the owner says of an earlier round make one of before valid again.
+    Revoke of_the_owner = late;
+    of_the_owner.base += 1 << 20;
+    of_the_owner.round = 5;
+    t.world.at(3).receive(core_id(0), of_the_owner);
+    of_the_owner.operation = 0x10002;
+    of_the_owner.round = 0;
+    t.world.at(3).receive(core_id(0), of_the_owner);
+    Revoke of_the_round_before = late;
+    of_the_round_before.round = 4;
+    t.world.at(3).receive(core_id(1), of_the_round_before);
+    t.world.settle();
+    EXPECT_GT(t.world.kernel(3).uses(t.base), 0u);
     Revoke of_this_round = late;
-    of_this_round.round = 0;
+    of_this_round.round = 5;
     t.world.at(3).receive(core_id(1), of_this_round);
     t.world.settle();
     EXPECT_EQ(t.world.kernel(3).uses(t.base), 0u);
+}
+
+/// Its answer came by way of others: what the borrower said to the owner before may come after it.
+TEST(Revoke, OvertakesWhatTheBorrowerSaid) {
+    Lenders t{3, 1};
+    uint32_t old = 0;
+    t.world.at(1).borrows().each([&](const Borrow& borrow) {
+        if (borrow.range.base == t.base) old = borrow.lend;
+    });
+    ASSERT_NE(old, 0u);
+    Pair onwards{t.world, 1, 2, "onwards", 60};
+    Domain& caller = t.pairs[0]->client;
+    ASSERT_TRUE(caller.revoke(t.frame));
+    t.world.settle();
+    // The same memory is lent to the same core again, which is not what it wanted to lend on.
+    const News news = *caller.monitor().next(caller.badge);
+    ASSERT_TRUE(caller.send(t.pairs[0]->client_end, 2, news.more));
+    t.world.settle();
+    ASSERT_TRUE(t.pairs[0]->server.receive(t.pairs[0]->server_end, 2));
+    t.world.settle();
+    const size_t lents = t.world.lents(0);
+    const uint32_t binding = onwards.client_end;
+    t.world.at(0).receive(core_id(1), Relend{7, core_id(2), binding, true, 3, old, abi::read});
+    t.world.at(0).receive(core_id(1), Return{old});
+    EXPECT_EQ(t.world.lents(0), lents);
+    EXPECT_EQ(t.world.at(0).counters().bad_messages, 0u);
 }
 
 TEST(Revoke, MeetsALendOnItsWay) {

@@ -40,11 +40,11 @@ const Message messages[] = {
         .rights = abi::read | abi::copy,
     },
     LendAnswer{8, Err::revoking},
-    Relend{9, {{200}}, 10, false, 11, 0x8000, 4096, abi::read},
+    Relend{9, {{200}}, 10, false, 11, 0x80001, abi::read},
     RelendAnswer{12, Err::none},
     Return{13},
-    Revoke{14, {{255}}, 0xffff, 7, 0x20'0000, 0x20'0000, CoreSet{{1, 2, 3, 4}}},
-    Revoked{15, {{3}}, 8, false},
+    Revoke{14, {{255}}, 0xff, 0xfffe, 0x20'0000, 0x20'0000, CoreSet{{1, 2, 3, 4}}},
+    Revoked{15, {{3}}, 0x8000, false},
 };
 
 TEST(Wire, KeepsEveryMessage) {

@@ -360,12 +360,18 @@ World::RevokeFigure World::revoke_figure(unsigned borrowers) {
     Domain& owner = domains_[0];
     const auto name = service_name(0);
     owner.offer_own(name);
+    lend_and_revoke(owner, name, borrowers); // what links there are to be are there
+    return lend_and_revoke(owner, name, borrowers);
+}
+
+World::RevokeFigure
+World::lend_and_revoke(Domain& owner, const Text<abi::name_bytes>& service, unsigned borrowers) {
     const CapSlot frame = owner.make_frame_for(page_bytes);
     settle();
     for (unsigned begin = 1; begin <= borrowers; begin += Domain::max_ends) {
         const unsigned end = std::min(begin + Domain::max_ends, borrowers + 1);
         for (unsigned i = begin; i < end; ++i)
-            must(domains_[i].bind_to(name).has_value(), "a bind for the figure");
+            must(domains_[i].bind_to(service).has_value(), "a bind for the figure");
         settle();
         owner.send_to_all(frame);
         settle();

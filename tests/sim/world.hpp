@@ -118,6 +118,9 @@ class World {
     bool verbose{};
 
   private:
+    RevokeFigure
+    lend_and_revoke(Domain& owner, const Text<abi::name_bytes>& service, unsigned borrowers);
+
     void boot();
     void begin_monitor(unsigned core, bool from_the_start);
     monitor::Range ram_of(unsigned core) const;
