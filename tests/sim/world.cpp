@@ -60,7 +60,8 @@ void World::boot() {
     next_badge_ = monitor::badges_of_init;
     next_number_ = 1;
     next_label_ = next_team_ = 0;
-    channels_opened_ = messages_of_hub_ = 0;
+    channels_opened_ = 0;
+    revokes_ = {};
     for (Channel& channel : channels_)
         channel = {};
     domain_count_ = 0;
@@ -178,10 +179,13 @@ bool World::deliver(unsigned core, unsigned peer, bool calm) {
         .a = first_word(encoded),
     });
     ++tally.messages;
-    if (core == 0 || peer == 0) ++messages_of_hub_;
     here.as_monitor([&] {
         const auto message = monitor::decode(encoded.number, encoded.bytes());
         must(message.has_value(), "a message that its receiver cannot read");
+        const bool of_revoke = std::holds_alternative<monitor::Revoke>(*message) ||
+                               std::holds_alternative<monitor::Revoked>(*message);
+        revokes_.all += of_revoke;
+        revokes_.of_owner += of_revoke && (core == 0 || peer == 0);
         here.monitor.receive(core_id(peer), *message);
     });
     return true;
@@ -360,29 +364,22 @@ World::RevokeFigure World::revoke_figure(unsigned borrowers) {
     Domain& owner = domains_[0];
     const auto name = service_name(0);
     owner.offer_own(name);
-    lend_and_revoke(owner, name, borrowers); // what links there are to be are there
-    return lend_and_revoke(owner, name, borrowers);
-}
-
-World::RevokeFigure
-World::lend_and_revoke(Domain& owner, const Text<abi::name_bytes>& service, unsigned borrowers) {
     const CapSlot frame = owner.make_frame_for(page_bytes);
     settle();
     for (unsigned begin = 1; begin <= borrowers; begin += Domain::max_ends) {
         const unsigned end = std::min(begin + Domain::max_ends, borrowers + 1);
         for (unsigned i = begin; i < end; ++i)
-            must(domains_[i].bind_to(service).has_value(), "a bind for the figure");
+            must(domains_[i].bind_to(name).has_value(), "a bind for the figure");
         settle();
         owner.send_to_all(frame);
         settle();
         owner.close_all();
         settle();
     }
-    const uint64_t before = tally.messages, owners_before = messages_of_hub_;
-    const uint32_t begun = now;
+    revokes_ = {};
     owner.revoke_then_delete(frame);
     settle();
-    return {tally.messages - before, messages_of_hub_ - owners_before, now - begun};
+    return revokes_;
 }
 
 // -- books --

@@ -62,12 +62,12 @@ class World {
   public:
     World(const Settings& settings, const Arena& arena);
 
-    /// A frame of core 0, lent to so many cores, is revoked: the messages of that, by core 0 and
-    /// all.
+    /// Messages about revokes: all, and those from and to core 0.
     struct RevokeFigure {
-        uint64_t all, of_owner, steps;
+        uint64_t all{}, of_owner{};
     };
 
+    /// A frame of core 0 that is lent to so many cores is revoked.
     RevokeFigure revoke_figure(unsigned borrowers);
 
     /// One run. Throws Broken; the chart then tells what led to it.
@@ -118,9 +118,6 @@ class World {
     bool verbose{};
 
   private:
-    RevokeFigure
-    lend_and_revoke(Domain& owner, const Text<abi::name_bytes>& service, unsigned borrowers);
-
     void boot();
     void begin_monitor(unsigned core, bool from_the_start);
     monitor::Range ram_of(unsigned core) const;
@@ -164,7 +161,8 @@ class World {
     bool lossy_{}; // cores go and come in this run
     unsigned losses_left_{};
     bool booted_{}; // all cores know of each other: from now on some may be lost
-    uint64_t channels_opened_{}, messages_of_hub_{};
+    uint64_t channels_opened_{};
+    RevokeFigure revokes_;
     unsigned line_capacity_{};
     uint32_t next_badge_{};
     uint32_t next_label_{}, next_team_{};
