@@ -36,7 +36,7 @@ class Pump {
     }
 
     /// Does everything there is to do, in both directions; at most one store to each tail.
-    ///   result   whether something was published to the stack: ring if it sleeps
+    ///   result   whether the stack should hear of it: ring if it sleeps
     bool run() {
         reclaim();
         receive();
@@ -48,15 +48,16 @@ class Pump {
         // Buffers still in the card come back by interrupt: the stack may wait for just these. A
         // cause that fell in between is latched, so the interrupt follows at once.
         device_->interrupt_when_sent(!tx_->empty());
-        acknowledge();
-        const bool rx = side_.rx_return.take_published();
-        const bool tx = side_.tx_return.take_published();
-        return rx || tx || acknowledged_;
+        side_.rx_provide.acknowledge();
+        side_.tx_provide.acknowledge();
+        const bool sent = side_.tx_return.take_published() && may_be_awaited();
+        return side_.rx_return.take_published() || sent;
     }
 
-    /// The last look before going to sleep. Frames in the card's ring raise an interrupt.
+    /// The last look before going to sleep. Frames in the card's ring raise an interrupt, and while
+    /// it has buffers enough those go on to it then.
     bool has_work() const {
-        return (side_.rx_provide.has_any() && rx_->room() > 0) ||
+        return (side_.rx_provide.has_any() && rx_->room() >= ring_slots / 2) ||
                (side_.tx_provide.has_any() && tx_->room() > 0);
     }
 
@@ -126,10 +127,11 @@ class Pump {
         INVARIANT(rx_->provide(address(buffer, 0), buffer).has_value(), "there was room");
     }
 
-    void acknowledge() {
-        const bool rx = side_.rx_provide.acknowledge();
-        const bool tx = side_.tx_provide.acknowledge();
-        acknowledged_ = rx || tx;
+    /// A stack without a free buffer sleeps until some come back; it has more than these to send
+    /// from, so all of them are on their way then, and make the number.
+    bool may_be_awaited() {
+        const auto untaken = side_.tx_return.untaken();
+        return !untaken || *untaken >= layout_.buffers / 8;
     }
 
     PhysAddr address(uint32_t buffer, uint16_t offset) const {
@@ -144,7 +146,6 @@ class Pump {
     PhysAddr area_at_;
     netq::Custody<pool_buffers_max> custody_;
     Counters counters_;
-    bool acknowledged_{};
 };
 
 } // namespace e1000

@@ -91,6 +91,15 @@ class Producer {
         return was;
     }
 
+    /// How many the receiver has not said that it has taken; at least as many as it has not. Every
+    /// buffer in the queue has a slot, so nobody waits for room: a ring is worth it only for a
+    /// receiver that waits for what is sent here.
+    ///   errors   protocol
+    Result<size_t> untaken() {
+        TRY_VOID(read_ack());
+        return static_cast<size_t>(sent_ - taken_);
+    }
+
     uint64_t sent() const { return sent_; }
 
   private:
@@ -151,13 +160,9 @@ class Consumer {
                static_cast<uint32_t>(taken_ + 1);
     }
 
-    /// Tells the sender what was taken; once a batch. True when there was something to tell: a
-    /// sender that waits for room may sleep, so the caller rings as after take_published.
-    bool acknowledge() {
+    /// Tells the sender what was taken; once a batch. It does not sleep for that: no ring.
+    void acknowledge() {
         if (told_ != taken_) tell();
-        const bool was = published_;
-        published_ = false;
-        return was;
     }
 
     uint64_t taken() const { return taken_; }
@@ -171,7 +176,6 @@ class Consumer {
         told_ = taken_;
         // release: our reads of those slots are over; pairs with the acquire in Producer
         ack_->taken.store(taken_, std::memory_order_release);
-        published_ = true;
     }
 
     /// A slot that is not ours yet still has the turn of the lap before, 0 in the first lap.
@@ -191,7 +195,6 @@ class Consumer {
     uint64_t owed_max_; // descriptors taken, but not yet told
     uint64_t taken_{}, told_{};
     uint64_t bad_{};
-    bool published_{};
     bool broken_{};
 };
 

@@ -1,6 +1,7 @@
 #include "net/netd/nic_port.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 namespace netd {
 
@@ -92,15 +93,24 @@ bool NicPort::reclaim_some() {
 }
 
 bool NicPort::ready() {
-    return side_.rx_return.has_any() || side_.tx_return.has_any();
+    return side_.rx_return.has_any() || (starved_ && side_.tx_return.has_any());
 }
 
 void NicPort::flush() {
-    bool published = side_.rx_return.acknowledge();
-    published |= side_.tx_return.acknowledge();
-    published |= side_.rx_provide.take_published();
-    published |= side_.tx_provide.take_published();
-    if (published) bell_.published();
+    side_.rx_return.acknowledge();
+    side_.tx_return.acknowledge();
+    const bool provided = side_.rx_provide.take_published();
+    const bool to_send = side_.tx_provide.take_published();
+    if (to_send || (provided && may_lack_buffers())) bell_.published();
+}
+
+/// A driver that found none left sleeps until there are some, and has said that it took all. Since
+/// then at most a batch was provided.
+bool NicPort::may_lack_buffers() {
+    // seq_cst: it says what it took, then looks for more; we provide, then look what it took
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const auto untaken = side_.rx_provide.untaken();
+    return !untaken || *untaken <= batch;
 }
 
 } // namespace netd

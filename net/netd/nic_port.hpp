@@ -57,6 +57,7 @@ class NicPort : public net::Link, public async::Source {
     Result<> provide(uint32_t buffer);
     bool receive_some();
     bool reclaim_some();
+    bool may_lack_buffers();
 
     Host& host_;
     netq::Area area_;

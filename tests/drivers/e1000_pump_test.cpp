@@ -70,13 +70,27 @@ TEST_F(Pumping, SendsAndReturnsBuffersWithOneTailWrite) {
     for (uint32_t i = 0; i < 16; ++i)
         send(i, 60, static_cast<uint8_t>(i), 18);
     card.writes.clear();
-    EXPECT_TRUE(pump.run());
+    EXPECT_FALSE(pump.run()) << "it has many others to send from: no bell";
     EXPECT_EQ(card.writes.size(), 1u) << "the tail, and nothing else";
     ASSERT_EQ(card.sent.size(), 16u);
     EXPECT_EQ(card.sent[7], frame(60, 7)) << "from its offset in the buffer";
     for (uint32_t i = 0; i < 16; ++i)
         EXPECT_EQ((*stack.tx_return.take())->buffer, i);
     EXPECT_FALSE(*stack.tx_return.take());
+}
+
+TEST_F(Pumping, WakesAStackThatMayWaitForSentBuffers) {
+    const uint32_t many = area.layout().buffers / 8;
+    for (uint32_t i = 0; i + 1 < many; ++i)
+        send(i, 60, 1);
+    EXPECT_FALSE(pump.run());
+    send(many - 1, 60, 1);
+    EXPECT_TRUE(pump.run());
+    while (*stack.tx_return.take()) {
+    }
+    stack.tx_return.acknowledge();
+    send(0, 60, 1);
+    EXPECT_FALSE(pump.run());
 }
 
 TEST_F(Pumping, AsksForAnInterruptWhileBuffersAreInTheCard) {
@@ -87,7 +101,7 @@ TEST_F(Pumping, AsksForAnInterruptWhileBuffersAreInTheCard) {
     card.transmit();
     EXPECT_TRUE(card.interrupting());
     EXPECT_TRUE(device.acknowledge()->sent);
-    EXPECT_TRUE(pump.run());
+    pump.run();
     EXPECT_EQ((*stack.tx_return.take())->buffer, 1u);
     card.send_at_once = true;
     send(2, 60, 1);
@@ -120,6 +134,10 @@ TEST_F(Pumping, SeesWorkBeforeItSleeps) {
     EXPECT_FALSE(pump.has_work());
     provide(5, 1);
     EXPECT_TRUE(pump.has_work());
+    provide(10, ring_slots / 2);
+    pump.run();
+    provide(6, 1);
+    EXPECT_FALSE(pump.has_work()) << "half of the ring is enough until the next frame";
 }
 
 TEST_F(Pumping, ReturnsUnsentWhatIsNoFrame) {
