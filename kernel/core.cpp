@@ -64,10 +64,13 @@ void Core::switch_to(Dispatcher* next) {
     donated_to_ = nullptr;
 }
 
+/// Before it goes on: if it was preempted or has an event, and wants to be told that.
 void Core::give_run_upcall(Dispatcher& d) {
-    d.preempted = false;
     abi::DispatcherPage& page = *d.page;
-    if (read_once(page.disabled) != 0 || read_once(page.wants_run_upcall) == 0) return;
+    uint64_t there = read_once(page.pending) != 0 ? abi::run_upcall::on_event : 0;
+    if (std::exchange(d.preempted, false)) there |= abi::run_upcall::after_preemption;
+    if ((read_once(page.wants_run_upcall) & there) == 0) return;
+    if (read_once(page.disabled) != 0) return;
     const uint64_t entry = read_once(page.upcall_run);
     if (entry == 0 || !in_user_half(entry)) return;
     page.save[static_cast<size_t>(abi::Area::enabled)] = d.registers;

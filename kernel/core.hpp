@@ -366,6 +366,7 @@ class Core {
     void charge();
     void switch_to(Dispatcher* next);
     void give_run_upcall(Dispatcher& d);
+    void tell_current();
     void enter_upcall(Dispatcher& d, uint64_t entry);
     void stop_by_fault(Dispatcher& d, uint64_t vector, uint64_t code, uint64_t address);
     void tell_of_end(const Dispatcher& d);

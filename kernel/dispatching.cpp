@@ -181,6 +181,7 @@ After Core::resume(Dispatcher& d, abi::Area area) {
         return After::turn;
     }
     page.disabled = 0;
+    if (read_once(page.wants_run_upcall) != 0) give_run_upcall(d); // for what came meanwhile
     return After::replaced;
 }
 

@@ -87,7 +87,7 @@ void Core::on_device_or_ipi_vector(uint8_t vector) {
         if (sharers->empty()) ++statistics_.spurious;
         for (Dispatcher& d : *sharers)
             post(d, abi::event_remote);
-        return;
+        return tell_current();
     }
     ++statistics_.interrupts;
     const Line* const line = vectors_.line(vector);
@@ -97,6 +97,13 @@ void Core::on_device_or_ipi_vector(uint8_t vector) {
     }
     if (line->level) machine_.mask_interrupt(line->gsi, true);
     post(*line->target, line->bit);
+    tell_current();
+}
+
+/// It was interrupted for an event that may be its own.
+void Core::tell_current() {
+    if (current_ == nullptr || current_->state != State::runnable) return;
+    if (read_once(current_->page->wants_run_upcall) != 0) give_run_upcall(*current_);
 }
 
 Result<> Core::bind_interrupt(const Slot& line, const Slot& doorbell, abi::InterruptMode mode) {

@@ -19,10 +19,15 @@ static_assert(sizeof(SaveArea) == 160 && offsetof(SaveArea, rip) == 128);
 /// Save areas by number, as `resume` takes them.
 enum class Area : uint64_t { enabled = 0, fault = 1 };
 
+/// When upcall_run is entered instead of going on.
+namespace run_upcall {
+constexpr uint64_t never = 0, after_preemption = 1, on_event = 2; // or-ed
+} // namespace run_upcall
+
 struct DispatcherPage {
     // written by the domain
     uint64_t disabled;          // nonzero: no upcalls; a fault now ends the domain
-    uint64_t wants_run_upcall;  // nonzero: after a preemption, upcall_run instead of resuming
+    uint64_t wants_run_upcall;  // run_upcall: on_event means while `pending` is not 0
     uint64_t upcall_run;        // entry addresses; each starts with rdi = this page's address,
     uint64_t upcall_page_fault; // rsp = upcall_stack, disabled = 1
     uint64_t upcall_trap;

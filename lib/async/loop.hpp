@@ -122,12 +122,24 @@ class Loop {
                 busy = 0;
             } else if (++busy % turns_between_looks == 0 || (!cold_.empty() && waiter_.is_rung())) {
                 // Who is never idle must hear interrupts and local calls all the same.
-                deliver(waiter_.wait(waiter_.now()));
+                take_events();
             }
         }
     }
 
     void stop() { stopping_ = true; }
+
+    /// Before `what` runs for long: what was sent is told, and from here on peers ring, as if this
+    /// slept, until pay_attention. False: something else can go on already.
+    [[nodiscard]] inline bool look_away(Source& what);
+
+    void pay_attention() {
+        for (Source& source : hot_)
+            source.disarm();
+    }
+
+    /// What has rung meanwhile, and whoever calls; does not sleep.
+    void take_events() { deliver(waiter_.wait(waiter_.now())); }
 
     /// One round of everything that can go on without sleeping; false when nothing could.
     bool turn() {
@@ -401,6 +413,20 @@ inline void Loop::look_at_cold() {
         after = cold_.next(*source);
         if (source->ready()) heat(*source);
     }
+}
+
+inline bool Loop::look_away(Source& what) {
+    ++epoch_;
+    for (Source& source : hot_) {
+        source.flush();
+        source.arm(epoch_);
+    }
+    // seq_cst: pairs with the fence of ump::BasicEndpoint::notify
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (!ready_.empty()) return false;
+    for (Source& source : hot_)
+        if (&source != &what && source.ready()) return false;
+    return true;
 }
 
 inline void Loop::sleep() {

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "lib/os/threads/hold.hpp"
+
 namespace os {
 
 class Busy {
@@ -13,7 +15,10 @@ class Busy {
 
     Busy(const Busy&) = delete;
 
-    ~Busy() { change(-1); }
+    ~Busy() {
+        change(-1);
+        if (Hold::is_rest_due() && !now() && Hold::depth() == 0) Hold::let_loop_go_on();
+    }
 
     static bool now() {
         return depth.load(std::memory_order_relaxed) != 0; // pairs with change()

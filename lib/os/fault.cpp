@@ -9,6 +9,7 @@
 #include "interfaces/parent.hpp"
 #include "lib/abi/startup.hpp"
 #include "lib/base/format.hpp"
+#include "lib/os/busy.hpp"
 #include "lib/os/loader.hpp"
 #include "lib/os/local.hpp"
 #include "lib/os/logging.hpp"
@@ -17,6 +18,7 @@
 extern "C" {
 void os_on_page_fault(abi::DispatcherPage* page);
 void os_on_trap(abi::DispatcherPage* page);
+void os_on_ring(abi::DispatcherPage* page);
 }
 
 namespace os {
@@ -80,11 +82,13 @@ die_of(uint64_t vector, uint64_t code, uint64_t address, const abi::SaveArea& at
 }
 
 /// The upcall was a thread's, and its block has all of its state but the general registers: those
-/// are here. Leaves the upcall for the loop.
-[[noreturn]] void suspend_thread(abi::DispatcherPage& page) {
-    os_current_thread->registers = page.save[std::to_underlying(abi::Area::fault)];
+/// are here. Makes ready to leave the upcall for the loop: a ring is only noted from here on.
+void keep_state(abi::DispatcherPage& page, abi::Area area) {
+    os_current_thread->registers = page.save[std::to_underlying(area)];
+    os_current_thread->held = Hold::depth();
+    Hold::restore(1);
     page.disabled = 0;
-    scheduler().suspend();
+    if (page.pending != 0) Hold::set_rest_due(true); // it came while we were disabled
 }
 
 bool page_in(VirtAddr at) {
@@ -153,11 +157,24 @@ void os_on_page_fault(abi::DispatcherPage* page) {
     const bool absent = (page->fault_code & os::code_not_present_mask) == 0;
     if (absent && os::page_in(virt(page->fault_address))) return;
     const bool threads = os_current_thread != nullptr && os::thread_pager != nullptr;
-    if (threads && os::thread_pager(*page)) os::suspend_thread(*page);
+    if (threads && os::thread_pager(*page)) {
+        os::keep_state(*page, abi::Area::fault);
+        os::scheduler().suspend();
+    }
     os::say_what_is_lacking(virt(page->fault_address));
     os::die(*page);
 }
 
 void os_on_trap(abi::DispatcherPage* page) {
     os::die(*page);
+}
+
+/// Of a thread that nothing holds (dispatch.S).
+void os_on_ring(abi::DispatcherPage* page) {
+    if (os::Busy::now()) {
+        page->wants_run_upcall = abi::run_upcall::never;
+        return os::Hold::set_rest_due(true);
+    }
+    os::keep_state(*page, abi::Area::enabled);
+    os::scheduler().preempt();
 }

@@ -44,8 +44,7 @@ void GroupLines::send(MemberId peer, uint16_t tag, const ump::Body& body) {
     while (!end.try_send(tag, 0, body)) {
         // Whoever is asked to read does so sooner or later: its loop needs nothing of ours.
         flush();
-        breathe();
-        __builtin_ia32_pause();
+        give_way();
     }
     ++sent_;
     unflushed_.insert(peer);

@@ -5,6 +5,7 @@
 #include "lib/os/channel.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/fault.hpp"
+#include "lib/os/threads/hold.hpp"
 
 namespace os {
 namespace {
@@ -19,8 +20,11 @@ class BufferSink final : public LogSink {
         const std::span<char> room = std::span{buffer}.first(buffer.size() - 1);
         const std::string_view shown = render_log_line(room, self.core(), now(), self.name(), text);
         buffer[shown.size()] = '\n';
+        const Hold hold;
         log_ring().add({buffer.data(), shown.size() + 1});
-        if (bell != nullptr) bell->set();
+        if (bell == nullptr) return;
+        bell->set();
+        Hold::ask_for_rest();
     }
 
     async::Event* bell{};

@@ -14,6 +14,7 @@
 extern "C" {
 void os_upcall_page_fault();
 void os_upcall_trap();
+void os_upcall_run();
 [[noreturn]] void os_start(abi::DispatcherPage* page);
 /// Only in programs that use math.hpp.
 [[gnu::weak]] void os_begin_math();
@@ -26,6 +27,8 @@ namespace {
 
 // dispatch.S writes these numbers.
 static_assert(std::to_underlying(abi::Op::resume) == 21 && abi::slot::dispatcher == 3);
+static_assert(offsetof(abi::DispatcherPage, wants_run_upcall) == 8);
+static_assert(std::to_underlying(abi::Area::enabled) == 0);
 static_assert(std::to_underlying(abi::Area::fault) == 1);
 
 constexpr size_t upcall_stack_bytes = 16384;
@@ -55,8 +58,9 @@ void choose_extended_state() {
 void enable_upcalls() {
     the_page->upcall_page_fault = reinterpret_cast<uint64_t>(&os_upcall_page_fault);
     the_page->upcall_trap = reinterpret_cast<uint64_t>(&os_upcall_trap);
+    the_page->upcall_run = reinterpret_cast<uint64_t>(&os_upcall_run);
     the_page->upcall_stack = reinterpret_cast<uint64_t>(upcall_stack.data() + upcall_stack.size());
-    the_page->wants_run_upcall = 0;
+    the_page->wants_run_upcall = abi::run_upcall::never;
     // The CPU driver reads the page when it likes: the entries come before the permission.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     the_page->disabled = 0;

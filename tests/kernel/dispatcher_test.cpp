@@ -414,6 +414,29 @@ TEST_F(Dispatchers, BlockingOrYieldingIsNoPreemption) {
     EXPECT_EQ(me.dispatcher->registers.rip, 0x40'0000u);
 }
 
+TEST_F(Dispatchers, WhatCameWhileDisabledIsToldAtResume) {
+    *me.page = {.disabled = 1, .wants_run_upcall = abi::run_upcall::on_event, .upcall_run = 0x5000};
+    me.page->pending = 1;
+    me.page->save[1] = {.rbx = 77, .rip = 0x6000};
+    world.invoke(Op::resume, self, {1});
+    EXPECT_EQ(me.dispatcher->registers.rip, 0x5000u);
+    EXPECT_EQ(me.page->save[0].rip, 0x6000u);
+    EXPECT_EQ(me.page->save[0].rbx, 77u);
+    me.page->pending = 0;
+    world.invoke(Op::resume, self, {0});
+    EXPECT_EQ(me.dispatcher->registers.rip, 0x6000u);
+    EXPECT_EQ(me.page->disabled, 0u);
+}
+
+TEST_F(Dispatchers, WhoWantsEventsIsNotToldOfPreemptions) {
+    *me.page = {.wants_run_upcall = abi::run_upcall::on_event, .upcall_run = 0x5000};
+    world.make_domain(9);
+    world.core->schedule();
+    world.invoke(Op::dispatcher_stop, self);
+    EXPECT_EQ(world.core->current(), me.dispatcher);
+    EXPECT_EQ(me.dispatcher->registers.rip, 0x40'0000u);
+}
+
 TEST_F(Dispatchers, APageFaultGoesToItsUpcallAndTrapsToTheirs) {
     *me.page = {.upcall_page_fault = 0x6000, .upcall_trap = 0x7000, .upcall_stack = 0x9000};
     me.dispatcher->registers.rax = 55;

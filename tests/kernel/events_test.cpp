@@ -119,6 +119,26 @@ TEST_F(Events, AVectorFromAnotherCoreSetsTheRemoteBit) {
     EXPECT_EQ(world.call(Op::core_vector, other_cores, {bell}), Err::foreign);
 }
 
+TEST_F(Events, AnEventInterruptsWhoWantsToBeToldOfIt) {
+    const uint64_t found = World::value(world.invoke(Op::core_vector, core_cap, {bell}), 1);
+    const auto vector = static_cast<uint8_t>(found);
+    const uint64_t rip = me.dispatcher->registers.rip;
+    *me.page = {.wants_run_upcall = abi::run_upcall::never, .upcall_run = 0x5000};
+    me.dispatcher->registers.rbx = 1234;
+    world.core->on_device_or_ipi_vector(vector);
+    EXPECT_EQ(me.dispatcher->registers.rip, rip);
+    me.page->wants_run_upcall = abi::run_upcall::on_event;
+    world.core->on_device_or_ipi_vector(vector);
+    EXPECT_EQ(me.dispatcher->registers.rip, 0x5000u);
+    EXPECT_EQ(me.page->disabled, 1u);
+    EXPECT_EQ(me.page->save[0].rip, rip);
+    EXPECT_EQ(me.page->save[0].rbx, 1234u);
+    EXPECT_EQ(me.page->pending, 1u << abi::event_remote); // for `wait`
+    me.dispatcher->registers.rip = 0x5004;
+    world.core->on_device_or_ipi_vector(vector);
+    EXPECT_EQ(me.dispatcher->registers.rip, 0x5004u); // not while disabled
+}
+
 TEST_F(Events, VectorsAreSharedWhenTheyRunOut) {
     constexpr size_t vectors = kernel::last_vector - kernel::first_remote_vector + 1;
     std::map<uint8_t, unsigned> users;

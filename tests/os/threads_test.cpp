@@ -155,6 +155,71 @@ TEST_F(Threads, TheLoopHasItsTurnHoweverBusyTheyAre) {
     run();
 }
 
+TEST_F(Threads, ARestThatIsDueWaitsForTheEndOfTheHold) {
+    go([this] {
+        {
+            const os::Hold outer;
+            const os::Hold inner;
+            os::Hold::set_rest_due(true); // as the upcall of a ring does
+            seen.push_back(1);
+        }
+        seen.push_back(2);
+    });
+    EXPECT_TRUE(os::scheduler().run());
+    EXPECT_EQ(seen, (std::vector{1})); // the loop has its turn, and the other goes on later
+    EXPECT_EQ(os::Hold::depth(), 0u);
+    EXPECT_TRUE(os::scheduler().run());
+    EXPECT_EQ(seen, (std::vector{1, 2}));
+}
+
+TEST_F(Threads, WhoGivesTheLoopSomethingToDoLetsItHaveItsTurn) {
+    os::Hold::ask_for_rest(); // not a thread's: nobody is to rest
+    EXPECT_FALSE(os::Hold::is_rest_due());
+    go([this] {
+        const os::Hold hold;
+        os::Hold::ask_for_rest();
+        seen.push_back(1);
+    });
+    go([this] { seen.push_back(2); });
+    EXPECT_TRUE(os::scheduler().run());
+    EXPECT_EQ(seen, (std::vector{1}));
+    run();
+    EXPECT_EQ(seen, (std::vector{1, 2}));
+}
+
+TEST_F(Threads, WhoIsHeldBySpinsIsHeldNoMoreAfterwards) {
+    go([this] {
+        os::Spin spin;
+        spin.lock();
+        EXPECT_EQ(os::Hold::depth(), 1u);
+        spin.unlock();
+        EXPECT_EQ(os::Hold::depth(), 0u);
+        os::scheduler().yield();
+        EXPECT_EQ(os::Hold::depth(), 0u);
+        seen.push_back(1);
+    });
+    go([this] {
+        EXPECT_EQ(os::Hold::depth(), 0u);
+        seen.push_back(2);
+    });
+    run();
+    EXPECT_EQ(seen, (std::vector{2, 1}));
+    EXPECT_EQ(os::Hold::depth(), 0u);
+}
+
+TEST_F(Threads, WhileARestIsDueNoOtherThreadBegins) {
+    go([] {
+        const os::Hold hold;
+        os::Hold::set_rest_due(true);
+        os::scheduler().yield();
+    });
+    go([this] { seen.push_back(1); });
+    EXPECT_TRUE(os::scheduler().run());
+    EXPECT_TRUE(seen.empty());
+    run();
+    EXPECT_EQ(seen, (std::vector{1}));
+}
+
 TEST_F(Threads, NoMoreThanTheSourceHas) {
     source.most = 1;
     go([this] {

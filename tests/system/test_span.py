@@ -5,7 +5,7 @@ import pytest
 from clients import cores, domains
 from skerry import PATIENCE
 
-SUMS = ("sum", "product", "primes", "waves", "rights", "registers")
+SUMS = ("sum", "product", "primes", "waves", "rights", "interruptions", "registers")
 
 
 def start(boot, count, arguments):

@@ -48,6 +48,7 @@ int program() {
     right &= check("primes", primes);
     right &= check("waves", waves);
     right &= check("rights", rights);
+    right &= check("interruptions", interruptions);
     right &= check("registers", registers);
     if (const auto done = measure_unmap(); !done)
         log::error("unmap could not be measured: {}", done.error());

@@ -27,6 +27,19 @@ bool has_avx() {
     return (wrong[0] | wrong[1] | wrong[2] | wrong[3]) == 0;
 }
 
+/// Comes back with `seed` if no register was lost on the way.
+uint64_t compute_until(const std::atomic<bool>& over, uint64_t seed) {
+    constexpr uint64_t odd = 0x9e37'79b9'7f4a'7c15;
+    double turns = 0;
+    uint64_t sum = seed;
+    while (!over.load(std::memory_order_relaxed)) { // relaxed: pairs with the store that ends it
+        sum += odd;
+        turns += 1;
+        __builtin_ia32_pause();
+    }
+    return sum - static_cast<uint64_t>(turns) * odd;
+}
+
 /// Each worker's byte of the page: `work` answers whether it was as it should be.
 template <class Work>
 Result<bool> everywhere(const MutableBytes& page, Work work) {
@@ -57,7 +70,35 @@ Result<bool> change_rights() {
     return right;
 }
 
+/// Each thread but ours computes and calls nothing until the page it has seen is gone: its core
+/// takes it away all the same, and what it computed with is as it was.
+Result<bool> interrupt_loops() {
+    const MutableBytes page = TRY(os::map_shared(page_bytes));
+    os::Barrier all_compute{os::worker_count()};
+    std::atomic<bool> gone{};
+    std::atomic<uint32_t> wrong{};
+    std::array<os::Thread, 64> threads;
+    for (uint32_t w = 0; w < os::worker_count(); ++w) {
+        if (w == os::this_worker()) continue;
+        threads[w] = TRY(os::Thread::create_on(w, [&, page, w] {
+            page[w] = std::byte{1};
+            all_compute.wait();
+            if (compute_until(gone, w) != w) ++wrong;
+        }));
+    }
+    all_compute.wait();
+    const bool dirty = TRY(os::unmap_shared(page));
+    gone.store(true, std::memory_order_relaxed); // relaxed: pairs with compute_until()
+    for (os::Thread& thread : threads)
+        thread = {};
+    return wrong.load() == 0 && dirty == (os::worker_count() > 1);
+}
+
 } // namespace
+
+bool interruptions() {
+    return interrupt_loops().value_or(false);
+}
 
 bool rights() {
     return change_rights().value_or(false);

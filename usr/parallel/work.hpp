@@ -9,8 +9,10 @@ bool product();
 bool primes();
 bool waves();
 
-/// Whether lib/os keeps its promises: rights that change everywhere, registers across a page fault.
+/// Whether lib/os keeps its promises: rights that change everywhere, also where a thread computes
+/// and calls nothing; registers across a page fault.
 bool rights();
+bool interruptions();
 bool registers();
 
 } // namespace parallel

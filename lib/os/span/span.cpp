@@ -71,13 +71,4 @@ Result<uint32_t> messages_of_last_cut() {
     return await(worker().last_cut());
 }
 
-void breathe() {
-    static constexpr uint64_t us_between = 100;
-    static constinit uint64_t last = 0; // of this dispatcher
-    const uint64_t now_ticks = read_tsc();
-    if (now_ticks - last < page().tsc_khz * us_between / 1000) return;
-    last = now_ticks;
-    scheduler().rest();
-}
-
 } // namespace os

@@ -40,9 +40,6 @@ Result<bool> protect_shared(MutableBytes pages, Rights rights);
 /// Messages between home and workers that the last unmap or protect of the domain took.
 Result<uint32_t> messages_of_last_cut();
 
-/// Where a thread that computes for long lets its core's loop do what is due: a look at the clock.
-void breathe();
-
 namespace detail {
 
 template <class Body>
@@ -55,7 +52,6 @@ struct ParallelFor {
             const uint64_t last = end - first < grain ? end : first + grain;
             for (uint64_t i = first; i < last; ++i)
                 (*body)(i);
-            breathe();
         }
     }
 

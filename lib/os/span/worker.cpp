@@ -89,7 +89,9 @@ void SpanWorker::start_program() {
 }
 
 void SpanWorker::program_ended(int code) {
+    const Hold hold;
     (void)self_.loop().spawn("end of the program", tell_finished(code));
+    Hold::ask_for_rest();
 }
 
 /// Our lines of log go by a channel of our own, which ends with us.
@@ -253,6 +255,7 @@ void SpanWorker::wake_far(ThreadBlock& thread) {
         return;
     }
     (void)self_.loop().spawn("first ring", fetch_bell_and_ring(to));
+    Hold::ask_for_rest();
 }
 
 async::Task<> SpanWorker::fetch_bell_and_ring(uint32_t worker) {
@@ -294,7 +297,33 @@ bool SpanWorker::pump() {
         worked = true;
     }
     scheduler().admit(control().desks[number_].inbox);
-    return scheduler().run() || worked;
+    return run_threads() || worked;
+}
+
+/// Threads run as long as they like: whoever wants this part meanwhile rings, which interrupts
+/// them.
+bool SpanWorker::run_threads() {
+    if (scheduler().idle()) return false;
+    abi::DispatcherPage& shared = page();
+    const std::atomic_ref pending{shared.pending};
+    shared.wants_run_upcall = abi::run_upcall::on_event;
+    // The CPU driver of this core looks there when it likes: the wish comes before our last look.
+    std::atomic_signal_fence(std::memory_order_seq_cst); // pairs with the CPU driver's look
+    const bool waits = !self_.loop().look_away(*this);
+    scheduler().admit(control().desks[number_].inbox); // who was woken before we armed
+    // relaxed: written on this same core
+    const bool rung = pending.load(std::memory_order_relaxed) != 0;
+    // Whoever never has enough does not stop them for ever: he sends again, and that rings.
+    const bool gives_way = (rung || waits) && ++gave_way_ < most_ways_given;
+    if (!gives_way) {
+        gave_way_ = 0;
+        (void)scheduler().run();
+    }
+    shared.wants_run_upcall = abi::run_upcall::never;
+    self_.loop().pay_attention();
+    // relaxed: as above
+    if (pending.load(std::memory_order_relaxed) != 0) self_.loop().take_events();
+    return true;
 }
 
 bool SpanWorker::ready() {

@@ -74,6 +74,7 @@ class SpanWorker final : public ThreadSource, public async::Source, public Share
   private:
     static constexpr size_t most_pieces = 1024, most_cuts = 32, most_frames = 512;
     static constexpr size_t heap_chunk = 256 * 1024;
+    static constexpr uint32_t most_ways_given = 64;
 
     using Client = interfaces::span::Client;
     using Replica = span::Replica<CapSlot, most_pieces, most_cuts>;
@@ -83,6 +84,7 @@ class SpanWorker final : public ThreadSource, public async::Source, public Share
         OwnedCap frame;
     };
 
+    bool run_threads();
     async::Task<> join(uint64_t key);
     void start_program();
     async::Task<> resolve(ThreadBlock& thread);
@@ -110,6 +112,7 @@ class SpanWorker final : public ThreadSource, public async::Source, public Share
     std::array<OwnedCap, span::Workers::most> bells_;
     ReadyQueue faulted_;
     bool set_up_{}, begun_{};
+    uint32_t gave_way_{}; // times in a row
 };
 
 /// This part's one. Only in workers.

@@ -36,6 +36,7 @@ struct ThreadBlock {
     // All of it at a page fault, where a call keeps less.
     alignas(64) std::array<std::byte, extended_bytes> extended{};
     abi::SaveArea registers{};
+    uint32_t held{}, reserved{}; // how deep it was in Hold
     uint64_t fault_address{}, fault_code{};
     Context context{};
 
@@ -58,6 +59,7 @@ struct ThreadBlock {
 };
 
 static_assert(offsetof(ThreadBlock, extended) == 0 && offsetof(ThreadBlock, registers) == 832);
+static_assert(offsetof(ThreadBlock, held) == 992);
 static_assert(abi::dispatcher_page_at == virt(0xd1'0000));
 
 /// First in, first out, linked through the blocks themselves.

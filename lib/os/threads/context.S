@@ -7,6 +7,7 @@
 #define PAGE 0xd10000      /* abi::dispatcher_page_at */
 #define PAGE_SAVE 128      /* abi::DispatcherPage::save */
 #define REGISTERS 832      /* ThreadBlock::registers */
+#define HELD 992           /* ThreadBlock::held */
 #define SAVED_WORDS 20
 
     .section .text.os_switch, "ax", @progbits
@@ -54,6 +55,10 @@ os_begin_thread:
 os_resume_thread:
     movl $PAGE, %edx
     movq $1, (%rdx)            // disabled: the save area is ours until `resume` is done with it
+    cmpl $0, os_rest_due(%rip) // what comes from here on `resume` sees
+    jne 3f
+    movl HELD(%rbx), %eax
+    movl %eax, os_thread_held(%rip)
     leaq REGISTERS(%rbx), %rsi
     leaq PAGE_SAVE(%rdx), %rdi
     movl $SAVED_WORDS, %ecx
@@ -70,6 +75,9 @@ os_resume_thread:
     movl $AREA_ENABLED, %esi
     syscall                    // does not return
     ud2
+3:  movq $0, (%rdx)            // the loop first
+    movq os_loop_context(%rip), %rdi
+    jmp os_enter
     .size os_resume_thread, . - os_resume_thread
 
 // FS can be loaded by a resume only. Comes back as if nothing had happened but that; rdi is the

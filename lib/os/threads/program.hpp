@@ -44,12 +44,14 @@ async::Task<> await_in_loop(async::Task<T> task, Awaited<T>* to) {
 
 template <class T>
 Result<T> await(async::Task<T> task) {
+    const Hold hold;
     using Awaited = detail::Awaited<T>;
     async::Loop& loop = domain().loop();
     void* const memory = loop.pool().allocate(sizeof(Awaited));
     if (memory == nullptr) return fail(Err::no_memory);
     Awaited* const awaited = new (memory) Awaited;
     const auto started = loop.spawn("a thread's", detail::await_in_loop(std::move(task), awaited));
+    Hold::ask_for_rest();
     if (started && !awaited->done) {
         awaited->thread = scheduler().current();
         scheduler().block();

@@ -5,6 +5,8 @@
 
 constinit os::ThreadBlock* os_current_thread = nullptr;
 constinit uint32_t os_extended_mask = 0;
+constinit std::atomic<uint32_t> os_thread_held = 0, os_rest_due = 0;
+constinit os::Context* os_loop_context = nullptr;
 
 namespace os {
 namespace {
@@ -23,16 +25,35 @@ void give_way() {
 }
 
 bool Scheduler::run() {
-    ThreadBlock* next = ready_.take();
-    if (next == nullptr) return false;
-    for (budget_ = turns_a_run; next != nullptr; next = budget_ > 0 ? ready_.take() : nullptr) {
+    if (ready_.empty()) return false;
+    os_loop_context = &loop_;
+    Hold::begin();
+    for (budget_ = turns_a_run; budget_ > 0 && !Hold::is_rest_due();) {
+        ThreadBlock* const next = ready_.take();
+        if (next == nullptr) break;
         next->state = ThreadBlock::State::running;
         os_current_thread = next;
         os_switch(&loop_, &next->context);
-        os_current_thread = nullptr;
+        Hold::restore(1);
+        // It was about to go on where it was interrupted when a rest became due.
+        if (ThreadBlock* const back = std::exchange(os_current_thread, nullptr)) make_ready(*back);
         if (ended_ != nullptr) finish(*std::exchange(ended_, nullptr));
     }
+    Hold::end();
+    Hold::set_rest_due(false); // what becomes due from here on ends the next run at once
     return true;
+}
+
+void Hold::ask_for_rest() {
+    if (os_current_thread != nullptr) set_rest_due(true);
+}
+
+void Hold::let_loop_go_on() {
+    while (is_rest_due() && os_current_thread != nullptr) {
+        begin();
+        the_scheduler.rest();
+        restore(depth() - 1);
+    }
 }
 
 void Scheduler::start(ThreadBlock& thread) {
@@ -50,6 +71,7 @@ void Scheduler::start(ThreadBlock& thread) {
 }
 
 void Scheduler::end() {
+    Hold::begin();
     ended_ = os_current_thread;
     os_current_thread = nullptr;
     os_enter(&loop_);
@@ -67,6 +89,7 @@ void Scheduler::finish(ThreadBlock& thread) {
 }
 
 void Scheduler::join(ThreadBlock& thread) {
+    const Hold hold;
     thread.end.lock();
     const bool waits = !thread.done;
     if (waits) thread.joiner = os_current_thread;
@@ -76,6 +99,7 @@ void Scheduler::join(ThreadBlock& thread) {
 }
 
 void Scheduler::detach(ThreadBlock& thread) {
+    const Hold hold;
     thread.end.lock();
     const bool over = thread.done;
     thread.detached = true;
@@ -86,6 +110,17 @@ void Scheduler::detach(ThreadBlock& thread) {
 void Scheduler::suspend() {
     ThreadBlock& me = *std::exchange(os_current_thread, nullptr);
     me.state = ThreadBlock::State::suspended;
+    interrupted(me);
+}
+
+void Scheduler::preempt() {
+    ThreadBlock& me = *std::exchange(os_current_thread, nullptr);
+    make_ready(me);
+    budget_ = 0;
+    interrupted(me);
+}
+
+void Scheduler::interrupted(ThreadBlock& me) {
     me.context = {
         .rbx = std::bit_cast<uint64_t>(&me),
         .rip = reinterpret_cast<uint64_t>(&os_resume_thread),
@@ -97,6 +132,8 @@ void Scheduler::suspend() {
 
 void os_run_thread() {
     os::ThreadBlock& me = *os_current_thread;
+    os::Hold::restore(1);
+    os::Hold::end();
     me.run(me.body.data());
     os::scheduler().end();
 }

@@ -70,6 +70,7 @@ class Scheduler {
     /// Whoever took the thread out of what it waits in: it goes on when its turn comes, on the
     /// dispatcher that it belongs to.
     void wake(ThreadBlock& thread) {
+        const Hold hold;
         if (thread.worker != worker_) return source_->wake_far(thread);
         if (thread.state == ThreadBlock::State::blocked)
             make_ready(thread);
@@ -79,6 +80,7 @@ class Scheduler {
 
     /// The current thread waits; it is in a queue by which somebody finds and wakes it.
     void block() {
+        const Hold hold;
         ThreadBlock& me = *os_current_thread;
         if (std::exchange(me.woken, false)) return;
         me.state = ThreadBlock::State::blocked;
@@ -87,6 +89,7 @@ class Scheduler {
 
     /// Lets the others run that are ready now.
     void yield() {
+        const Hold hold;
         ThreadBlock& me = *os_current_thread;
         if (ready_.empty() && --budget_ > 0) return;
         make_ready(me);
@@ -95,11 +98,16 @@ class Scheduler {
 
     /// Lets the loop have its turn before this thread goes on.
     void rest() {
+        const Hold hold;
         ThreadBlock& me = *os_current_thread;
         make_ready(me);
         budget_ = 0;
         leave(me);
     }
+
+    /// In the upcall of a ring: the loop has its turn before the current thread goes on, which was
+    /// interrupted anywhere; its state is in its block.
+    [[noreturn]] void preempt();
 
     /// The current thread is done with its body.
     [[noreturn]] void end();
@@ -132,13 +140,17 @@ class Scheduler {
     }
 
     void leave(ThreadBlock& me) {
-        ThreadBlock* const next = --budget_ > 0 ? ready_.take() : nullptr;
+        const bool goes_on = --budget_ > 0 && !Hold::is_rest_due();
+        ThreadBlock* const next = goes_on ? ready_.take() : nullptr;
         if (next != nullptr) next->state = ThreadBlock::State::running;
         if (next == &me) return;
+        const uint32_t depth = Hold::depth();
         os_current_thread = next;
         os_switch(&me.context, next != nullptr ? &next->context : &loop_);
+        Hold::restore(depth);
     }
 
+    [[noreturn]] void interrupted(ThreadBlock& me);
     void finish(ThreadBlock& thread);
 
     ThreadSource* source_{};

@@ -1,8 +1,10 @@
-// A lock for a few instructions. Who finds it taken lets other threads run: its holder may be one
-// that waits for a page.
+// A lock for a few instructions, during which no ring interrupts the thread. Who finds it taken
+// lets other threads run: its holder may be one that waits for a page.
 #pragma once
 
 #include <atomic>
+
+#include "lib/os/threads/hold.hpp"
 
 namespace os {
 
@@ -12,14 +14,19 @@ void give_way();
 class Spin {
   public:
     void lock() {
-        // acquire: pairs with the release in unlock()
-        while (taken_.exchange(true, std::memory_order_acquire))
+        for (;;) {
+            Hold::begin();
+            // acquire: pairs with the release in unlock()
+            if (!taken_.exchange(true, std::memory_order_acquire)) return;
+            Hold::end();
             give_way();
+        }
     }
 
     void unlock() {
         // release: publishes what was done under the lock
         taken_.store(false, std::memory_order_release);
+        Hold::end();
     }
 
   private:
