@@ -162,6 +162,7 @@ void Arp::hold(Neighbour& neighbour, OutPacket& packet) {
         held = take_held(neighbour);
         if (held == nullptr) return;
     }
+    packet.finish_sum();
     held->size = 0;
     for (const Bytes piece : packet.pieces()) {
         std::ranges::copy(piece, held->memory.subspan(held->size).begin());

@@ -92,6 +92,9 @@ class Checksum {
     /// For the header field.
     constexpr uint16_t finish() const { return std::byteswap(uint16_t(~fold(sum_))); }
 
+    /// The same for who goes on summing: not inverted.
+    constexpr uint16_t so_far() const { return std::byteswap(fold(sum_)); }
+
   private:
     uint64_t sum_{}; // of words of 16 to 64 bits, carries folded in
     bool odd_{};     // the bytes so far end in the middle of a word

@@ -20,13 +20,16 @@ class Interface {
     Interface() = default;
 
     Interface(LinkNumber number, MacAddress mac, uint16_t mtu_bytes, Link& link, Counters& counters)
-        : link_{&link}, counters_{&counters}, mac_{mac}, number_{number}, mtu_bytes_{mtu_bytes} {}
+        : link_{&link}, counters_{&counters}, mac_{mac}, number_{number}, mtu_bytes_{mtu_bytes},
+          abilities_{link.abilities()} {}
 
     LinkNumber number() const { return number_; }
 
     MacAddress mac() const { return mac_; }
 
     uint16_t mtu_bytes() const { return mtu_bytes_; }
+
+    LinkAbilities abilities() const { return abilities_; }
 
     Ipv4Prefix address() const { return address_; }
 
@@ -52,9 +55,10 @@ class Interface {
     }
 
     /// Puts the Ethernet header in front and hands the frame over.   errors   no_space
-    Result<> transmit(OutPacket& packet, MacAddress to, wire::EtherType type) {
+    [[gnu::always_inline]] Result<>
+    transmit(OutPacket& packet, MacAddress to, wire::EtherType type) {
         packet.prepend(wire::Ethernet{to, mac_, uint16_t(type)});
-        const auto sent = link_->transmit(packet.pieces());
+        const auto sent = link_->transmit(packet.pieces(), packet.work());
         if (!sent && sent.error() == Err::no_space) return sent;
         ++counters_->frames_out;
         return {};
@@ -66,6 +70,7 @@ class Interface {
     MacAddress mac_;
     LinkNumber number_;
     uint16_t mtu_bytes_{};
+    LinkAbilities abilities_;
     Ipv4Prefix address_;
     uint64_t last_pair_{};
     Ipv4Address directed_broadcast_ = ipv4_broadcast; // the limited one where there is none

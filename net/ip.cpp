@@ -64,7 +64,9 @@ std::optional<Drop> Ip::refuse_options(Bytes options) {
 }
 
 /// Nearly always one host sends another a whole packet without options: nothing else is looked at.
-Verdict Ip::input(Bytes packet, Interface& in, Arrival arrival, Instant now, Ipv4Packet& into) {
+Verdict Ip::input(
+    Bytes packet, Interface& in, Arrival arrival, bool sums_checked, Instant now, Ipv4Packet& into
+) {
     ++counters_.ip_in;
     if (packet.size() < sizeof(wire::Ipv4)) return drop(Drop::ip_truncated);
     const auto ip = load<wire::Ipv4>(packet.data());
@@ -73,13 +75,14 @@ Verdict Ip::input(Bytes packet, Interface& in, Arrival arrival, Instant now, Ipv
     const bool usual = ip.version_and_length == 0x45 && !ip.is_fragment() &&
                        total >= sizeof(wire::Ipv4) && total <= packet.size() &&
                        arrival == Arrival::unicast && interfaces_.is_from_host_to_us(in, pair) &&
-                       Checksum{sum_of(packet.data())}.holds();
+                       (sums_checked || Checksum{sum_of(packet.data())}.holds());
     if (!usual) return input_unusual(packet, arrival, now, into);
     into = {
         .source = Ipv4Address{ip.source},
         .destination = Ipv4Address{ip.destination},
         .protocol = ip.protocol,
         .time_to_live = ip.time_to_live,
+        .sums_checked = sums_checked,
         .payload = {packet.data() + sizeof(wire::Ipv4), total - sizeof(wire::Ipv4)},
         .whole = {packet.data(), total},
     };
@@ -163,15 +166,17 @@ Ip::send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now) {
     return arp_.output(packet, way.hop, way.hint, now);
 }
 
-Result<> Ip::output(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
-    if (way.as_of != routes_.changes()) {
-        const auto found = find_way(addresses.destination, addresses.source);
-        if (!found) {
-            drops_.count(Drop::ip_no_route);
-            return fail(Err::network_unreachable);
-        }
-        way = *found;
+Result<> Ip::look_up_again(const Addresses& addresses, Way& way) {
+    const auto found = find_way(addresses.destination, addresses.source);
+    if (!found) {
+        drops_.count(Drop::ip_no_route);
+        return fail(Err::network_unreachable);
     }
+    way = *found;
+    return {};
+}
+
+Result<> Ip::output_along(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
     if (packet.size() + sizeof(wire::Ipv4) > way.mtu_bytes) {
         return output_fragments(packet, addresses, way, now);
     }
@@ -232,7 +237,9 @@ std::optional<Way> Ip::find_way(Ipv4Address to, Ipv4Address source) const {
     } else {
         return std::nullopt;
     }
-    way.mtu_bytes = interfaces_[way.hop.link].mtu_bytes();
+    const Interface& out = interfaces_[way.hop.link];
+    way.mtu_bytes = out.mtu_bytes();
+    if (way.kind != Way::Kind::ourselves) way.abilities = out.abilities();
     return way;
 }
 

@@ -18,7 +18,8 @@ struct Ipv4Packet {
     Ipv4Address source{}, destination{};
     uint8_t protocol{};
     uint8_t time_to_live{};
-    bool broadcast{}; // sent to more hosts than us, by IP or link address
+    bool broadcast{};    // sent to more hosts than us, by IP or link address
+    bool sums_checked{}; // by the card: IP's, and that of TCP or UDP
     Bytes payload{};
     Bytes whole{}; // from the first byte of the header, for quoting
 
@@ -35,6 +36,7 @@ struct Way {
     uint32_t as_of{}; // Routes::changes(); zero: not looked up yet
     Hop hop;
     Kind kind{};
+    LinkAbilities abilities; // none of them to ourselves
     uint16_t mtu_bytes{};
     uint16_t hint{}; // where ARP knows it
 };
@@ -65,7 +67,15 @@ class Ip {
 
     /// Dropped: counted, or a fragment that does not complete its datagram. Packets for others
     /// are laid open as they came, fragment or not.
-    Verdict input(Bytes packet, Interface& in, Arrival arrival, Instant now, Ipv4Packet& into);
+    ///   sums_checked   by the card; believed of a whole packet to us, of nothing else
+    Verdict input(
+        Bytes packet,
+        Interface& in,
+        Arrival arrival,
+        bool sums_checked,
+        Instant now,
+        Ipv4Packet& into
+    );
 
     /// errors   network_unreachable
     Result<Path> path_to(Ipv4Address destination) const;
@@ -75,7 +85,25 @@ class Ip {
     ///   way      of all packets to that destination, kept between them
     ///   errors   network_unreachable, host_unreachable, no_space (link full: nothing or only a
     ///            part was sent)
-    Result<> output(OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
+    Result<> output(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
+        TRY_VOID(look_up(addresses, way));
+        return output_along(packet, addresses, way, now);
+    }
+
+    /// The first half of output(): finds the way again if it may have changed.
+    ///   errors   network_unreachable
+    Result<> look_up(const Addresses& addresses, Way& way) {
+        if (way.as_of == routes_.changes()) return {};
+        return look_up_again(addresses, way);
+    }
+
+    /// The second half, once checksums are made as the way wants them.
+    Result<> output_along(OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
+
+    /// Does the link sum up that packet of TCP or UDP? Not if it is going to be cut.
+    static bool is_summed_by_link(const OutPacket& packet, const Way& way) {
+        return way.abilities.sums && packet.size() + sizeof(wire::Ipv4) <= way.mtu_bytes;
+    }
 
     Result<> output(OutPacket& packet, const Addresses& addresses, Instant now) {
         Way way;
@@ -109,6 +137,7 @@ class Ip {
     void lay_header(
         OutPacket& packet, const Addresses& addresses, uint16_t identification, uint16_t fragment
     );
+    Result<> look_up_again(const Addresses& addresses, Way& way);
     Result<> send(OutPacket& packet, Ipv4Address destination, Way& way, Instant now);
     Result<> send_unusual(OutPacket& packet, Ipv4Address destination, const Way& way);
     std::optional<Way> find_way(Ipv4Address destination, Ipv4Address source) const;

@@ -8,6 +8,7 @@
 
 #include "lib/base/bytes.hpp"
 #include "lib/base/invariant.hpp"
+#include "net/link.hpp"
 
 namespace net {
 
@@ -61,6 +62,22 @@ class OutPacket {
         if (other.has_manner) set_manner(other.service, other.time_to_live);
     }
 
+    /// The outermost header is that of TCP or UDP, and its checksum is left to the link.
+    void leave_sum(LinkWork::Sum sum) {
+        sum_ = sum;
+        transport_bytes_ = uint8_t(headers().size());
+    }
+
+    /// After all: the link will be known later only.
+    void finish_sum();
+
+    /// What is left to the link, when all headers are there.
+    LinkWork work() const {
+        if (sum_ == LinkWork::Sum::none) return {};
+        const auto bytes = uint8_t(headers().size());
+        return {sum_, uint8_t(bytes - transport_bytes_), bytes, 0};
+    }
+
     /// Header bytes so far, the outermost first.
     Bytes headers() const { return {head_.data() + start_, head_room - start_}; }
 
@@ -84,6 +101,8 @@ class OutPacket {
   private:
     std::array<std::byte, head_room> head_; // filled from the back; not cleared on purpose
     std::array<Bytes, most_pieces + 1> pieces_{};
+    LinkWork::Sum sum_{LinkWork::Sum::none};
+    uint8_t transport_bytes_{};
     size_t start_{head_room};
     size_t count_{};
     size_t size_{};

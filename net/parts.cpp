@@ -19,7 +19,7 @@ Parts::Parts(Arena& arena, const Config& given, Link& link, Events& listener, In
 namespace {
 
 struct NowhereLink final : Link {
-    Result<> transmit(std::span<const Bytes>) override { return {}; }
+    Result<> transmit(std::span<const Bytes>, LinkWork) override { return {}; }
 };
 
 struct NoListener final : Events {
@@ -42,7 +42,7 @@ size_t Parts::memory_needed(const Config& config) {
 
 // --- From frame to socket, in one pass
 
-void Parts::receive_frame(Bytes frame, Interface& in, Instant now) {
+void Parts::receive_frame(Bytes frame, Interface& in, bool sums_checked, Instant now) {
     ++counters.frames_in;
     const auto header = peel<wire::Ethernet>(frame);
     if (!header) return drops.count(Drop::ethernet_truncated);
@@ -56,16 +56,18 @@ void Parts::receive_frame(Bytes frame, Interface& in, Instant now) {
     switch (wire::EtherType(uint16_t(header->type))) {
     case wire::EtherType::ipv4:
         return receive_packet(
-            frame, in, broadcast ? Arrival::link_broadcast : Arrival::unicast, now
+            frame, in, broadcast ? Arrival::link_broadcast : Arrival::unicast, sums_checked, now
         );
     case wire::EtherType::arp: return arp.input(frame, in, now);
     default: drops.count(Drop::ethernet_unknown_type);
     }
 }
 
-void Parts::receive_packet(Bytes bytes, Interface& in, Arrival arrival, Instant now) {
+void Parts::receive_packet(
+    Bytes bytes, Interface& in, Arrival arrival, bool sums_checked, Instant now
+) {
     Ipv4Packet packet;
-    if (const Verdict verdict = ip.input(bytes, in, arrival, now, packet);
+    if (const Verdict verdict = ip.input(bytes, in, arrival, sums_checked, now, packet);
         verdict != Verdict::ours) {
         if (verdict == Verdict::for_others) forwarder.forward(packet, in, now);
         return;
@@ -196,7 +198,9 @@ void Parts::settle(Instant now) {
     while (more) {
         more = false;
         while (!ip.loopback().empty()) {
-            receive_packet(ip.loopback().front(), interfaces.first(), Arrival::loopback, now);
+            receive_packet(
+                ip.loopback().front(), interfaces.first(), Arrival::loopback, false, now
+            );
             ip.loopback().pop();
             if (ip.loopback().empty() && tcp.has_held()) tcp.retry_held(now);
         }

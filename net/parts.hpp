@@ -20,8 +20,9 @@ struct Parts {
 
     static size_t memory_needed(const Config& config);
 
-    void receive_frame(Bytes frame, Interface& in, Instant now);
-    void receive_packet(Bytes bytes, Interface& in, Arrival arrival, Instant now);
+    void receive_frame(Bytes frame, Interface& in, bool sums_checked, Instant now);
+    void
+    receive_packet(Bytes bytes, Interface& in, Arrival arrival, bool sums_checked, Instant now);
     void receive_udp(const Ipv4Packet& packet, Instant now);
     void receive_icmp(const Ipv4Packet& packet, Instant now);
     /// An ICMP error, or our own ARP, about a packet of ours.

@@ -44,9 +44,9 @@ Stack::create(MutableBytes memory, const Config& config, Link& link, Events& eve
     return &parts->stack;
 }
 
-void Stack::receive(Bytes frame, Instant now, LinkNumber from) {
+void Stack::receive(Bytes frame, Instant now, LinkNumber from, bool sums_checked) {
     INVARIANT(from.raw < parts_.interfaces.count(), "the owner knows what it added");
-    parts_.receive_frame(frame, parts_.interfaces[from], now);
+    parts_.receive_frame(frame, parts_.interfaces[from], sums_checked, now);
     settle(now);
 }
 

@@ -52,7 +52,8 @@ class Stack {
     // --- Frames and time. `now` never decreases between calls.
 
     /// One frame from a link, without FCS, handled to completion. `frame` may be reused after.
-    void receive(Bytes frame, Instant now, LinkNumber from = first_link);
+    ///   sums_checked   the card has found the checksums of IP and of TCP or UDP right
+    void receive(Bytes frame, Instant now, LinkNumber from = first_link, bool sums_checked = false);
     /// The link has room again after no_space: what was held goes out.
     void link_ready(Instant now);
     /// Runs what is due. Call at next_deadline(); calling early or late is harmless.

@@ -53,7 +53,7 @@ std::optional<UdpDatagram> Udp::parse(const Ipv4Packet& packet) {
     if (length < sizeof(wire::Udp) || length > packet.payload.size()) {
         return refuse(Drop::udp_bad_length);
     }
-    if (udp->checksum != 0) {
+    if (udp->checksum != 0 && !packet.sums_checked) {
         Checksum sum;
         sum.add_pseudo(packet.source, packet.destination, packet.protocol, length);
         sum.add(packet.payload.first(length));
@@ -115,18 +115,19 @@ Result<> Udp::output(
     if (payload.size() > most_payload_bytes) return fail(Err::message_too_long);
     const uint16_t length = uint16_t(payload.size() + sizeof(wire::Udp));
     wire::Udp udp{from.port.number(), to.port.number(), length, {}};
+    const Ip::Addresses addresses{from.address, to.address, wire::Protocol::udp};
+    ++counters_.udp_out;
+    TRY_VOID(ip_.look_up(addresses, way));
     Checksum sum;
     sum.add_pseudo(from.address, to.address, uint8_t(wire::Protocol::udp), length);
-    sum.add(writable_bytes(udp));
-    sum.add(payload);
-    const uint16_t checksum = sum.finish();
-    udp.checksum = checksum == 0 ? uint16_t{0xffff} : checksum; // zero says: none (RFC 768)
+    udp.checksum = sum.so_far();
     OutPacket packet;
     packet.set_manner(options.service, options.time_to_live);
     packet.append(payload);
     packet.prepend(udp);
-    ++counters_.udp_out;
-    return ip_.output(packet, {from.address, to.address, wire::Protocol::udp}, way, now);
+    packet.leave_sum(LinkWork::Sum::udp);
+    if (!Ip::is_summed_by_link(packet, way)) packet.finish_sum();
+    return ip_.output_along(packet, addresses, way, now);
 }
 
 /// RFC 6056 3.3.1: from a random place on, the first free one.

@@ -192,7 +192,7 @@ class Device {
         regs_.template write<FlowAddressHigh>({0});
         regs_.template write<FlowType>({0});
         regs_.template write<FlowTimer>({0});
-        regs_.template write<Rxcsum>({0});
+        regs_.template write<Rxcsum>(Rxcsum::of(Rxcsum::Ip{true}, Rxcsum::Transport{true}));
     }
 
     template <class Low, class High, class Length, class Head>

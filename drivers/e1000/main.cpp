@@ -26,7 +26,9 @@ class NicServer final : public Stack {
 
     async::Task<nic::DescribeResult> describe() {
         const Link link = co_await driver_.link();
-        co_return nic::DescribeResult{driver_.mac(), frame_bytes_max, link.up, link.mbit};
+        co_return nic::DescribeResult{
+            driver_.mac(), frame_bytes_max, link.up, link.mbit, true, driver_.segments()
+        };
     }
 
     async::Task<> start() {

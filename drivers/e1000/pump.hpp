@@ -12,6 +12,7 @@
 #include "lib/base/strong.hpp"
 #include "lib/netq/custody.hpp"
 #include "lib/netq/layout.hpp"
+#include "lib/netq/request.hpp"
 
 namespace e1000 {
 
@@ -24,7 +25,7 @@ class Pump {
     struct Counters {
         uint64_t foreign{};  // descriptors or buffers that break the rules of the queue
         uint64_t no_room{};  // received frames dropped since the stack does not read
-        uint64_t not_sent{}; // frames given back unsent
+        uint64_t not_sent{}; // buffers given back unsent
     };
 
     /// `area_at` is where the shared area begins in physical memory.
@@ -58,12 +59,15 @@ class Pump {
     /// it has buffers enough those go on to it then.
     bool has_work() const {
         return (side_.rx_provide.has_any() && rx_->room() >= ring_slots / 2) ||
-               (side_.tx_provide.has_any() && tx_->room() > 0);
+               (side_.tx_provide.has_any() && tx_->room() >= request_slots);
     }
 
     const Counters& counters() const { return counters_; }
 
   private:
+    /// What a request may take of the card's ring: its pieces, and a context.
+    static constexpr uint32_t request_slots = netq::request_pieces_max + 1;
+
     Pump(Device<Io>& device, RxRing& rx, TxRing& tx, const netq::Area& area, PhysAddr area_at)
         : device_{&device}, rx_{&rx}, tx_{&tx}, layout_{area.layout()}, side_{area.driver()},
           area_at_{area_at} {}
@@ -73,7 +77,9 @@ class Pump {
         for (uint32_t n = 0; n < ring_slots; ++n) {
             const auto got = rx_->take();
             if (!got) return;
-            if (got->bytes == 0 || !give(side_.rx_return, {got->tag, 0, got->bytes, 0})) {
+            const uint16_t flags =
+                got->sums_checked ? std::to_underlying(netq::Flag::sums_checked) : uint16_t{0};
+            if (got->bytes == 0 || !give(side_.rx_return, {got->tag, 0, got->bytes, flags})) {
                 if (got->bytes != 0) ++counters_.no_room;
                 provide(got->tag); // its buffer goes round again
             }
@@ -88,9 +94,18 @@ class Pump {
     }
 
     void transmit() {
-        for (uint32_t n = 0; n < ring_slots && tx_->room() > 0; ++n) {
+        for (uint32_t n = 0; n < ring_slots && tx_->room() >= request_slots; ++n) {
             if (!side_.tx_provide.has_any()) return;
-            if (const auto d = accept(side_.tx_provide)) send(*d);
+            const auto d = accept(side_.tx_provide);
+            if (!d) {
+                refuse();
+                request_.cut_off();
+                continue;
+            }
+            const auto step = request_.add(*d);
+            if (step == netq::Request::Step::goes_on) continue;
+            if (step == netq::Request::Step::refused || !send()) refuse();
+            request_.clear();
         }
     }
 
@@ -102,10 +117,33 @@ class Pump {
         return std::nullopt;
     }
 
-    void send(const netq::Descriptor& d) {
-        if (tx_->send(address(d.buffer, d.offset), d.bytes, d.buffer)) return;
-        ++counters_.not_sent;
-        give(side_.tx_return, {d.buffer, 0, 0, static_cast<uint16_t>(netq::Flag::not_sent)});
+    /// The request as it was gathered, if the card takes such a frame.
+    bool send() {
+        const auto pieces = request_.pieces();
+        const auto count = static_cast<uint32_t>(pieces.size());
+        if (!tx_->begin(request_.bytes(), count, offload_of(request_.first()))) return false;
+        for (const netq::Descriptor& d : pieces)
+            tx_->add(address(d.buffer, d.offset), d.bytes, d.buffer, !d.has(netq::Flag::more));
+        return true;
+    }
+
+    static Offload offload_of(const netq::Descriptor& d) {
+        const bool tcp = d.has(netq::Flag::sum_tcp), udp = d.has(netq::Flag::sum_udp);
+        if (!tcp && !udp) return {};
+        return {
+            .sum = tcp ? Offload::Sum::tcp : Offload::Sum::udp,
+            .transport_at = d.transport_at,
+            .header_bytes = d.header_bytes,
+            .segment_bytes = d.has(netq::Flag::segment) ? d.segment_bytes : uint16_t{0},
+        };
+    }
+
+    /// What was gathered goes back as it came.
+    void refuse() {
+        for (const netq::Descriptor& d : request_.pieces()) {
+            ++counters_.not_sent;
+            give(side_.tx_return, {d.buffer, 0, 0, std::to_underlying(netq::Flag::not_sent)});
+        }
     }
 
     void reclaim() {
@@ -145,6 +183,7 @@ class Pump {
     netq::DriverSide side_;
     PhysAddr area_at_;
     netq::Custody<pool_buffers_max> custody_;
+    netq::Request request_; // its beginning may have come before its end
     Counters counters_;
 };
 

@@ -1,4 +1,4 @@
-// The registers and legacy descriptors of the 82540EM.
+// The registers and descriptors of the 82540EM.
 // Source: Intel PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual,
 // 317453, rev 4.0; section numbers are its own.
 #pragma once
@@ -10,7 +10,9 @@
 namespace e1000 {
 
 constexpr uint16_t vendor_id = 0x8086, device_id = 0x100E; // 82540EM
-constexpr uint64_t register_bytes = 0x2'0000;              // the size of BAR 0
+// 82574L: as QEMU 7.2 has it, it sends a long segment as fragments of IP (docs/e1000.md).
+constexpr uint16_t uncut_device_id = 0x10D3;
+constexpr uint64_t register_bytes = 0x2'0000; // the size of BAR 0
 
 constexpr uint32_t gone_value = 0xFFFF'FFFF; // what a lost device reads as
 
@@ -101,7 +103,10 @@ struct Tdt : hw::Reg<0x3818> {};
 struct Tidv : hw::Reg<0x3820> {};
 struct Tadv : hw::Reg<0x382C> {};
 
-struct Rxcsum : hw::Reg<0x5000> {};                  // 13.5 receive checksum offload: off
+struct Rxcsum : hw::Reg<0x5000> {                    // 13.5, receive checksum offload
+    using Ip        = Bit<8>;
+    using Transport = Bit<9>;                        // TCP and UDP
+};
 struct Mta : hw::RegArray<0x5200, 4, 128> {};        // 13.5.1, multicast table, 4096 bits
 struct Ral : hw::RegArray<0x5400, 8, 16> {};         // 13.5.2, receive address low
 struct Rah : hw::RegArray<0x5404, 8, 16> {           // 13.5.3
@@ -130,9 +135,12 @@ struct Rx : hw::Reg<8, hw::ReadWrite, uint64_t> {    // 3.2.3
     using Done      = Bit<32>;
     using EndOfPacket = Bit<33>;
     using Errors    = Field<47, 40, uint8_t>;
+    using IgnoreSums      = Bit<34>;                 // IXSM: the next two say nothing
+    using TransportSummed = Bit<37>;                 // TCPCS: of TCP or UDP
+    using IpSummed        = Bit<38>;                 // IPCS
 };
 // CE, SE, SEQ, CXE, RXE; the checksum errors TCPE and IPE are the stack's to judge (3.2.3.2).
-constexpr uint8_t rx_frame_errors = 0b1001'0111;
+constexpr uint8_t rx_frame_errors = 0b1001'0111, rx_sum_errors = 0b0110'0000;
 
 struct Tx : hw::Reg<8, hw::ReadWrite, uint64_t> {    // 3.3.3
     using Length      = Field<15, 0, uint16_t>;
@@ -141,6 +149,43 @@ struct Tx : hw::Reg<8, hw::ReadWrite, uint64_t> {    // 3.3.3
     using Report      = Bit<27>;                     // RS: write Done back
     using Done        = Bit<32>;
     using Collisions  = Field<34, 33, uint8_t>;      // excess, late: the frame was not sent
+};
+
+// What follows are the descriptors with DEXT set; before one or more data descriptors there is a
+// context, which says where the headers lie (3.3.5 to 3.3.7).
+
+// First half of a context: where a checksum begins (S), where its field is (O), where it ends (E,
+// 0: with the packet).
+struct TxSums : hw::Reg<0, hw::ReadWrite, uint64_t> { // 3.3.6
+    using IpStart        = Field<7, 0, uint8_t>;
+    using IpField        = Field<15, 8, uint8_t>;
+    using IpLast         = Field<31, 16, uint16_t>;
+    using TransportStart = Field<39, 32, uint8_t>;
+    using TransportField = Field<47, 40, uint8_t>;
+    using TransportLast  = Field<63, 48, uint16_t>;
+};
+
+// Second half of it.
+struct TxContext : hw::Reg<8, hw::ReadWrite, uint64_t> { // 3.3.6
+    using DataBytes    = Field<19, 0, uint32_t>;     // PAYLEN, of all segments; if Segment
+    using Tcp          = Bit<24>;                    // else UDP
+    using Ipv4         = Bit<25>;
+    using Segment      = Bit<26>;                    // TSE
+    using Extended     = Bit<29>;                    // DEXT
+    using HeaderBytes  = Field<47, 40, uint8_t>;
+    using SegmentBytes = Field<63, 48, uint16_t>;    // MSS
+};
+
+struct TxData : hw::Reg<8, hw::ReadWrite, uint64_t> { // 3.3.7
+    using Length       = Field<19, 0, uint32_t>;
+    using Type         = Field<23, 20, uint8_t>;     // 1: data
+    using EndOfPacket  = Bit<24>;
+    using InsertCrc    = Bit<25>;
+    using Segment      = Bit<26>;
+    using Report       = Bit<27>;
+    using Extended     = Bit<29>;
+    using SumIp        = Bit<40>;                    // POPTS: IXSM,
+    using SumTransport = Bit<41>;                    // TXSM
 };
 
 // clang-format on

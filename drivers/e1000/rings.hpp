@@ -20,7 +20,8 @@ namespace e1000 {
 constexpr uint32_t ring_slots = 256;
 constexpr uint32_t buffer_bytes = 2048;
 constexpr uint32_t frame_bytes_max = 1514; // without FCS
-constexpr uint32_t frame_bytes_min = 14;   // a header; the device pads to 60
+constexpr uint8_t ethernet_bytes = 14;
+constexpr uint32_t frame_bytes_min = ethernet_bytes; // the device pads to 60
 
 struct alignas(16) Descriptor {
     uint64_t address;
@@ -76,6 +77,7 @@ inline void store(Descriptor& d, PhysAddr address, uint64_t word) {
 struct Received {
     uint32_t tag{};
     uint16_t bytes{};
+    bool sums_checked{}; // of IP and of TCP or UDP, and found right
 };
 
 class RxRing {
@@ -120,10 +122,16 @@ class RxRing {
         const Rx::Value word{detail::load_word(ring_[slot])}; // one load: checked is what is used
         if (!word.get<Rx::Done>()) return std::nullopt;
         cursor_.advance_head();
-        return Received{tags_[slot], judge(word)};
+        return Received{tags_[slot], judge(word), has_checked_sums(word)};
     }
 
   private:
+    /// 3.2.3.1, 3.2.3.2; of a fragment, or what is not IP, it says nothing.
+    static bool has_checked_sums(Rx::Value word) {
+        return word.get<Rx::TransportSummed>() && word.get<Rx::IpSummed>() &&
+               !word.get<Rx::IgnoreSums>() && (word.get<Rx::Errors>() & rx_sum_errors) == 0;
+    }
+
     uint16_t judge(Rx::Value word) {
         const uint16_t bytes = word.get<Rx::Length>();
         const bool last = word.get<Rx::EndOfPacket>();
@@ -153,13 +161,22 @@ class RxRing {
     bool in_long_frame_{};
 };
 
+/// What the card is to do with a frame besides sending it.
+struct Offload {
+    enum class Sum : uint8_t { none, tcp, udp };
+    Sum sum{Sum::none};       // fill in this checksum: its field holds the pseudo-header's sum
+    uint8_t transport_at{};   // where in the frame the header of TCP or UDP begins
+    uint8_t header_bytes{};   // all headers together
+    uint16_t segment_bytes{}; // cut the data into segments of so many; 0: do not
+};
+
 class TxRing {
   public:
     struct Counters {
-        uint64_t frames{}, bytes{};
-        uint64_t collisions{}; // not sent: excess or late
-        uint64_t full{};       // refused for want of room
-        uint64_t refused{};    // too long, or not even a header
+        uint64_t frames{}, bytes{}; // as handed over: before they were cut
+        uint64_t collisions{};      // not sent: excess or late
+        uint64_t full{};            // refused for want of room
+        uint64_t refused{};         // too long, or not even a header
     };
 
     TxRing(DescriptorRing ring, PhysAddr base) : ring_{ring}, base_{base} {
@@ -179,42 +196,113 @@ class TxRing {
 
     const Counters& counters() const { return counters_; }
 
-    /// Queues one frame without FCS; Device::publish tells the device, once a batch.
+    /// Begins a frame of `bytes` without FCS; add() its pieces next. The owner of the headers has
+    /// seen to it that they are where `offload` says (netq::Request).
     ///   errors   no_space; message_too_long; bad_argument (shorter than a header)
-    Result<> send(PhysAddr frame, uint32_t bytes, uint32_t tag) {
-        if (bytes > frame_bytes_max) return refuse(Err::message_too_long);
+    Result<> begin(uint32_t bytes, uint32_t pieces, const Offload& offload = {}) {
+        const uint32_t longest = offload.segment_bytes == 0
+                                     ? bytes
+                                     : uint32_t{offload.header_bytes} + offload.segment_bytes;
+        if (longest > frame_bytes_max) return refuse(Err::message_too_long);
         if (bytes < frame_bytes_min) return refuse(Err::bad_argument);
-        if (cursor_.full()) {
+        const bool works = offload.sum != Offload::Sum::none;
+        if (cursor_.room() < pieces + (works ? 1 : 0)) {
             ++counters_.full;
             return fail(Err::no_space);
         }
-        const uint32_t slot = cursor_.tail();
-        tags_[slot] = tag;
-        const auto word = Tx::of(
-            Tx::Length{static_cast<uint16_t>(bytes)},
-            Tx::EndOfPacket{true},
-            Tx::InsertCrc{true},
-            Tx::Report{true}
-        );
-        detail::store(ring_[slot], frame, word.raw);
-        cursor_.advance_tail();
+        first_ = cursor_.tail();
+        command_ = works ? begin_work(bytes, offload) : plain;
         ++counters_.frames;
         counters_.bytes += bytes;
         return {};
     }
 
-    /// The tag of the next buffer whose frame has left, in order.
+    /// The next piece; `tag` comes back with it. Device::publish tells the device, once a batch.
+    void add(PhysAddr at, uint16_t bytes, uint32_t tag, bool last) {
+        // A buffer is not larger, and its length has the same place in both kinds of descriptor.
+        uint64_t word = command_ | bytes;
+        if (last) {
+            word |= end;
+            last_of_[first_] = static_cast<uint16_t>(cursor_.tail());
+        }
+        put(at, word, tag);
+    }
+
+    /// A frame in one piece.   errors   those of begin()
+    Result<> send(PhysAddr frame, uint16_t bytes, uint32_t tag) {
+        TRY_VOID(begin(bytes, 1));
+        add(frame, bytes, tag, true);
+        return {};
+    }
+
+    /// The tag of the next buffer whose frame has left, in order. The card reports whole frames.
     std::optional<uint32_t> reclaim() {
-        if (cursor_.empty()) return std::nullopt;
-        const uint32_t slot = cursor_.head();
-        const Tx::Value word{detail::load_word(ring_[slot])};
-        if (!word.get<Tx::Done>()) return std::nullopt;
-        if (word.get<Tx::Collisions>() != 0) ++counters_.collisions;
-        cursor_.advance_head();
-        return tags_[slot];
+        while (cursor_.head() != done_until_ || finish_frame()) {
+            const uint32_t tag = tags_[cursor_.head()];
+            cursor_.advance_head();
+            if (tag != no_tag) return tag;
+        }
+        return std::nullopt;
     }
 
   private:
+    static constexpr uint32_t no_tag = 0xffff'ffff; // of a context
+    static constexpr uint64_t plain = Tx::of(Tx::InsertCrc{true}).raw;
+    static constexpr uint64_t end = Tx::of(Tx::EndOfPacket{true}, Tx::Report{true}).raw;
+    static_assert(end == TxData::of(TxData::EndOfPacket{true}, TxData::Report{true}).raw);
+
+    /// Has the frame at the head left? All up to its last descriptor is ours again then.
+    bool finish_frame() {
+        if (cursor_.empty()) return false;
+        const uint32_t last = last_of_[cursor_.head()];
+        const Tx::Value word{detail::load_word(ring_[last])};
+        if (!word.get<Tx::Done>()) return false;
+        if (word.get<Tx::Collisions>() != 0) ++counters_.collisions;
+        done_until_ = (last + 1) % ring_slots;
+        return true;
+    }
+
+    /// Lays the context, of each frame its own: so none depends on what the card remembers. What
+    /// its data descriptors say.
+    uint64_t begin_work(uint32_t bytes, const Offload& offload) {
+        const bool tcp = offload.sum == Offload::Sum::tcp;
+        const bool cuts = offload.segment_bytes != 0;
+        const uint8_t field = offload.transport_at + (tcp ? 16 : 6);
+        const auto sums = TxSums::of(
+            TxSums::IpStart{ethernet_bytes},
+            TxSums::IpField{ethernet_bytes + 10},
+            TxSums::IpLast{static_cast<uint16_t>(offload.transport_at - 1)},
+            TxSums::TransportStart{offload.transport_at},
+            TxSums::TransportField{field}
+        );
+        const auto context = TxContext::of(
+            TxContext::DataBytes{cuts ? bytes - offload.header_bytes : 0},
+            TxContext::Tcp{tcp},
+            TxContext::Ipv4{cuts},
+            TxContext::Segment{cuts},
+            TxContext::Extended{true},
+            TxContext::HeaderBytes{cuts ? offload.header_bytes : uint8_t{0}},
+            TxContext::SegmentBytes{offload.segment_bytes}
+        );
+        put(phys(sums.raw), context.raw, no_tag);
+        return TxData::of(
+                   TxData::Type{1},
+                   TxData::InsertCrc{true},
+                   TxData::Segment{cuts},
+                   TxData::Extended{true},
+                   TxData::SumIp{cuts}, // else it is right already
+                   TxData::SumTransport{true}
+        )
+            .raw;
+    }
+
+    void put(PhysAddr first_half, uint64_t word, uint32_t tag) {
+        const uint32_t slot = cursor_.tail();
+        tags_[slot] = tag;
+        detail::store(ring_[slot], first_half, word);
+        cursor_.advance_tail();
+    }
+
     Result<> refuse(Err why) {
         ++counters_.refused;
         return fail(why);
@@ -223,7 +311,11 @@ class TxRing {
     DescriptorRing ring_;
     PhysAddr base_;
     detail::Cursor cursor_;
+    uint32_t done_until_{}; // frames before this slot have left
+    uint32_t first_{};      // slot of the frame that is being laid
+    uint64_t command_{};    // of its descriptors
     std::array<uint32_t, ring_slots> tags_{};
+    std::array<uint16_t, ring_slots> last_of_{}; // by the first slot of a frame
     Counters counters_;
 };
 

@@ -260,7 +260,7 @@ class Pci {
         const Result<Line>& line
     ) {
         TextWriter text{out};
-        format(text, "nic={}", card);
+        format(text, "nic={} device={}", card, function.device);
         if (line && here) format(text, " mode={}", std::to_underlying(line->mode));
         if (line && !here) format(text, " pci={}", function.at.raw());
         return text.text();

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "lib/base/invariant.hpp"
 #include "lib/base/result.hpp"
@@ -19,23 +20,44 @@ namespace netq {
 
 constexpr uint32_t buffer_bytes = 2048;
 
+/// What a descriptor says besides where the data is (docs/netq.md).
+enum class Flag : uint16_t {
+    not_sent = 1,     // tx_return: the frame did not leave (too long, or the device refused it)
+    more = 2,         // tx_provide: the frame goes on in the next descriptor
+    sum_tcp = 4,      // tx_provide: the device fills in the checksum of TCP,
+    sum_udp = 8,      //             or of UDP
+    segment = 16,     // tx_provide: the device cuts it into segments; with sum_tcp
+    sums_checked = 32 // rx_return: the device found the checksums of IP and TCP or UDP right
+};
+
+constexpr uint16_t operator|(Flag a, Flag b) {
+    return static_cast<uint16_t>(std::to_underlying(a) | std::to_underlying(b));
+}
+
+constexpr uint16_t operator|(uint16_t flags, Flag b) {
+    return static_cast<uint16_t>(flags | std::to_underlying(b));
+}
+
 /// A buffer that changes its owner: its number in the pool, and where in it the data is.
 struct Descriptor {
     uint32_t buffer{};
     uint16_t offset{};
     uint16_t bytes{}; // 0: an empty buffer
     uint16_t flags{}; // see Flag
-    friend constexpr bool operator==(const Descriptor&, const Descriptor&) = default;
-};
+    // Of the first descriptor of a frame whose flags ask for something:
+    uint8_t transport_at{};   // where in the frame the header of TCP or UDP begins
+    uint8_t header_bytes{};   // all headers together, which each segment gets
+    uint16_t segment_bytes{}; // of data in each segment
 
-enum class Flag : uint16_t {
-    not_sent = 1, // tx_return: the frame did not leave (too long, or the device refused it)
+    constexpr bool has(Flag flag) const { return (flags & std::to_underlying(flag)) != 0; }
+
+    friend constexpr bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
 /// In shared memory. `turn` is written last and publishes `what`.
 struct alignas(16) Slot {
-    std::atomic<uint64_t> what; // buffer 32, offset 16, bytes 16
-    std::atomic<uint64_t> turn; // number of the descriptor from 1, 32 bits; flags 16
+    std::atomic<uint64_t> what; // buffer 16, transport_at 8, header_bytes 8, offset 16, bytes 16
+    std::atomic<uint64_t> turn; // number of the descriptor from 1, 32 bits; flags, segment_bytes
 };
 
 /// In shared memory, written by the receiver alone.
@@ -47,6 +69,7 @@ static_assert(sizeof(Slot) == 16 && sizeof(Ack) == line_bytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 constexpr size_t slots_min = 4, slots_max = 32768;
+static_assert(slots_max <= 1 << 16, "a slot has 16 bits for the number of a buffer");
 
 /// The sending end. Touched by one core only; the memory is zeroed before either end exists.
 class Producer {
@@ -66,11 +89,15 @@ class Producer {
         ++sent_;
         // relaxed: published by the next store
         slot.what.store(
-            uint64_t{d.bytes} << 48 | uint64_t{d.offset} << 32 | d.buffer, std::memory_order_relaxed
+            uint64_t{d.bytes} << 48 | uint64_t{d.offset} << 32 | uint64_t{d.header_bytes} << 24 |
+                uint64_t{d.transport_at} << 16 | (d.buffer & 0xffff),
+            std::memory_order_relaxed
         );
         // release: publishes `what` and the buffer's data; pairs with the acquire in Consumer::take
         slot.turn.store(
-            uint64_t{d.flags} << 32 | static_cast<uint32_t>(sent_), std::memory_order_release
+            uint64_t{d.segment_bytes} << 48 | uint64_t{d.flags} << 32 |
+                static_cast<uint32_t>(sent_),
+            std::memory_order_release
         );
         published_ = true;
         return {};
@@ -140,10 +167,13 @@ class Consumer {
         // Every buffer unread and so many untold together still fit: the ring is never full.
         if (taken_ - told_ > owed_max_) tell();
         const Descriptor d{
-            .buffer = static_cast<uint32_t>(what),
+            .buffer = static_cast<uint16_t>(what),
             .offset = static_cast<uint16_t>(what >> 32),
             .bytes = static_cast<uint16_t>(what >> 48),
             .flags = static_cast<uint16_t>(turn >> 32),
+            .transport_at = static_cast<uint8_t>(what >> 16),
+            .header_bytes = static_cast<uint8_t>(what >> 24),
+            .segment_bytes = static_cast<uint16_t>(turn >> 48),
         };
         if (d.buffer >= buffers_ || uint32_t{d.offset} + d.bytes > buffer_bytes) {
             ++bad_;

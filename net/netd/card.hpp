@@ -35,6 +35,8 @@ class Card final : public net::Link, public DriverBell {
         const interfaces::nic::DescribeResult card = co_await client.describe();
         state_.link = card.link;
         state_.speed = card.speed;
+        abilities_.sums = card.sums;
+        abilities_.segments = card.sums && card.segments;
         co_return net::MacAddress{card.address};
     }
 
@@ -58,10 +60,12 @@ class Card final : public net::Link, public DriverBell {
     async::Signal& closed_signal() { return driver_.closed_signal(); }
 
     // --- net::Link
-    Result<> transmit(std::span<const Bytes> pieces) override {
+    Result<> transmit(std::span<const Bytes> pieces, net::LinkWork work) override {
         if (!port_.made() || !state_.link) return fail(Err::link_down);
-        return port_->transmit(pieces);
+        return port_->transmit(pieces, work);
     }
+
+    net::LinkAbilities abilities() const override { return abilities_; }
 
     // --- DriverBell
     void published() override { driver_.channel().published_elsewhere(); }
@@ -86,6 +90,7 @@ class Card final : public net::Link, public DriverBell {
     Host& host_;
     net::LinkNumber number_;
     InterfaceState state_;
+    net::LinkAbilities abilities_; // once it has been described
     Heard heard_{*this};
     interfaces::nic::ClientSide<Heard> side_{heard_};
     os::Binding driver_;

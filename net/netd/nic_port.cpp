@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "lib/netq/request.hpp"
+
 namespace netd {
 
 NicPort::NicPort(Host& host, const netq::Area& area, DriverBell& bell, net::LinkNumber link)
@@ -25,27 +27,81 @@ Result<> NicPort::provide(uint32_t buffer) {
     return side_.rx_provide.push({buffer, 0, 0, 0});
 }
 
-Result<> NicPort::transmit(std::span<const Bytes> pieces) {
-    size_t total = 0;
+namespace {
+
+netq::Descriptor described(net::LinkWork work) {
+    using Sum = net::LinkWork::Sum;
+    if (work.sum == Sum::none) return {};
+    const auto flag = work.sum == Sum::tcp ? netq::Flag::sum_tcp : netq::Flag::sum_udp;
+    netq::Descriptor d{
+        .flags = std::to_underlying(flag),
+        .transport_at = work.transport_at,
+        .header_bytes = work.header_bytes,
+        .segment_bytes = work.segment_bytes,
+    };
+    if (work.segment_bytes != 0) d.flags = d.flags | netq::Flag::segment;
+    return d;
+}
+
+/// What is left of the pieces of a frame.
+class Rest {
+  public:
+    explicit Rest(std::span<const Bytes> pieces) : pieces_{pieces} {}
+
+    /// As much as fits.
+    void copy_to(MutableBytes room) {
+        while (!pieces_.empty() && !room.empty()) {
+            const Bytes all = pieces_.front().subspan(done_);
+            const Bytes part = all.first(std::min(all.size(), room.size()));
+            __builtin_memcpy(room.data(), part.data(), part.size());
+            room = room.subspan(part.size());
+            done_ += part.size();
+            if (part.size() != all.size()) return;
+            pieces_ = pieces_.subspan(1);
+            done_ = 0;
+        }
+    }
+
+  private:
+    std::span<const Bytes> pieces_;
+    size_t done_{}; // of the first one
+};
+
+} // namespace
+
+/// A long one takes several buffers, all of which there are before the first one is filled.
+Result<> NicPort::transmit(std::span<const Bytes> pieces, net::LinkWork work) {
+    size_t left = 0;
     for (Bytes piece : pieces)
-        total += piece.size();
-    if (total > netq::buffer_bytes) return fail(Err::message_too_long);
-    if (pool_.available() == 0) reclaim_some();
-    const auto buffer = pool_.allocate();
-    if (!buffer) {
+        left += piece.size();
+    if (left > netq::request_bytes_max) return fail(Err::message_too_long);
+    const size_t wanted = (left + netq::buffer_bytes - 1) / netq::buffer_bytes;
+    if (pool_.available() < wanted) reclaim_some();
+    if (pool_.available() < wanted) {
         ++counters_.starved;
         starved_ = true;
         return fail(Err::no_space);
     }
-    std::byte* out = area_.buffer(*buffer).data();
-    for (Bytes piece : pieces)
-        out = std::ranges::copy(piece, out).out;
-    const bool lent = pool_.lend(*buffer, netq::Loan::transmit).has_value();
+    Rest rest{pieces};
+    netq::Descriptor next = described(work);
+    for (; left != 0; left -= next.bytes, next = {}) {
+        next.buffer = *pool_.allocate();
+        next.bytes = static_cast<uint16_t>(std::min<size_t>(left, netq::buffer_bytes));
+        if (next.bytes != left) next.flags = next.flags | netq::Flag::more;
+        rest.copy_to(area_.buffer(next.buffer).first(next.bytes));
+        push(next);
+    }
+    return {};
+}
+
+/// A buffer in our hands goes to the driver, to be sent.
+void NicPort::push(netq::Descriptor d) {
+    const bool lent = pool_.lend(d.buffer, netq::Loan::transmit).has_value();
     INVARIANT(lent, "it was allocated just now");
-    if (side_.tx_provide.push({*buffer, 0, static_cast<uint16_t>(total), 0})) return {};
+    if (side_.tx_provide.push(d)) return;
     ++counters_.foreign; // the ring is broken: the driver's doing
-    TRY_VOID(pool_.take_back(*buffer, netq::Loan::transmit));
-    return pool_.free(*buffer);
+    const bool back = pool_.take_back(d.buffer, netq::Loan::transmit).has_value();
+    INVARIANT(back && pool_.free(d.buffer), "it was lent just now");
 }
 
 bool NicPort::pump() {
@@ -70,7 +126,7 @@ bool NicPort::receive_some() {
             continue;
         }
         const netq::Descriptor d = **got;
-        host_.stack().receive(area_.data(d), host_.now(), link_);
+        host_.stack().receive(area_.data(d), host_.now(), link_, d.has(netq::Flag::sums_checked));
         if (!provide(d.buffer)) ++counters_.foreign;
     }
     return n > 0;
@@ -87,8 +143,7 @@ bool NicPort::reclaim_some() {
             continue;
         }
         INVARIANT(pool_.free((*got)->buffer).has_value(), "it is in our hands");
-        if (((*got)->flags & static_cast<uint16_t>(netq::Flag::not_sent)) != 0)
-            ++counters_.not_sent;
+        if ((*got)->has(netq::Flag::not_sent)) ++counters_.not_sent;
     }
 }
 

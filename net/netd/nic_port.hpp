@@ -38,7 +38,7 @@ class NicPort : public net::Link, public async::Source {
     void provide_buffers();
 
     // --- net::Link
-    Result<> transmit(std::span<const Bytes> pieces) override;
+    Result<> transmit(std::span<const Bytes> pieces, net::LinkWork work) override;
 
     // --- async::Source
     bool pump() override;
@@ -55,6 +55,7 @@ class NicPort : public net::Link, public async::Source {
     static constexpr unsigned batch = 64; // frames before other sources have their turn
 
     Result<> provide(uint32_t buffer);
+    void push(netq::Descriptor descriptor);
     bool receive_some();
     bool reclaim_some();
     bool may_lack_buffers();

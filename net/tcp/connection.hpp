@@ -88,7 +88,7 @@ class Connection : public SocketBase {
     void process(Engine& engine, const Segment& segment, Instant now);
     /// A segment as it comes, to this connection by its addresses and ports. False: it is not what
     /// was expected, and has to be looked at closer.
-    bool take(Engine& engine, Bytes bytes, Instant now);
+    bool take(Engine& engine, const Ipv4Packet& packet, Instant now);
     /// It has an owner now, or nothing is the matter any more.
     void note_whether_plain();
     /// Its listener wants to hear of it when it has sent something, or after a while.
@@ -159,7 +159,7 @@ class Connection : public SocketBase {
     // input.cpp
     bool is_plain() const;
     bool expects(Bytes bytes) const;
-    void take_expected(Engine& engine, Bytes bytes, Instant now);
+    void take_expected(Engine& engine, const Ipv4Packet& packet, Instant now);
     void data_arrived(Engine& engine, bool at_once, Instant now);
     void process_segment(Engine& engine, const Segment& segment, Instant now);
     void process_syn_sent(Engine& engine, const Segment& segment, Instant now);

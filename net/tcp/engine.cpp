@@ -223,7 +223,7 @@ void Engine::input(const Ipv4Packet& packet, Instant now) {
     if (packet.payload.size() < sizeof(wire::Tcp)) return count(Drop::tcp_truncated);
     const uint32_t ports = load<Be<uint32_t>>(packet.payload.data());
     Connection* connection = find({packet.destination, packet.source, ports});
-    if (connection != nullptr && connection->take(*this, packet.payload, now)) return;
+    if (connection != nullptr && connection->take(*this, packet, now)) return;
     input_unexpected(connection, packet, now);
 }
 
@@ -312,7 +312,6 @@ Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes opti
         .checksum = {},
         .urgent = {},
     });
-    seal(packet, flow);
     Way way;
     return output(packet, flow, way, now);
 }

@@ -27,9 +27,15 @@ struct Listener : SocketBase {
     Connection *first{}, *last{}; // those, oldest first
 };
 
-/// The headers of a segment are laid: sums them and the data up into their field.
-[[gnu::always_inline]] inline void seal(OutPacket& packet, const Flow& flow) {
+/// The headers of a segment are laid: sums them and the data up into their field, or has the link
+/// do it.
+[[gnu::always_inline]] inline void seal(OutPacket& packet, const Flow& flow, const Way& way) {
+    constexpr size_t field = offsetof(wire::Tcp, checksum);
     Checksum sum{flow.pseudo_sum(packet.size())};
+    if (Ip::is_summed_by_link(packet, way)) {
+        packet.patch(field, Be<uint16_t>{sum.so_far()});
+        return packet.leave_sum(LinkWork::Sum::tcp);
+    }
     const Bytes headers = packet.headers();
     const auto data = packet.payload();
     if (headers.size() == sizeof(wire::Tcp) + sizeof(wire::TcpTimestamps)) {
@@ -43,7 +49,7 @@ struct Listener : SocketBase {
         for (const Bytes piece : data)
             sum.add(piece);
     }
-    packet.patch(offsetof(wire::Tcp, checksum), Be<uint16_t>{sum.finish()});
+    packet.patch(field, Be<uint16_t>{sum.finish()});
 }
 
 class Engine {
@@ -137,11 +143,16 @@ class Engine {
     /// Now it can be accepted.
     void show(Connection& connection);
 
-    Result<> output(OutPacket& packet, const Flow& flow, Way& way, Instant now) {
+    /// Sums up a segment whose headers are laid, and sends it.   errors   those of Ip::output()
+    [[gnu::always_inline]] Result<>
+    output(OutPacket& packet, const Flow& flow, Way& way, Instant now) {
+        const Ip::Addresses addresses{
+            flow.local_address(), flow.remote_address(), wire::Protocol::tcp
+        };
         ++counters_.tcp_out;
-        return ip_.output(
-            packet, {flow.local_address(), flow.remote_address(), wire::Protocol::tcp}, way, now
-        );
+        TRY_VOID(ip_.look_up(addresses, way));
+        seal(packet, flow, way);
+        return ip_.output_along(packet, addresses, way, now);
     }
 
     void hold(Connection& connection);

@@ -98,17 +98,20 @@ Connection::data_arrived(Engine& engine, bool at_once, Instant now) {
     return (length | acked) != 0 && length <= receiving().room();
 }
 
-bool Connection::take(Engine& engine, Bytes bytes, Instant now) {
-    if (!expects(bytes)) return false;
-    take_expected(engine, bytes, now);
+bool Connection::take(Engine& engine, const Ipv4Packet& packet, Instant now) {
+    if (!expects(packet.payload)) return false;
+    take_expected(engine, packet, now);
     return true;
 }
 
 /// Does in short what process() would.
-void Connection::take_expected(Engine& engine, Bytes bytes, Instant now) {
-    Checksum sum{flow.pseudo_sum(bytes.size())};
-    sum.add_sum(sum_of(bytes));
-    if (!sum.holds()) return engine.count(Drop::tcp_bad_checksum);
+void Connection::take_expected(Engine& engine, const Ipv4Packet& packet, Instant now) {
+    const Bytes bytes = packet.payload;
+    if (!packet.sums_checked) {
+        Checksum sum{flow.pseudo_sum(bytes.size())};
+        sum.add_sum(sum_of(bytes));
+        if (!sum.holds()) return engine.count(Drop::tcp_bad_checksum);
+    }
     const auto tcp = load<wire::Tcp>(bytes.data());
     const SeqNumber ack{tcp.acknowledgement};
     uint32_t echo = 0;

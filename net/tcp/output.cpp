@@ -23,7 +23,7 @@ namespace net::tcp {
     return uint16_t(field);
 }
 
-/// From the options to the ports, in front of the data, and the sum of it all.
+/// From the options to the ports, in front of the data.
 void Connection::write_header(
     OutPacket& packet, OutSegment out, uint16_t own_mss_bytes, Instant now
 ) {
@@ -42,7 +42,6 @@ void Connection::write_header(
             .checksum = {},
             .urgent = urgent}
     );
-    seal(packet, flow);
 }
 
 [[gnu::always_inline]] inline void
@@ -146,7 +145,6 @@ Connection::is_worth_sending(uint32_t length, bool is_last) const {
             .checksum = {},
             .urgent = {}}
     );
-    seal(packet, flow);
     return send(engine, packet, now);
 }
 

@@ -65,7 +65,7 @@ struct Side final : Link, Events {
     Stack* stack{};
     SocketId accepted, listener;
 
-    Result<> transmit(std::span<const Bytes> pieces) override {
+    Result<> transmit(std::span<const Bytes> pieces, LinkWork) override {
         if (discards) return {};
         std::vector<std::byte> whole;
         for (const Bytes piece : pieces)

@@ -114,7 +114,7 @@ TEST_F(Pumping, LeavesInTheQueueWhatTheCardHasNoRoomFor) {
     for (uint32_t i = 0; i < 300; ++i)
         send(i, 60, 1);
     pump.run();
-    EXPECT_EQ(tx.room(), 0u);
+    EXPECT_EQ(tx.room(), netq::request_pieces_max) << "a whole request and its context, or none";
     EXPECT_FALSE(pump.has_work()) << "it sleeps until the card has sent";
     card.transmit();
     pump.run();
@@ -190,6 +190,212 @@ TEST_F(Pumping, SurvivesRubbishInEveryQueue) {
     pump.run();
     pump.run();
     EXPECT_FALSE(pump.has_work());
+}
+
+/// A TCP segment to be cut, in buffers from `first` on, with 54 bytes of headers.
+class Cutting : public Pumping {
+  protected:
+    static constexpr uint8_t headers = 54;
+
+    /// What the stack leaves in the field of a segment's checksum: the addresses and the protocol.
+    static void lay_headers(std::span<std::byte> at) {
+        constexpr uint8_t bytes[headers] = {2,    0,    0,    0, 0,    1,    2,    0,    0,  0, 0,
+                                            2,    8,    0, // Ethernet
+                                            0x45, 0,    0,    0, 0xFF, 0xFF, 0x40, 0,    64, 6, 0,
+                                            0,    10,   0,    0, 2,    10,   0,    0,    1, // IP
+                                            0,    80,   0,    9, 0xFF, 0xFF, 0xFF, 0xFE, 0,  0, 0,
+                                            1,    0x50, 0x19, 1, 0,    0x14, 0x09, 0,    0};
+        std::ranges::transform(bytes, at.begin(), [](uint8_t b) { return std::byte{b}; });
+    }
+
+    std::vector<netq::Descriptor> train(uint32_t first, size_t data, uint16_t segment) {
+        std::vector<netq::Descriptor> pieces;
+        uint8_t n = 0;
+        for (size_t left = headers + data; left != 0;) {
+            const auto bytes = static_cast<uint16_t>(std::min<size_t>(left, buffer_bytes));
+            pieces.push_back({first++, 0, bytes, std::to_underlying(netq::Flag::more), 0, 0, 0});
+            for (std::byte& b : area.data(pieces.back()))
+                b = std::byte{n++};
+            left -= bytes;
+        }
+        lay_headers(area.data(pieces.front()));
+        auto& head = pieces.front();
+        head.flags = head.flags | netq::Flag::sum_tcp | netq::Flag::segment;
+        head.transport_at = 34;
+        head.header_bytes = headers;
+        head.segment_bytes = segment;
+        pieces.back().flags &= static_cast<uint16_t>(~std::to_underlying(netq::Flag::more));
+        return pieces;
+    }
+
+    void push(std::span<const netq::Descriptor> pieces) {
+        for (const auto& d : pieces)
+            ASSERT_TRUE(stack.tx_provide.push(d));
+    }
+
+    size_t returned(uint16_t flags) {
+        size_t count = 0;
+        while (const auto d = *stack.tx_return.take())
+            count += d->flags == flags ? 1 : 0;
+        return count;
+    }
+
+    /// Over bytes with a right checksum in them the sum is all ones (RFC 1071).
+    static uint32_t sum(std::span<const uint8_t> bytes, uint32_t begin = 0) {
+        uint32_t sum = begin;
+        for (size_t i = 0; i < bytes.size(); ++i)
+            sum += uint32_t{bytes[i]} << (i % 2 == 0 ? 8 : 0);
+        while (sum > 0xFFFF)
+            sum = (sum & 0xFFFF) + (sum >> 16);
+        return sum;
+    }
+
+    static constexpr auto not_sent = std::to_underlying(netq::Flag::not_sent);
+};
+
+TEST_F(Cutting, ATrainLeavesAsSegmentsWithRightSums) {
+    push(train(7, 64000, 1460));
+    card.writes.clear();
+    pump.run();
+    EXPECT_EQ(card.writes.size(), 1u) << "one tail for all of it";
+    ASSERT_EQ(card.sent.size(), 44u);
+    EXPECT_EQ(returned(0), 32u) << "every buffer comes back";
+    for (size_t i = 0; i < card.sent.size(); ++i) {
+        const auto& frame = card.sent[i];
+        const size_t data = i + 1 < card.sent.size() ? 1460 : 64000 - 43 * 1460;
+        ASSERT_EQ(frame.size(), headers + data);
+        const std::span all{frame};
+        EXPECT_EQ(sum(all.subspan(14, 20)), 0xFFFFu);
+        const auto pseudo = static_cast<uint32_t>(6 + 20 + data);
+        EXPECT_EQ(sum(all.subspan(34), sum(all.subspan(26, 8), pseudo)), 0xFFFFu);
+        EXPECT_EQ(FakeCard::get(frame, 16, 2), 40 + data);
+        EXPECT_EQ(FakeCard::get(frame, 18, 2), (0xFFFF + i) & 0xFFFF);
+        EXPECT_EQ(FakeCard::get(frame, 38, 4), static_cast<uint32_t>(0xFFFF'FFFE + i * 1460));
+        EXPECT_EQ(frame[47], i + 1 < card.sent.size() ? 0x10 : 0x19) << "PUSH and FIN end it";
+        EXPECT_EQ(frame[54], static_cast<uint8_t>((headers + i * 1460) % 256)) << "and the data";
+    }
+}
+
+TEST_F(Cutting, ATrainMayComeInTwoBatches) {
+    const auto pieces = train(0, 6000, 1000);
+    push(std::span{pieces}.first(2));
+    pump.run();
+    EXPECT_TRUE(card.sent.empty());
+    EXPECT_FALSE(pump.has_work()) << "the rest will ring";
+    push(std::span{pieces}.subspan(2));
+    pump.run();
+    EXPECT_EQ(card.sent.size(), 6u);
+    EXPECT_EQ(returned(0), pieces.size());
+}
+
+TEST_F(Cutting, SumsAreFilledIntoAFrameThatIsNotCut) {
+    auto d = train(3, 101, 1)[0];
+    d.flags = std::to_underlying(netq::Flag::sum_tcp);
+    std::byte* field = area.data(d).data() + 50;
+    field[1] = std::byte{static_cast<uint8_t>(0x09 + 121)}; // the length is in the sum now
+    push({&d, 1});
+    pump.run();
+    ASSERT_EQ(card.sent.size(), 1u);
+    const std::span all{card.sent[0]};
+    EXPECT_EQ(sum(all.subspan(34), sum(all.subspan(26, 8), 6 + 121)), 0xFFFFu);
+    EXPECT_EQ(FakeCard::get(card.sent[0], 24, 2), 0u) << "the header's own sum is the stack's";
+}
+
+TEST_F(Cutting, TrainsAndFramesFollowEachOtherThroughAFullRing) {
+    card.send_at_once = false;
+    size_t wanted = 0;
+    for (uint32_t i = 0; i < 8; ++i) {
+        push(train(i * 40, 64000, 1460));
+        send(i * 40 + 39, 60, 9);
+        wanted += 45;
+    }
+    for (unsigned runs = 0; runs < 8; ++runs) {
+        pump.run();
+        card.transmit();
+    }
+    pump.run();
+    EXPECT_EQ(card.sent.size(), wanted);
+    EXPECT_EQ(returned(0), 8 * 33u);
+    EXPECT_TRUE(tx.empty());
+    EXPECT_EQ(pump.counters().foreign + pump.counters().not_sent, 0u);
+}
+
+TEST_F(Cutting, AskedForMoreThanTheCardSendsItGivesBack) {
+    auto pieces = train(0, 3000, 1461); // 54 + 1461 is one too many
+    push(pieces);
+    pump.run();
+    EXPECT_EQ(returned(not_sent), pieces.size());
+    EXPECT_TRUE(card.sent.empty());
+    send(0, 60, 1);
+    pump.run();
+    EXPECT_EQ(card.sent.size(), 1u) << "its buffers are the stack's again";
+}
+
+TEST_F(Cutting, ATrainWithoutEndGoesBack) {
+    for (uint32_t i = 0; i < 100; ++i)
+        ASSERT_TRUE(stack.tx_provide.push({i, 0, 100, std::to_underlying(netq::Flag::more)}));
+    send(100, 60, 1);
+    send(101, 60, 2);
+    pump.run();
+    pump.run();
+    EXPECT_EQ(returned(not_sent), 101u);
+    ASSERT_EQ(card.sent.size(), 1u);
+    EXPECT_EQ(card.sent[0], frame(60, 2)) << "what follows its end is whole";
+}
+
+TEST_F(Cutting, ATrainCutOffByAForeignBufferGoesBack) {
+    auto pieces = train(0, 6000, 1000);
+    pieces[1].buffer = area.layout().buffers;
+    push(std::span{pieces}.first(2));
+    send(50, 60, 1);
+    pump.run();
+    EXPECT_EQ(pump.counters().foreign, 1u);
+    EXPECT_EQ(card.sent.size(), 1u);
+    EXPECT_EQ((*stack.tx_return.take())->flags, not_sent);
+    EXPECT_EQ((*stack.tx_return.take())->buffer, 50u);
+}
+
+TEST_F(Cutting, ACardThatWasResetGoesOnWithWhatItHadNotSent) {
+    card.send_at_once = false;
+    push(train(0, 6000, 1000));
+    push(train(10, 6000, 1000));
+    pump.run();
+    card.cutting_context = {};
+    ASSERT_TRUE(device.reset([](Duration) {}));
+    card.send_at_once = true;
+    device.start(rx, tx);
+    EXPECT_EQ(card.sent.size(), 12u);
+    pump.run();
+    EXPECT_EQ(returned(0), 6u);
+}
+
+TEST_F(Pumping, TellsWhatTheCardHasCheckedAndOnlyThat) {
+    constexpr uint8_t ip_summed = 1 << 6, tcp_summed = 1 << 5, ignore = 1 << 2;
+    constexpr uint8_t ip_error = 1 << 6, tcp_error = 1 << 5;
+
+    struct Case {
+        uint8_t status, errors;
+        bool checked;
+    };
+
+    constexpr Case cases[] = {
+        {0, 0, false},
+        {ip_summed, 0, false},
+        {tcp_summed, 0, false},
+        {ip_summed | tcp_summed, 0, true},
+        {ip_summed | tcp_summed | ignore, 0, false},
+        {ip_summed | tcp_summed, ip_error, false},
+        {ip_summed | tcp_summed, tcp_error, false},
+    };
+    for (const Case& c : cases) {
+        provide(0, 1);
+        pump.run();
+        ASSERT_TRUE(card.receive(frame(60, 1), c.errors, true, c.status));
+        pump.run();
+        const auto got = *stack.rx_return.take();
+        ASSERT_TRUE(got) << "a wrong sum is the stack's to count";
+        EXPECT_EQ(got->has(netq::Flag::sums_checked), c.checked) << unsigned{c.status};
+    }
 }
 
 TEST_F(Pumping, RunsForLongWithEveryBufferInUse) {

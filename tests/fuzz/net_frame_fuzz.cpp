@@ -20,7 +20,7 @@ namespace {
 using namespace net;
 
 struct Sink final : Link, Events {
-    Result<> transmit(std::span<const Bytes> pieces) override {
+    Result<> transmit(std::span<const Bytes> pieces, LinkWork) override {
         size_t size = 0;
         for (const Bytes piece : pieces)
             size += piece.size();

@@ -46,7 +46,7 @@ struct Side final : Link, Events {
     SocketId listener, socket;
     uint64_t written{}, was_read{};
 
-    Result<> transmit(std::span<const Bytes> pieces) override {
+    Result<> transmit(std::span<const Bytes> pieces, LinkWork) override {
         if (refuses) return fail(Err::no_space);
         Frame frame;
         for (const Bytes piece : pieces)

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/stack.hpp"
+#include "tests/net/link_work.hpp"
 
 namespace bench {
 
@@ -167,19 +168,27 @@ icmp(uint8_t type, uint8_t code, uint32_t rest, const Octets& payload, Ip header
     return ip(header, icmp_message(type, code, rest, payload));
 }
 
-/// The link: keeps what was sent, until it is full.
+/// The link: keeps what was sent, as it would be on the wire, until it is full.
 struct Wire final : net::Link {
     std::deque<Octets> sent;
+    std::deque<net::LinkWork> asked; // of each call
     size_t room = SIZE_MAX;
+    net::LinkAbilities able;
 
-    Result<> transmit(std::span<const Bytes> pieces) override {
+    Result<> transmit(std::span<const Bytes> pieces, net::LinkWork work) override {
         if (sent.size() >= room) return fail(Err::no_space);
         Octets frame;
         for (const Bytes piece : pieces)
             frame = frame + octets_of(piece);
-        sent.push_back(frame);
+        EXPECT_TRUE(able.sums || work.sum == net::LinkWork::Sum::none);
+        EXPECT_TRUE(able.segments || work.segment_bytes == 0);
+        asked.push_back(work);
+        for (const Octets& part : LinkBench<uint8_t>::finished(frame, work))
+            sent.push_back(part);
         return {};
     }
+
+    net::LinkAbilities abilities() const override { return able; }
 };
 
 struct Heard final : net::Events {
@@ -235,8 +244,13 @@ struct Host {
     net::Stack* stack{};
     Instant now{seconds(1000).ns};
 
-    explicit Host(const net::Config& given = small_config(), uint32_t own = our_ip)
+    explicit Host(
+        const net::Config& given = small_config(),
+        uint32_t own = our_ip,
+        net::LinkAbilities abilities = {}
+    )
         : config{given}, memory(*net::Stack::memory_needed(given)) {
+        wire.able = abilities;
         stack = *net::Stack::create(memory, config, wire, heard, now);
         if (own != 0) EXPECT_TRUE(stack->set_address({address(own), 24}));
     }

@@ -25,7 +25,9 @@ struct LoopbackHost {
 
     class NoLink final : public net::Link {
       public:
-        Result<> transmit(std::span<const Bytes>) override { return fail(Err::link_down); }
+        Result<> transmit(std::span<const Bytes>, net::LinkWork) override {
+            return fail(Err::link_down);
+        }
     };
 
     class Timers : public async::Job {};

@@ -46,6 +46,21 @@ TEST_F(Ring, CarriesDescriptorsInOrderRoundAndRound) {
     EXPECT_EQ(consumer.bad(), 0u);
 }
 
+TEST_F(Ring, CarriesEveryFieldByItself) {
+    for (const Descriptor& d :
+         {Descriptor{5, 0, 0, 0, 0, 0, 0},
+          {0, 2048, 0, 0, 0, 0, 0},
+          {0, 0, 2048, 0, 0, 0, 0},
+          {0, 0, 0, 0xFFFF, 0, 0, 0},
+          {0, 0, 0, 0, 0xFF, 0, 0},
+          {0, 0, 0, 0, 0, 0xFF, 0},
+          {0, 0, 0, 0, 0, 0, 0xFFFF},
+          {5, 1024, 1024, 0xFFFF, 0xFF, 0xFF, 0xFFFF}}) {
+        ASSERT_TRUE(producer.push(d));
+        EXPECT_EQ(take(), d);
+    }
+}
+
 TEST_F(Ring, IsFullUntilTheReceiverSaysSo) {
     for (uint32_t i = 0; i < 8; ++i)
         ASSERT_TRUE(producer.push(numbered(i)));
@@ -96,7 +111,7 @@ TEST_F(Ring, HasSomethingExactlyWhenTakeGivesIt) {
 TEST_F(Ring, SkipsAndCountsDescriptorsThatLeaveThePool) {
     for (const Descriptor& bad :
          {Descriptor{6, 0, 0, 0},
-          {0xFFFF'FFFF, 0, 0, 0},
+          {0xFFFF, 0, 0, 0},
           {0, 0, 2049, 0},
           {0, 2048, 1, 0},
           {0, 0xFFFF, 0xFFFF, 0}})

@@ -54,6 +54,7 @@ Result<> Driver::open() {
     tx_memory_.emplace(TRY(os::Memory::make(ring_bytes)));
     TRY_VOID(make_rings());
     TRY_VOID(open_interrupt());
+    segments_ = argument("device", 0xffff) != uncut_device_id;
     std::array<char, 8> name;
     name_ = Text<8>::cut(format_to(name, "nic.{}", argument("nic", 99).value_or(0)));
     log::info(

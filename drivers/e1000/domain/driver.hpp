@@ -46,6 +46,9 @@ class Driver {
 
     const MacAddress& mac() const { return mac_; }
 
+    /// May it be asked to cut long segments? Sum up it can always.
+    bool segments() const { return segments_; }
+
     Result<Link> link() { return card_->link(); }
 
     /// `area_at` is where the area begins in physical memory. Errors: busy (somebody has the card),
@@ -115,6 +118,7 @@ class Driver {
     std::optional<os::Registers> registers_; // mapped as long as the driver runs
     std::optional<Card> card_;
     os::Interrupt irq_;
+    bool segments_{};
     MacAddress mac_{};
     std::optional<os::Memory> rx_memory_, tx_memory_;
     std::optional<RxRing> rx_;
