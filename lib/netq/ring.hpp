@@ -87,18 +87,15 @@ class Producer {
         }
         Slot& slot = ring_[sent_ & (ring_.size() - 1)];
         ++sent_;
+        const uint64_t what = uint64_t{d.bytes} << 48 | uint64_t{d.offset} << 32 |
+                              uint64_t{d.header_bytes} << 24 | uint64_t{d.transport_at} << 16 |
+                              (d.buffer & 0xffff);
+        const uint64_t turn = uint64_t{d.segment_bytes} << 48 | uint64_t{d.flags} << 32 |
+                              static_cast<uint32_t>(sent_);
         // relaxed: published by the next store
-        slot.what.store(
-            uint64_t{d.bytes} << 48 | uint64_t{d.offset} << 32 | uint64_t{d.header_bytes} << 24 |
-                uint64_t{d.transport_at} << 16 | (d.buffer & 0xffff),
-            std::memory_order_relaxed
-        );
+        slot.what.store(what, std::memory_order_relaxed);
         // release: publishes `what` and the buffer's data; pairs with the acquire in Consumer::take
-        slot.turn.store(
-            uint64_t{d.segment_bytes} << 48 | uint64_t{d.flags} << 32 |
-                static_cast<uint32_t>(sent_),
-            std::memory_order_release
-        );
+        slot.turn.store(turn, std::memory_order_release);
         published_ = true;
         return {};
     }

@@ -5,7 +5,9 @@
 
 #include <array>
 #include <memory>
+#include <vector>
 
+#include "lib/netq/request.hpp"
 #include "tests/netd/loopback_host.hpp"
 
 namespace {
@@ -71,13 +73,60 @@ TEST_F(NicPort, RingsOnceForAllThatATurnSends) {
     port.flush();
     bell.rings = 0;
     for (unsigned i = 0; i < 3; ++i)
-        ASSERT_TRUE(port.transmit(std::array{Bytes{frame}}));
+        ASSERT_TRUE(port.transmit(std::array{Bytes{frame}}, {}));
     EXPECT_EQ(rings_of_a_turn(), 1u);
+}
+
+constexpr net::LinkWork to_cut{net::LinkWork::Sum::tcp, 34, 54, 1460};
+
+TEST_F(NicPort, ALongFrameTakesAsManyBuffersAsItNeeds) {
+    std::array<std::byte, 54> headers{};
+    std::vector<std::byte> data(5000);
+    for (size_t i = 0; i < data.size(); ++i)
+        data[i] = static_cast<std::byte>(i);
+    const Bytes all{data};
+    ASSERT_TRUE(
+        port.transmit(std::array{Bytes{headers}, all.first(3000), all.subspan(3000)}, to_cut)
+    );
+    netq::Request request;
+    std::vector<std::byte> sent;
+    for (;;) {
+        const auto d = *driver.tx_provide.take();
+        ASSERT_TRUE(d);
+        const auto bytes = area.data(*d);
+        sent.insert(sent.end(), bytes.begin(), bytes.end());
+        if (request.add(*d) != netq::Request::Step::goes_on) break;
+    }
+    EXPECT_EQ(request.pieces().size(), 3u);
+    EXPECT_EQ(request.first().flags, netq::Flag::sum_tcp | netq::Flag::segment | netq::Flag::more);
+    EXPECT_EQ(request.first().transport_at, 34);
+    EXPECT_EQ(request.first().header_bytes, 54);
+    EXPECT_EQ(request.first().segment_bytes, 1460);
+    ASSERT_EQ(sent.size(), 5054u);
+    EXPECT_TRUE(std::equal(data.begin(), data.end(), sent.begin() + 54));
+    EXPECT_FALSE(*driver.tx_provide.take());
+}
+
+TEST_F(NicPort, OfALongFrameNothingIsSentUnlessAllOfItFits) {
+    const std::vector<std::byte> data(60'000);
+    while (port.transmit(std::array{Bytes{data}}, to_cut)) {
+    }
+    uint32_t sent = 0;
+    uint16_t flags = 0;
+    while (const auto d = *driver.tx_provide.take()) {
+        ++sent;
+        flags = d->flags;
+    }
+    EXPECT_EQ(sent % 30, 0u);
+    EXPECT_FALSE((netq::Descriptor{.flags = flags}.has(netq::Flag::more)));
+    EXPECT_TRUE(port.transmit(std::array{Bytes{frame}}, {})) << "a short one still does";
+    const std::vector<std::byte> beyond(netq::request_bytes_max + 1);
+    EXPECT_EQ(port.transmit(std::array{Bytes{beyond}}, to_cut).error(), Err::message_too_long);
 }
 
 TEST_F(NicPort, WaitsForSentBuffersOnlyWhenItHasNoOther) {
     uint32_t sent = 0;
-    while (port.transmit(std::array{Bytes{frame}}))
+    while (port.transmit(std::array{Bytes{frame}}, {}))
         ++sent;
     EXPECT_GE(sent, area.layout().buffers / 2 - 1);
     const auto one = *driver.tx_provide.take();
