@@ -22,7 +22,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 # A hang is a hang on any machine: slow ones may stretch all time-outs by one factor.
-PATIENCE = float(os.environ.get("PATIENCE", "1"))
+PATIENCE = float(os.environ.get("PATIENCE") or "1")
 
 
 class GuestError(AssertionError):

@@ -7,7 +7,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import settings  # noqa: E402
 
 TARGETS = {
-    "make": "build the image, BUILD/skerry.iso",
+    "make image": "build the image, BUILD/skerry.iso; `make` alone does the same",
+    "make image-more": "BUILD/skerry-more.iso, which has the programs of tests/model in it too",
     "make run": "boot it in QEMU; the terminal is its serial line, Ctrl-A X leaves",
     "make test": "all checks and tests; ends with `N passed, N failed`",
     "make soak": "the system tests for longer: more requests, bytes and damaged packets",
@@ -16,7 +17,7 @@ TARGETS = {
     "make lint": "clang-tidy over all sources (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",
     "make net-cover": "lines of net/ that its unit tests reach, and those that they do not",
-    "make net-costs": "instructions of the network stack alone, by stage; ROW=name: by function",
+    "make net-costs": "instructions of the network stack alone, by stage",
     "make exp": "experiments: rows, plots and a page in BUILD/exp; NAME=groups: that one",
     "make exp-quick": "the same with few points, in minutes",
     "make exp-diff": "A=rev B=rev: run an experiment on both, and compare",
@@ -27,12 +28,14 @@ TARGETS = {
     "make units": "build the host tests into BUILD/tests",
     "make sim": "SEEDS=N runs of many cores in one process; SEED=n: that one, with its chart",
     "make fuzz": "build the fuzzers into BUILD/fuzz",
-    "make fuzz-kernel": "FUZZ_SECONDS=60 of fuzzing kernel/: executions, invocations, coverage",
+    "make fuzz-kernel": "fuzzing of kernel/: executions, invocations, coverage",
     "make plugins": "build the plugins for QEMU into BUILD/plugin",
     "make format": "clang-format over all sources",
+    "make help": "this",
     "make doctor": "look at this machine: tools, versions, QEMU, TAP, KVM",
     "make setup": "install missing Debian packages; targets that build begin with it",
     "make compdb": "write BUILD/compile_commands.json for editors",
+    "make configure": "write BUILD/build.ninja from tools/programs.toml and the files there are",
     "make clean": "remove BUILD",
 }
 
@@ -54,5 +57,6 @@ table("Settings of make run", setting_rows(settings.RUN))
 table("Settings of every build", setting_rows(settings.BUILD))
 table("Settings of make test", setting_rows(settings.TEST))
 table("Settings of make sim", setting_rows(settings.SIM))
-table("Settings of make counts", setting_rows(settings.COUNTS))
-table("Settings of make exp", setting_rows(settings.EXP))
+table("Settings of what counts instructions", setting_rows(settings.COUNTS))
+table("Settings of make exp and make vs-linux", setting_rows(settings.EXP))
+table("Settings of make fuzz-kernel", setting_rows(settings.FUZZ))

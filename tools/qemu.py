@@ -1,8 +1,9 @@
 """QEMU's command line for checked settings, and the settings line that the guest reads."""
 import os
 import re
-import shlex
 import subprocess
+
+import settings
 
 MACS = "52:54:00:77:00:02", "52:54:00:77:00:03"
 TAP_GUEST, TAP_HOST = "10.77.0.2/24", "10.77.0.1"
@@ -44,7 +45,7 @@ def guest_line(run, khz):
     elif run.net == "user" and ip:
         gw = gw or "10.0.2.2"
     poll = run.values["POLL"] or ("0" if run.cores > host_cpus() else "")
-    pairs = [("ip", ip), ("gw", gw), ("ip6", run.values["IP6"]), ("test", run.values["TEST"])]
+    pairs = [("ip", ip), ("gw", gw), ("test", run.values["TEST"])]
     as_they_are = ("PLACE", "COUNT", "SEED", "LOG", "MEMORY", "START")
     pairs += [(key.lower(), run.values[key]) for key in as_they_are]
     pairs += [("tsc_khz", khz), ("poll", poll), ("suspect", run.values["SUSPECT"])]
@@ -110,7 +111,7 @@ def comma(text):
 
 def command(run, iso, rundir, khz, taps=(), control=None, stdout="/dev/stdout"):
     """The whole argument list; `control` is an open file descriptor for our own QMP."""
-    extra = shlex.split(run.values["QEMU_ARGS"])
+    extra = settings.words(run.values, "QEMU_ARGS")
     words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
     words += ["-name", "skerry,debug-threads=on", "-machine", "pc"]
     if "-icount" in extra:

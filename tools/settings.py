@@ -6,6 +6,7 @@ is wrong with one is said in a sentence (SettingError) before anything has been 
 import ipaddress
 import os
 import re
+import shlex
 from dataclasses import dataclass
 
 # name: (default, what `make help` says)
@@ -22,7 +23,6 @@ RUN = {
     "NETNS": ("", "network namespace to run in; made and removed when missing"),
     "IP": ("", "guest address a.b.c.d/n; empty: DHCP, then 10.0.2.15 (user) or 10.77.0.2/24 (tap)"),
     "GW": ("", "guest gateway; on tap also the host's address on a TAP that is made here"),
-    "IP6": ("", "guest IPv6 address a::b/n"),
     "FORWARD": ("", "more ports of 127.0.0.1 to the guest with NET=user, as tcp:7,udp:7,tcp:5001"),
     "TEST": ("", "1: start what only tests may use"),
     "PLACE": ("", "which domain on which core, or in whose domain, as netd:e1000,httpd:3"),
@@ -46,9 +46,12 @@ BUILD = {
     "PROGRAMS": ("", "build only these programs of tools/programs.toml"),
     "DEFINES": ("", "preprocessor names for all OS sources, as NAME=1"),
     "CMDLINE": ("", "settings in GRUB's menu, for when QEMU hands over none"),
+    "MORE": ("", "a folder with programs of its own, built in beside ours: tests/hostile"),
 }
 COUNTS = {
     "REPEAT": ("1", "make counts: how often to measure; differing runs show a range"),
+    "ROW": ("", "make net-costs: only this row, by function"),
+    "TESTS": ("tests/system", "make longest-path: what runs, as pytest takes it; bench: usr/bench"),
 }
 EXP = {
     "NAME": ("", "make exp: experiments of usr/bench by name; empty: all"),
@@ -60,6 +63,10 @@ SIM = {
     "SEEDS": ("1000", "make sim: how many seeds, from 1"),
     "SIM": ("", "make sim: more options: --mutant NAME, --mutants, --cores 8, --verbose"),
 }
+FUZZ = {
+    "FUZZ_SECONDS": ("60", "make fuzz-kernel: how long each of the two fuzzers runs"),
+    "JOIN": ("", "make fuzz-kernel: 1 also keeps the smallest corpus, in BUILD/fuzz/kept"),
+}
 TEST = {
     "ALLOW_MISSING": ("", "make test: 1 lets it pass where root or TAP are missing"),
     "ONLY": ("", "make test: only these stages (check units tsan sim tools guest system)"),
@@ -67,6 +74,9 @@ TEST = {
     "LONG": ("", "make test: 1 runs the long versions of system tests, as make soak does"),
     "K": ("", "make test: only system tests that match, as pytest's -k"),
 }
+
+# What make's command line may name besides the settings of the target that looks.
+OTHERS = (*BUILD, *TEST, *COUNTS, *SIM, *EXP, *FUZZ)
 
 
 class SettingError(Exception):
@@ -80,7 +90,7 @@ def make_overrides(flags):
     return [w.partition("=")[0].rstrip(":+?") for w in words if "=" in w]
 
 
-def gather(arguments, environment, known=RUN, also=(*BUILD, *TEST, *COUNTS, *SIM, *EXP)):
+def gather(arguments, environment, known=RUN, also=OTHERS):
     """Values of all known settings; arguments win over the environment."""
     values = {name: environment.get(name) or default for name, (default, _) in known.items()}
     given = make_overrides(environment.get("MAKEFLAGS", ""))
@@ -108,6 +118,21 @@ def flag(values, name):
     if values[name] not in ("", "0", "1"):
         raise SettingError(f"{name}={values[name]}: must be 0 or 1")
     return values[name] == "1"
+
+
+def factor(values, name):
+    text = values[name]
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not float(text):
+        raise SettingError(f"{name}={text}: must be a number above 0, as 3 or 0.5")
+    return float(text)
+
+
+def words(values, name):
+    """The words of a setting that is written as for a shell."""
+    try:
+        return shlex.split(values[name])
+    except ValueError as e:
+        raise SettingError(f"{name}={values[name]}: {str(e).lower()}") from None
 
 
 def choice(values, name, allowed):
@@ -171,7 +196,6 @@ class Run:
     net: str  # user, tap or none
     ip: object
     gw: object
-    ip6: object
     forwards: list
     headless: bool
     dry: bool
@@ -202,6 +226,7 @@ def checked(values):
     matching(values, "COUNT", r"[a-z0-9_.-]+:\d+:\d+", "udp:200:1000")
     matching(values, "CPU", r"[A-Za-z0-9_.,+=-]+", "max or qemu64")
     flag(values, "TEST")
+    words(values, "QEMU_ARGS")
     return Run(
         values=values,
         cores=number(values, "CORES", 1, 255),
@@ -212,7 +237,6 @@ def checked(values):
         net="none" if nic == "none" else net,
         ip=address(values, "IP", ipaddress.IPv4Interface, "10.77.0.2/24"),
         gw=address(values, "GW", ipaddress.IPv4Address, "10.77.0.1"),
-        ip6=address(values, "IP6", ipaddress.IPv6Interface, "fd77::2/64"),
         forwards=forwards(values["FORWARD"]),
         headless=flag(values, "HEADLESS"),
         dry=flag(values, "DRY"),

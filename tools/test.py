@@ -63,13 +63,13 @@ def gtest_counts(output, code):
 
 
 def pytest_counts(output, code):
-    """Passed, failed and skipped of pytest's last line; errors are failures."""
+    """Passed, failed and skipped of pytest's last line; errors, and no test at all, are failed."""
     last = [line for line in output.splitlines() if re.search(r" in [\d.]+s", line)][-1:]
     found = {}
     for count, word in re.findall(r"(\d+) (passed|failed|errors?|skipped)", "".join(last)):
         found[word.rstrip("s") if word.startswith("error") else word] = int(count)
     failed = found.get("failed", 0) + found.get("error", 0)
-    if code not in (0, 5) and not failed:
+    if code and not failed:  # 5: nothing was selected
         failed = 1
     return found.get("passed", 0), failed, found.get("skipped", 0)
 
@@ -123,12 +123,11 @@ def stage_sim(tally, build):
 
 
 def run_pytest(tally, folder, *arguments):
-    if not glob(f"{folder}/test_*.py"):
-        return
     command = [PYTHON, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", folder, *arguments]
     code, output = stream(command, {"PYTHONDONTWRITEBYTECODE": "1"})
     passed, failed, skipped = pytest_counts(output, code)
-    tally.add(passed, failed, folder)
+    chosen = f": no test matches {' '.join(arguments)}" if code == 5 else ""
+    tally.add(passed, failed, folder + chosen)
     tally.missing += sorted(set(re.findall(r"^SKIPPED \[\d+\] [^:]+:\d+: (.+)$", output, re.M)))
     if skipped and not tally.missing:
         tally.missing.append(f"{skipped} tests of {folder}")
@@ -163,6 +162,8 @@ def remove_stale(build):
 
 
 def report(tally, allow_missing):
+    if not (tally.passed or tally.failed or tally.missing):
+        tally.add(0, 1, "nothing was run")
     print("\ntime by stage: " + ", ".join(f"{name} {s:.0f} s" for name, s in tally.times))
     for what in tally.failures:
         print(f"failed: {what}")
@@ -180,6 +181,7 @@ def main(arguments):
         values = settings.gather(arguments, os.environ, known=known, also=settings.RUN)
         allow_missing = settings.flag(values, "ALLOW_MISSING")
         settings.flag(values, "LONG")
+        settings.factor(values, "PATIENCE")
     except settings.SettingError as e:
         sys.exit(f"test: {e}")
     os.environ.update({k: v for k, v in values.items() if v})

@@ -108,7 +108,6 @@ class Cmdline {
     std::optional<Ipv4Prefix> ip;
     bool ip_after_dhcp{}; // `ip=dhcp,A/n`: ask first; `ip` and `gateway` hold when nobody answers
     std::optional<uint32_t> gateway;
-    std::string_view ip6;   // as given: the stack knows how to read it
     std::string_view place; // as given: `name:core,name:name`; see core_for, shared_with
     std::string_view count; // as given: `SERVICE:WARM:N`
     std::optional<uint64_t> seed;
@@ -218,7 +217,6 @@ class Cmdline {
         constexpr uint64_t most = 0xffff'ffff;
         if (key == "ip") return take_ip(value);
         if (key == "gw") return keep(gateway, parse_ipv4(value));
-        if (key == "ip6") return keep(ip6, value);
         if (key == "test") return take_test(value);
         if (key == "memory") return memory_checked = value == "checked";
         if (key == "place") return valid_place(value) && keep(place, value);

@@ -22,11 +22,10 @@ struct CmdlineTest : testing::Test {
 
 TEST_F(CmdlineTest, ReadsEveryKey) {
     const auto c =
-        parse("ip=10.77.0.2/24 gw=10.77.0.1 ip6=fd77::2/64 test=1 place=netd:2,httpd:3 "
+        parse("ip=10.77.0.2/24 gw=10.77.0.1 test=1 place=netd:2,httpd:3 "
               "count=echo:10:100 seed=0x2a log=trace tsc_khz=2100000 poll=0 start=serial\n");
     EXPECT_EQ(c.ip, (Ipv4Prefix{0x0a4d0002, 24}));
     EXPECT_EQ(c.gateway, 0x0a4d0001u);
-    EXPECT_EQ(c.ip6, "fd77::2/64");
     EXPECT_TRUE(c.test);
     EXPECT_EQ(c.core_for("httpd"), CoreId{{3}});
     EXPECT_EQ(c.core_for("http"), std::nullopt);

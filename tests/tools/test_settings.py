@@ -1,3 +1,6 @@
+import re
+import subprocess
+
 import pytest
 import qemu
 import settings
@@ -87,6 +90,8 @@ def test_ones_own_accelerator_replaces_ours():
         ({"LOG": "loud"}, "LOG=loud: must be one of error, warn, info, trace"),
         ({"PLACE": "netd=2"}, "PLACE=netd=2: must look like netd:2,httpd:3 or netd:e1000"),
         ({"FORWARD": "tcp:0"}, "FORWARD=tcp:0: must look like tcp:7,udp:7"),
+        ({"QEMU_ARGS": "-device 'x"}, "QEMU_ARGS=-device 'x: no closing quotation"),
+        ({"IP6": "fd77::2/64"}, "IP6: no such setting"),
         ({"CORE": "4"}, "CORE: no such setting; `make help` lists them"),
     ],
 )
@@ -102,6 +107,28 @@ def test_names_on_makes_command_line_are_checked_too():
     with pytest.raises(settings.SettingError, match="CORE: no such setting"):
         settings.gather([], {"MAKEFLAGS": flags})
     assert settings.gather([], {"MAKEFLAGS": " -- CORES=2", "CORES": "2"})["CORES"] == "2"
+    more = {"MAKEFLAGS": " -- MORE=tests/hostile", "MORE": "tests/hostile"}
+    assert settings.gather([], more)["CORES"] == "4"
+
+
+def makefile():
+    with open("Makefile") as f:
+        return f.read()
+
+
+def test_help_has_every_target_of_the_makefile():
+    said = subprocess.run(["tools/help.py"], capture_output=True, text=True, check=True).stdout
+    shown = set(re.findall(r"^  make ([a-z-]+)  ", said, re.M))
+    targets = set(re.search(r"^\.PHONY: (.*)$", makefile(), re.M)[1].split())
+    assert shown == targets
+
+
+def test_help_has_every_value_that_the_makefile_and_the_tools_take():
+    said = subprocess.run(["tools/help.py"], capture_output=True, text=True, check=True).stdout
+    shown = re.findall(r"^  ([A-Z0-9_]+)=", said, re.M)
+    assert len(shown) == len(set(shown))
+    own = {"PYTHON", "NINJA"}
+    assert set(re.findall(r"\$\((?:or \$\()?([A-Z]\w*)[),]", makefile())) - own <= set(shown)
 
 
 def test_a_second_card_is_in_a_network_of_its_own():
