@@ -22,6 +22,8 @@ import bundle  # noqa: E402
 import configure  # noqa: E402
 import mkiso  # noqa: E402
 
+from guest import PATIENCE  # noqa: E402
+
 BUILD = os.environ.get("BUILD", "build")
 WORK = os.path.join(BUILD, "guest")
 GUEST_ADDRESS = 0x1000000
@@ -220,7 +222,7 @@ def problems(case, text, code):
         yield f"QEMU ended with {code}, expected {case.exit}"
 
 
-def run(case, seconds=120):
+def run(case, seconds=120 * PATIENCE):
     """What is wrong with this case: an empty list when nothing is."""
     path = os.path.join(WORK, f"{case.name}.log")
     words = ["timeout", "-k", "1", str(seconds), *qemu(case, make_iso(case))]

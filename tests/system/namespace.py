@@ -4,6 +4,9 @@ import ctypes
 import os
 import subprocess
 import threading
+import time
+
+from skerry import PATIENCE, wait_readable
 
 CLONE_NEWNET = 0x40000000
 HOST, GUEST = "10.77.0.1", "10.77.0.2"
@@ -16,6 +19,16 @@ def missing():
     if not os.path.exists("/dev/net/tun"):
         return "tests over TAP: /dev/net/tun is missing"
     return ""
+
+
+def read_until(pipe, wanted, timeout=60):
+    """Reads an unbuffered pipe up to the line that has `wanted` in it."""
+    end, line = time.monotonic() + timeout * PATIENCE, b""
+    while wanted not in line:
+        left = max(0, end - time.monotonic())
+        assert wait_readable(pipe, left / PATIENCE), f"no {wanted} within {timeout} s"
+        line = pipe.readline()
+        assert line, f"the program ended before it said {wanted}"
 
 
 class Namespace:
@@ -42,11 +55,18 @@ class Namespace:
         """Runs a program inside; returns it with its output as text."""
         return subprocess.run(
             ["ip", "netns", "exec", self.name, *command],
-            check=check, timeout=timeout, text=True, capture_output=True, **more,
+            check=check, timeout=timeout * PATIENCE, text=True, capture_output=True, **more,
         )  # fmt: skip
 
+    def ping(self, *words, check=True):
+        """What `ping` of one packet says; its time-out ends a hang."""
+        wait = str(int(60 * PATIENCE) or 1)
+        return self.run("ping", "-c", "1", "-W", wait, *words, check=check).stdout
+
     def popen(self, *command, **more):
-        return subprocess.Popen(["ip", "netns", "exec", self.name, *command], **more)
+        """Pipes are unbuffered: `read_until` waits for what comes."""
+        words = ["ip", "netns", "exec", self.name, *command]
+        return subprocess.Popen(words, bufsize=0, **more)
 
     @contextlib.contextmanager
     def entered(self):

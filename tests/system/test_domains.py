@@ -1,5 +1,6 @@
 """Domains from birth to death: what they are given, who starts them again, and that after a kill
 everything of them is back: memory, capabilities, names. Nothing that was freed is written to."""
+import itertools
 import re
 import socket
 import threading
@@ -7,7 +8,7 @@ import threading
 import pytest
 from clients import checked_upload, domains, page, rows
 from conftest import wait_until_ready
-from skerry import image_with
+from skerry import PATIENCE, image_with
 
 CORE = 2
 
@@ -207,31 +208,34 @@ class Flood:
     """Uploads to port 9 from several connections, for as long as it takes them."""
 
     def __init__(self, guest, streams=4):
-        self.address, self.stop = ("127.0.0.1", guest.port("tcp:9")), False
+        self.address, self.stop = ("127.0.0.1", guest.port("tcp:9")), threading.Event()
         self.sent = threading.Event()
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(streams)]
+
+    def __enter__(self):
         for thread in self.threads:
             thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
 
     def run(self):
         block = bytes(1 << 16)
-        while not self.stop:
+        while not self.stop.is_set():
             try:
-                with socket.create_connection(self.address, timeout=5) as stream:
-                    stream.settimeout(2)
-                    for i in range(1 << 30):
+                with socket.create_connection(self.address, timeout=5 * PATIENCE) as stream:
+                    stream.settimeout(2 * PATIENCE)
+                    for i in itertools.count():
                         stream.sendall(block)
                         if i == 16:
                             self.sent.set()
-                        if self.stop:
+                        if self.stop.is_set():
                             return
-            except OSError:
-                continue  # that is what a death looks like from here
-
-    def end(self):
-        self.stop = True
-        for thread in self.threads:
-            thread.join()
+            except OSError:  # that is what a death looks like from here
+                self.stop.wait(0.1)
 
 
 def look_at_free_memory(guest):
@@ -241,21 +245,22 @@ def look_at_free_memory(guest):
     return [row["damaged words"] for row in memory(guest).values()]
 
 
-@pytest.mark.parametrize("victim", ["netsvc", "netd", "e1000"])
+STACK_IS_BACK = (r"netd\] address 10\.", r"httpd\] port 80 open")
+READY_AFTER = {"netsvc": (), "netd": STACK_IS_BACK, "e1000": STACK_IS_BACK}
+
+
+@pytest.mark.parametrize("victim", READY_AFTER)
 def test_nothing_writes_to_freed_memory_when_one_is_killed_at_full_load(boot, victim):
     settings = {"MEMORY": "checked", "FORWARD": "tcp:9,tcp:5001", "ISO": image_with()}
     guest = wait_until_ready(boot(CORES=4, **settings))
-    flood = Flood(guest)
-    assert flood.sent.wait(60)
-    start = len(guest.text)
-    assert "is killed" in guest.command(f"kill {victim}")
-    assert look_at_free_memory(guest) == ["0"] * 4
-    assert "runs again as" in guest.command(f"restart {victim}")
-    ready = {"netsvc": (), "netd": (r"netd\] address 10\.", r"httpd\] port 80 open"),
-             "e1000": (r"netd\] address 10\.", r"httpd\] port 80 open")}[victim]  # fmt: skip
-    for line in ready:
-        guest.wait_for(line, 120, start)
-    flood.end()
+    with Flood(guest) as flood:
+        assert flood.sent.wait(60 * PATIENCE)
+        start = len(guest.text)
+        assert "is killed" in guest.command(f"kill {victim}")
+        assert look_at_free_memory(guest) == ["0"] * 4
+        assert "runs again as" in guest.command(f"restart {victim}")
+        for line in READY_AFTER[victim]:
+            guest.wait_for(line, 120, start)
     assert look_at_free_memory(guest) == ["0"] * 4
     assert page(guest) == 200
     said, expected = checked_upload(("127.0.0.1", guest.port("tcp:5001")), 1 << 20)

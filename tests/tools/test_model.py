@@ -8,9 +8,9 @@ import shutil
 import subprocess
 
 import pytest
+from skerry import LONG, PATIENCE
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "model")
-LONG = bool(os.environ.get("LONG"))
 GUEST_FLAGS = (
     "-O2 -m64 -ffreestanding -fno-stack-protector -fno-pic -no-pie -mno-red-zone -mcmodel=small "
     "-mgeneral-regs-only -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing"
@@ -43,8 +43,8 @@ def model(plugin, tmp_path_factory):
         words += ["-accel", "tcg,thread=multi", "-plugin", loaded]
         # A hand-over between threads on one host CPU is two to three times cheaper.
         pinned = ["taskset", "-c", one_cpu] if shutil.which("taskset") else []
-        ran = subprocess.run([*pinned, *words], capture_output=True, text=True, timeout=300,
-                             stdin=subprocess.DEVNULL)  # fmt: skip
+        ran = subprocess.run([*pinned, *words], capture_output=True, text=True,
+                             timeout=300 * PATIENCE, stdin=subprocess.DEVNULL)  # fmt: skip
         lines = [json.loads(x) for x in out.read_text().splitlines()]
         said = json.loads(ran.stdout.strip().splitlines()[-1])
         return said, next(x for x in lines if x.get("region") == region)

@@ -10,7 +10,7 @@ import hostnet
 import pexpect
 import pytest
 from namespace import missing
-from skerry import ROOT, Skerry
+from skerry import PATIENCE, ROOT, Skerry
 
 RUN = os.path.join(ROOT, "tools/run.py")
 HELLO = "hello from the stub"
@@ -28,7 +28,7 @@ def wait_gone(pid):
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([fd], [], [], 20)[0])
+        return bool(select.select([fd], [], [], 20 * PATIENCE)[0])
     finally:
         os.close(fd)
 
@@ -69,7 +69,7 @@ def test_no_signal_leaves_qemu_or_its_folder_behind(stub_iso, number, tmp_path):
     children = children_of(process.pid)
     assert len(children) == 2 and len(os.listdir(tmp_path)) == 1  # QEMU and the janitor
     process.send_signal(number)
-    process.wait(20)
+    process.wait(20 * PATIENCE)
     process.stdout.close()
     for pid in children:
         assert wait_gone(pid), f"process {pid} is left"
@@ -116,12 +116,12 @@ def test_serial_goes_wherever_standard_output_goes(stub_iso, tmp_path, kind):
                 text = (tmp_path / "out.txt").read_text()
                 assert process.poll() is None
         process.terminate()
-        process.wait(20)
+        process.wait(20 * PATIENCE)
     assert text.startswith("http://127.0.0.1:")
 
 
 def test_control_a_x_leaves(stub_iso):
-    child = pexpect.spawn(RUN, [f"ISO={stub_iso}", "CORES=1"], timeout=30)
+    child = pexpect.spawn(RUN, [f"ISO={stub_iso}", "CORES=1"], timeout=30 * PATIENCE)
     child.expect("-> guest :80")
     child.expect(HELLO)
     child.send("hm")
