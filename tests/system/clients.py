@@ -127,6 +127,30 @@ def state_of(guest, number):
     return next((d["state"] for d in domains(guest) if d["id"] == number), "gone")
 
 
+def domain(guest, number):
+    """What `ps` lists of one."""
+    return next(d for d in domains(guest) if d["id"] == number)
+
+
+def outcome(guest, number):
+    """(state, code)"""
+    row = domain(guest, number)
+    return row["state"], row["code"]
+
+
+def spawn(guest, line):
+    """Types `spawn LINE`; the number `ps` has for the domain.
+
+    What it says may come before the shell says that it runs: `expect` goes on before the command.
+    """
+    start = len(guest.text)
+    text = guest.command(f"spawn {line}")
+    found = re.search(r"^(\d+\.\d+) \S+ runs", text, re.M)
+    assert found, text
+    guest.position = start
+    return found[1]
+
+
 def page(guest):
     """The status of the guest's first page, over user networking."""
     return get(("127.0.0.1", guest.port("tcp:80")), "/")[0]
@@ -135,3 +159,12 @@ def page(guest):
 def cores(guest):
     """What `cores` lists."""
     return rows(guest.command("cores"), "core", "state", "halts")
+
+
+def slept_between(before, after):
+    """{core: ms} that each core was idle between two looks of `cores`.
+
+    Whoever spins, of any priority, leaves none: time passes as nobody's only while all wait.
+    """
+    then = {row["core"]: int(row["idle ms"]) for row in before}
+    return {row["core"]: int(row["idle ms"]) - then[row["core"]] for row in after}

@@ -13,14 +13,13 @@ from namespace import Namespace, missing  # noqa: E402
 from skerry import Skerry, image_with  # noqa: E402
 
 PORTS = "tcp:7,tcp:9,tcp:13,tcp:19,tcp:5001,udp:7,udp:9"
-READY = (r"httpd\] port 80 open", r"netd\] address [\d./]+ ", r"Type help")
 
 
 def wait_until_ready(guest):
     """The shell has its prompt, the stack its address and the web server its port, in any order."""
     try:
-        for line in READY:
-            guest.wait_for(line, 180)
+        guest.wait_until_it_serves()
+        guest.wait_for(r"Type help", 180)
     except BaseException:
         guest.stop()
         raise
@@ -43,6 +42,13 @@ class Shared:
         if self.guest:
             self.guest.stop()
         self.guest = None
+
+
+def kept(name, **settings):
+    """For a session: four cores, and the domains of tests/hostile."""
+    shared = Shared(lambda: wait_until_ready(Skerry(name, CORES=4, ISO=image_with(), **settings)))
+    yield shared
+    shared.drop()
 
 
 @pytest.fixture
@@ -71,12 +77,7 @@ def namespace():
 
 @pytest.fixture(scope="session")
 def shared_guest():
-    def start():
-        return wait_until_ready(Skerry("guest", CORES=4, FORWARD=PORTS, ISO=image_with()))
-
-    shared = Shared(start)
-    yield shared
-    shared.drop()
+    yield from kept("guest", FORWARD=PORTS)
 
 
 @pytest.fixture
@@ -86,9 +87,7 @@ def guest(shared_guest):
 
 @pytest.fixture(scope="session")
 def shared_abused():
-    shared = Shared(lambda: wait_until_ready(Skerry("abused", CORES=4, ISO=image_with())))
-    yield shared
-    shared.drop()
+    yield from kept("abused")
 
 
 @pytest.fixture

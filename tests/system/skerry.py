@@ -1,5 +1,6 @@
 """What tests of the image import: a booted guest. The class is the one that `make counts` uses."""
 import os
+import random
 import subprocess
 import sys
 
@@ -10,7 +11,14 @@ from guest import BUILD, PATIENCE, ROOT, GuestError, Skerry, wait_readable  # no
 LONG = os.environ.get("LONG") == "1"
 
 __all__ = ["BUILD", "LONG", "PATIENCE", "ROOT", "GuestError", "Skerry", "wait_readable"]
-__all__ += ["image_with"]
+__all__ += ["image_with", "seed"]
+
+
+def seed():
+    """For a test that draws what it does; SEED=n repeats it."""
+    found = int(os.environ.get("SEED") or random.getrandbits(32))
+    print(f"seed {found}")
+    return found
 
 
 def image_with(folder="tests/hostile"):

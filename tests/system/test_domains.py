@@ -6,26 +6,15 @@ import socket
 import threading
 
 import pytest
-from clients import checked_upload, domains, page, rows
+from clients import checked_upload, domain, domains, page, rows, spawn
 from conftest import wait_until_ready
 from skerry import PATIENCE, image_with
 
 CORE = 2
 
 
-def spawn(guest, line):
-    """Types `spawn LINE`; the number `ps` has for the domain."""
-    text = guest.command(f"spawn {line}")
-    found = re.search(r"^(\d+\.\d+) \S+ runs", text, re.M)
-    assert found, text
-    return found[1]
-
-
-def domain(guest, number):
-    return next(d for d in domains(guest) if d["id"] == number)
-
-
-def running(guest, name):
+def row_of(guest, name):
+    """What `ps` lists of the one that runs under that name."""
     return next(d for d in domains(guest) if d["name"] == name and d["state"] == "running")
 
 
@@ -46,9 +35,7 @@ def back(guest, core):
 
 
 def test_a_domain_finds_its_arguments_and_environment(guest):
-    start = len(guest.text)
     number = spawn(guest, f"faulty on {CORE} tell COLOUR with SIZE=3 COLOUR=red=dark")
-    guest.position = start
     guest.expect(r"faulty\] COLOUR is red=dark\n")
     text = guest.command(f"ps {number}")
     assert re.search(r"^arguments +tell COLOUR$", text, re.M)
@@ -57,9 +44,7 @@ def test_a_domain_finds_its_arguments_and_environment(guest):
 
 
 def test_the_last_line_of_a_domain_reaches_the_console(guest):
-    start = len(guest.text)
     spawn(guest, f"faulty on {CORE} farewell")
-    guest.position = start
     guest.expect(r"faulty\] farewell\n")
     guest.expect(r"domain faulty ended with code 0\n")
 
@@ -92,9 +77,7 @@ def test_a_domain_is_started_again_by_hand_with_what_it_was_given(guest):
 
 
 def test_a_policy_starts_again_after_a_fault_until_its_limit(guest):
-    start = len(guest.text)
     spawn(guest, f"faulty on {CORE} read with restart=on-fault/3/1000")
-    guest.position = start
     for _ in range(3):
         guest.expect(r"spawn\] faulty is started again\n")
     guest.expect(r"spawn\] faulty has ended more than 3 times in 1000 s: it is not started again")
@@ -104,9 +87,7 @@ def test_a_policy_starts_again_after_a_fault_until_its_limit(guest):
 
 
 def test_a_clean_end_is_no_fault(guest):
-    start = len(guest.text)
     number = spawn(guest, f"faulty on {CORE} with restart=on-fault/3/1000")
-    guest.position = start
     guest.expect(r"domain faulty ended with code 0\n")
     assert domain(guest, number)["state"] == "exited"
 
@@ -127,9 +108,7 @@ def test_who_revokes_what_it_lives_on_is_noticed_and_costs_nobody_memory(guest):
     """Not even the spawner's own capability to it; its channel to the console is lent."""
     after = []
     for _ in range(2):
-        start = guest.position = len(guest.text)
         spawn(guest, f"faulty on {CORE} disown with restart=on-fault/1/1000")
-        guest.position = start
         for line in ("is started again", "more than 1 times"):
             guest.expect(rf"faulty on core {CORE} stopped: something it stands on was revoked")
             guest.expect(rf"spawn\] faulty .*{line}")
@@ -147,9 +126,7 @@ def test_what_was_lent_to_other_cores_is_back_as_well(boot):
     guest.command("kill httpd")
 
     def come_and_go():
-        start = len(guest.text)
         number = spawn(guest, "httpd on 3")
-        guest.position = start
         guest.expect(r"httpd\] port 80 open")
         assert page(guest) == 200
         assert f"{number} is killed" in guest.command(f"kill {number}")
@@ -165,7 +142,7 @@ def test_what_was_lent_to_other_cores_is_back_as_well(boot):
 def test_a_driver_is_started_again_and_the_network_with_it(boot):
     guest = wait_until_ready(boot(CORES=4))
     assert page(guest) == 200
-    assert running(guest, "e1000")["notes"] == "masters the bus"
+    assert row_of(guest, "e1000")["notes"] == "masters the bus"
     before = {k: back(guest, 1)[k] for k in ("wakeable", "lines")}
     start = len(guest.text)
     assert "runs again as" in guest.command("restart e1000")
@@ -175,9 +152,9 @@ def test_a_driver_is_started_again_and_the_network_with_it(boot):
     for line in (r"netd\] address 10\.", r"httpd\] port 80 open"):
         guest.wait_for(line, 120, start)
     assert page(guest) == 200
-    assert running(guest, "e1000")["restarts"] == "1"
+    assert row_of(guest, "e1000")["restarts"] == "1"
     assert {k: back(guest, 1)[k] for k in before} == before, "its vector and interrupt lines"
-    assert running(guest, "netd")["restarts"] == "1"
+    assert row_of(guest, "netd")["restarts"] == "1"
 
 
 def test_without_the_pci_service_memory_that_a_device_reaches_is_given_up(boot):
@@ -187,7 +164,7 @@ def test_without_the_pci_service_memory_that_a_device_reaches_is_given_up(boot):
     free = {core: int(memory(guest)[core]["free KiB"]) for core in (1, 2)}
     assert "is killed" in guest.command("kill pci")
     for victim, core in (("e1000", 1), ("netd", 2)):
-        number, start = running(guest, victim)["id"], len(guest.text)
+        number, start = row_of(guest, victim)["id"], len(guest.text)
         assert f"{number} is killed" in guest.command(f"kill {victim}")
         guest.wait_for(rf"nobody can silence the device that reaches memory of {victim}", 60, start)
         assert domain(guest, number)["state"] == "killed"

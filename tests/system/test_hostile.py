@@ -3,7 +3,7 @@ says why, or holds it back, and goes on; nobody else notices."""
 import re
 
 import pytest
-from clients import domains, page, running
+from clients import domains, page, running, spawn
 
 CUT_OFF = ["twice", "unknown", "answer", "lie", "mixed", "endless", "forge"]
 # Cut off and bound again, sending without end, writing anywhere in its half, death in mid-message.
@@ -18,9 +18,8 @@ SERVERS = {"net": "netd", "console": "console"}
 
 def attack(guest, how, service, says, core=3):
     """Lets the domain do it; returns its id and where in the text it began."""
-    start = guest.position = len(guest.text)
-    spawned = guest.command(f"spawn hostile on {core} {how} {service}")
-    number = re.search(r"(\d+\.\d+) hostile runs", spawned)[1]
+    start = len(guest.text)
+    number = spawn(guest, f"hostile on {core} {how} {service}")
     guest.wait_for(rf"hostile\] {how} at {service}: {says}", 120, start)
     return number, start
 
@@ -33,7 +32,7 @@ def unharmed(abused):
     assert page(abused) == 200
     after = running(abused)
     assert {name: after.get(name) for name in before} == before
-    abused.says_nothing_like(r"panic|core \d+ halted")
+    abused.says_nothing_like(r"panic|core halted")
 
 
 @pytest.mark.parametrize("service", SERVERS)
@@ -77,8 +76,7 @@ def test_a_driver_that_never_unbinds_is_ended_and_memory_comes_back(abused, core
     """Of its own core and of another; after the time that is its due."""
     abused.command("spawn hostile on 1 hold")
     start = len(abused.text)
-    spawned = abused.command(f"spawn honest on {core} stay")
-    number = re.search(r"(\d+\.\d+) honest runs", spawned)[1]
+    number = spawn(abused, f"honest on {core} stay")
     abused.wait_for(r"domain hostile says: holds", 60, start)
     assert f"{number} is killed" in abused.command(f"kill {number}", timeout=120)
     abused.wait_for(r"spawn\] memory of honest is held back", 60, start)

@@ -3,27 +3,19 @@ tests/hostile/usr/mapper looks from the inside, the shell says how it ended."""
 import re
 
 import pytest
-from clients import domains
-from conftest import wait_until_ready
+from clients import outcome, spawn
 from skerry import image_with
 
 
 def run(guest, argument, core=1):
     """Spawns tests/hostile/usr/mapper; its number in `ps`."""
-    begin = len(guest.text)
-    text = guest.command(f"spawn mapper on {core} {argument}")
-    guest.position = begin  # what it says may come before the shell says that it runs
-    return re.search(rf"({core}\.\d+) mapper runs", text)[1]
-
-
-def state_of(guest, number):
-    return next((d["state"], d["code"]) for d in domains(guest) if d["id"] == number)
+    return spawn(guest, f"mapper on {core} {argument}")
 
 
 def end_of(guest, number):
     """A fault is told before the domain has ended; each look takes a command."""
     for _ in range(100):
-        state = state_of(guest, number)
+        state = outcome(guest, number)
         if state[0] != "running":
             break
     return state
@@ -32,7 +24,7 @@ def end_of(guest, number):
 @pytest.mark.parametrize("argument", ["demand", "parts"])
 def test_an_address_space_is_as_promised(guest, argument):
     number = run(guest, argument)
-    guest.expect(r"domain mapper ended with code 0|not so|mapper faulted")
+    guest.expect(r"domain mapper ended with code 0|not so|mapper on core \d faulted")
     assert end_of(guest, number) == ("exited", "0")
 
 
@@ -53,7 +45,7 @@ def test_out_of_memory_names_the_quota(guest):
 
 def test_large_frames_have_large_pages_and_can_be_taken_back(boot):
     guest = boot(CORES=1, MEM="4G", NIC="none", COUNT="mapper:1:1", ISO=image_with())
-    guest.expect(r"domain mapper ended with code 0|not so|mapper faulted", 120)
+    guest.expect(r"domain mapper ended with code 0|not so|mapper on core \d faulted", 120)
     line = r"mapper: (\d+) MiB in view, (\d+) slots"
     taken = {int(m): int(s) for m, s in re.findall(line, guest.text)}
     assert "ended with code 0" in guest.text
@@ -72,7 +64,7 @@ def test_a_live_domain_does_not_fault_when_its_peer_dies(guest, core):
     guest.position = start  # it may be said before the prompt comes back
     end = guest.expect(r"mapper says: mapper: what was shown has gone|mapper on core 1 faulted")
     assert "faulted" not in end[0]
-    assert state_of(guest, server)[0] == "running"
+    assert outcome(guest, server)[0] == "running"
     assert end_of(guest, client)[0] == "killed"
     guest.command(f"kill {server}")
 
@@ -89,7 +81,7 @@ def test_shared_memory_can_be_taken_back_while_it_is_written_to(guest, core):
     guest.position = start
     end = guest.expect(r"mapper says: mapper: what was shown has gone|mapper on core 1 faulted")
     assert "faulted" not in end[0]
-    assert state_of(guest, server)[0] == "running"
+    assert outcome(guest, server)[0] == "running"
     assert end_of(guest, client) == ("exited", "0")
     guest.command(f"kill {server}")
 

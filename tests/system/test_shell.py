@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from clients import cores, domains, page, rows
+from clients import cores, domains, outcome, page, rows, spawn
 from conftest import wait_until_ready
 
 SERVICES = {"console", "pci", "netd", "httpd", "netsvc", "shell", "e1000"}
@@ -109,24 +109,11 @@ def test_bad_input_gets_one_sentence(guest, line, sentence):
     assert sentence in guest.command(line)
 
 
-def spawn(guest, arguments, core=2):
-    """Spawns tests/hostile/usr/faulty; the number `ps` has for it."""
-    guest.position = len(guest.text)
-    text = guest.command(f"spawn faulty on {core} {arguments}".strip())
-    return re.search(rf"({core}\.\d+) faulty runs", text)[1]
-
-
-def state_of(guest, number):
-    return next((d["state"], d["code"]) for d in domains(guest) if d["id"] == number)
-
-
 def test_a_domain_that_ends_is_reported_with_its_code(guest):
     for arguments, code in (("", 0), ("exit 7", 7)):
-        start = len(guest.text)
-        number = spawn(guest, arguments)
-        guest.position = start
+        number = spawn(guest, f"faulty on 2 {arguments}".strip())
         guest.expect(rf"\[2 [\d.]+ spawn\] domain faulty ended with code {code}\n")
-        assert state_of(guest, number) == ("exited", str(code))
+        assert outcome(guest, number) == ("exited", str(code))
 
 
 FAULTS = [
@@ -143,25 +130,22 @@ FAULTS = [
 
 @pytest.mark.parametrize("how, what, function", FAULTS, ids=[f[0] for f in FAULTS])
 def test_a_fault_is_reported_with_names_and_hurts_nobody_else(guest, how, what, function):
-    start = len(guest.text)
-    number = spawn(guest, how)
-    guest.position = start
+    number = spawn(guest, f"faulty on 2 {how}")
     guest.expect(rf"spawn\] domain faulty on core 2 faulted: {what}")
     guest.expect(rf"spawn\]   (in|from) [0-9a-f]+ faulty::{function}\b\S*\+[0-9a-f]+")
     if how != "stack":  # there the callers' frames are beyond what is shown
         guest.expect(r"spawn\]   from [0-9a-f]+ domain_main\b\S*\+[0-9a-f]+")
-    assert state_of(guest, number)[0] == "faulted"
+    assert outcome(guest, number)[0] == "faulted"
     assert SERVICES <= {d["name"] for d in domains(guest) if d["state"] == "running"}
     assert page(guest) == 200
 
 
 def test_a_broken_invariant_says_which(guest):
     start = len(guest.text)
-    number = spawn(guest, "invariant")
-    guest.position = start
+    number = spawn(guest, "faulty on 2 invariant")
     guest.expect(r"spawn\] domain faulty says: .*tests/hostile/usr/faulty/main\.cpp")
-    guest.expect(r"domain faulty ended with code -1|faulty faulted")
-    assert state_of(guest, number)[0] in ("exited", "faulted")
+    guest.expect(r"domain faulty ended with code -1|faulty on core 2 faulted")
+    assert outcome(guest, number)[0] in ("exited", "faulted")
     assert "asked for by the argument" in guest.text[start:]
     assert page(guest) == 200
 

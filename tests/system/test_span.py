@@ -2,7 +2,7 @@
 import time
 
 import pytest
-from clients import cores, domains
+from clients import cores, domains, slept_between
 from skerry import PATIENCE
 
 SUMS = ("sum", "product", "primes", "waves", "rights", "interruptions", "registers")
@@ -63,16 +63,16 @@ def test_the_death_of_a_worker_ends_the_domain(boot):
     wait_until_none(guest, "running", "ending")
 
 
-def halts(guest):
-    return sum(int(row["halts"]) for row in cores(guest))
-
-
 def test_workers_without_work_sleep(boot):
     guest = start(boot, 2, "2 stay")
     guest.wait_for(r"parallel done: right", 120)
-    before = halts(guest)
+    before = cores(guest)
     time.sleep(3)  # the time that is looked at
-    assert halts(guest) - before < 200
+    after = cores(guest)
+    woken = [int(b["halts"]) - int(a["halts"]) for a, b in zip(before, after)]
+    assert sum(woken) < 200, (before, after)
+    slept = slept_between(before, after)
+    assert min(slept.values()) >= 1500, slept  # half, as in test_idle.py
     assert len(parts(guest)) == 3
 
 

@@ -18,7 +18,7 @@ from namespace import GUEST, HOST, read_until
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
-from skerry import LONG, PATIENCE
+from skerry import LONG, PATIENCE, seed
 from test_network import wrk
 
 GUEST_MAC = "52:54:00:77:00:02"
@@ -299,9 +299,7 @@ def mutations(wire, seed, count):
 
 
 def test_random_damage_never_stops_the_stack(tapped, wire):
-    seed = random.getrandbits(32)
-    print(f"seed {seed}")
-    for number, data in enumerate(mutations(wire, seed, 20000 if LONG else 1000)):
+    for number, data in enumerate(mutations(wire, seed(), 20000 if LONG else 1000)):
         wire.send(data)
         if number % 50 == 49:
             wire.echo_works()

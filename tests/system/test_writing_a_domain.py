@@ -3,20 +3,25 @@ of the tree; they are built into an image of their own, booted, and the client g
 import os
 import re
 
-from clients import domains
+from clients import domains, spawn
 from skerry import BUILD, ROOT, image_with
 
 PAGE = os.path.join(ROOT, "docs/writing-a-domain.md")
 FILE = re.compile(r"^`([\w/.]+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
+IN_THE_SHELL = re.compile(r"in the shell: (.*)$", re.M)
+SPAWN = re.compile(r"spawn ([^,]*)")
 
 
-def files_of(page):
+def read(page):
+    """{path: text} of its files, and what its `spawn` commands say."""
     with open(page) as f:
-        return dict(FILE.findall(f.read()))
+        text = f.read()
+    return dict(FILE.findall(text)), SPAWN.findall(IN_THE_SHELL.search(text)[1])
 
 
 def test_the_page_builds_and_answers(boot):
-    files = files_of(PAGE)
+    files, lines = read(PAGE)
+    assert len(lines) == 2
     assert set(files) == {"lib/interfaces/adder.if", "usr/adder/main.cpp", "usr/asker/main.cpp"}
     folder = os.path.join(BUILD, "writing")
     for path, text in files.items():
@@ -26,7 +31,7 @@ def test_the_page_builds_and_answers(boot):
     guest = boot(ISO=image_with(folder), CORES=2, NIC="none")
     guest.wait_for(r"Type help", 120)
     guest.wait_for(r"cores 2 of 2 are up", 60)
-    guest.command("spawn adder on 1")
-    guest.command("spawn asker on 0")
+    for line in lines:
+        spawn(guest, line)
     guest.wait_for(r"asker\] sum 5", 60)
     assert any(d["name"] == "adder" and d["state"] == "running" for d in domains(guest))

@@ -22,8 +22,9 @@ async::Task<> Commands::cores() {
         Column{"APIC", Align::right},
         Column{"state", Align::left},
         Column{"idle %", Align::right},
+        Column{"idle ms", Align::right},
         Column{"halts", Align::right},
-        Column{"system calls", Align::right},
+        Column{"calls", Align::right},
         Column{"interrupts", Align::right},
         Column{"messages", Align::right},
         Column{"line", Align::right}, // cycles from here
@@ -45,6 +46,7 @@ async::Task<> Commands::cores() {
         table_->cell("{}", known->apic);
         table_->cell("{}", word_of(core_states, std::to_underlying(known->state)));
         table_->cell("{}.{}", permille / 10, permille % 10);
+        table_->cell("{}", figures.idle_ns / 1'000'000);
         table_->cell("{}", figures.halts);
         table_->cell("{}", figures.system_calls);
         table_->cell("{}", figures.interrupts);

@@ -1,6 +1,6 @@
 // Goes wrong in the way that its argument names; without one it ends at once, with code 0. "wait"
-// waits for ever, "tell NAME" says what its environment has under that name, "farewell" has a last
-// line of log, "disown" revokes the memory it lives on.
+// waits for ever, "spin" does not wait, "tell NAME" says what its environment has under that name,
+// "farewell" has a last line of log, "disown" revokes the memory it lives on.
 #include <array>
 #include <cstdint>
 
@@ -74,6 +74,11 @@ constexpr uint64_t nowhere = 0x10, kernel_half = 0xffff'ffff'8000'0000;
     asm volatile("xorl %%ecx, %%ecx\n divl %%ecx" ::: "eax", "ecx", "edx");
 }
 
+[[gnu::noinline]] void spin() {
+    for (;;)
+        after_call();
+}
+
 [[gnu::noinline]] void broken_invariant() {
     INVARIANT(unknown(1) == 2, "asked for by the argument");
 }
@@ -95,6 +100,8 @@ constexpr uint64_t nowhere = 0x10, kernel_half = 0xffff'ffff'8000'0000;
         undefined();
     else if (how == "divide")
         divide_by_zero();
+    else if (how == "spin")
+        spin();
     else if (how == "invariant")
         broken_invariant();
     else
