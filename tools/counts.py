@@ -21,6 +21,8 @@ from glob import glob
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check_image  # noqa: E402
 import count_output  # noqa: E402
+import counts_table  # noqa: E402
+import settings  # noqa: E402
 from guest import BUILD, ROOT, GuestError, Skerry, wait_readable  # noqa: E402
 
 WARM, OPERATIONS = 50, 200
@@ -30,7 +32,6 @@ PROMPT = r"^skerry> ?"
 CLOCK_SLACK = 4
 HARNESS = "empty"  # the figure of nothing
 FOLDER = os.path.join(BUILD, "counts")
-NO_VALUE = None
 
 
 def load_figures(path=os.path.join(ROOT, "tools/targets.toml")):
@@ -63,8 +64,8 @@ class Figure:
     """Instructions of one operation on all cores, as the plugin counted them."""
 
     median: int
-    mean: int = NO_VALUE
-    worst: int = NO_VALUE
+    mean: int | None = None
+    worst: int | None = None
     repeats: int = 0  # turns of REP in the median
     fences: int = 0  # in the median, atomic read-modify-writes among them
     ipis: int = 0
@@ -157,6 +158,8 @@ def boot_bench(name, order, cores=1, options=""):
         guest.wait_for(r"\bbench (done|cannot)\b", 600)
         guest.qmp("quit")
         guest.wait()
+        for complaint in complaints(guest.text):
+            print(complaint, file=sys.stderr)
         return guest.text, count_output.read(out)
 
 
@@ -164,17 +167,14 @@ def run_bench(samples=SAMPLES):
     """Everything that usr/bench measures on one core."""
     serial, output = boot_bench("bench", f"bench:10:{samples}")
     counts = bench_counts(serial, output)
-    for complaint in complaints(serial) + disagreements(serial, counts):
+    for complaint in disagreements(serial, counts):
         print(complaint, file=sys.stderr)
     return counts
 
 
 def run_remote():
     """What takes two cores: the plugin adds up both."""
-    serial, output = boot_bench("remote", f"bench.channel_call_remote:10:{SAMPLES}", cores=2)
-    for complaint in complaints(serial):
-        print(complaint, file=sys.stderr)
-    return bench_counts(serial, output)
+    return bench_counts(*boot_bench("remote", f"bench.channel_call_remote:10:{SAMPLES}", cores=2))
 
 
 def profile(name, samples=SAMPLES):
@@ -191,9 +191,8 @@ def profile(name, samples=SAMPLES):
 
 
 def demangled(symbol):
-    return subprocess.run(
-        ["llvm-cxxfilt-19", "-p", symbol], capture_output=True, text=True
-    ).stdout.strip()
+    words = ["llvm-cxxfilt-19", "-p", symbol]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
 
 
 def drive_udp_echo(guest, operations):
@@ -247,32 +246,39 @@ def run_host(service):
     return figure_of(samples)
 
 
-def run_span(cores):
-    """Unmap of one page that all cores of a domain have written to, from call to answer."""
-    out = os.path.join(FOLDER, f"span-{cores}.txt")
-    settings = {"CORES": cores, "NIC": "none", "POLL": 0, "QEMU_ARGS": plugin_arguments(out)}
-    with Skerry(f"counts-span-{cores}", **settings) as guest:
-        guest.wait_for(rf"cores {cores} of {cores} are up", 120)
+def boot_spawned(name, line, done, cores, **settings):
+    """The serial line and the plugin's output of a guest in which one domain is spawned."""
+    out = os.path.join(FOLDER, f"{name}.txt")
+    settings |= {"CORES": cores, "NIC": "none", "POLL": 0, "QEMU_ARGS": plugin_arguments(out)}
+    with Skerry(f"counts-{name}", **settings) as guest:
+        guest.wait_for(rf"cores {cores} of {cores} are up", 300)
         guest.wait_for(r"Type help", 120)
-        guest.send(f"spawn parallel on 0 {cores}")
-        guest.wait_for(r"parallel done: right", 120)
+        guest.send(f"spawn {line}")
+        guest.wait_for(done, 300)
         guest.qmp("quit")
         guest.wait()
-    return figure_of(count_output.read(out).between(SAMPLE_BEGIN, SAMPLE_END))
+        return guest.text, count_output.read(out)
+
+
+def run_span(cores):
+    """Unmap of one page that all cores of a domain have written to, from call to answer."""
+    line = f"parallel on 0 {cores}"
+    _, output = boot_spawned(f"span-{cores}", line, r"parallel done: right", cores)
+    return figure_of(output.between(SAMPLE_BEGIN, SAMPLE_END))
 
 
 def run_lent(borrowers):
     """Revoke of a frame that so many other cores have borrowed, in instructions of all cores."""
     name = f"lent-{borrowers}"
     serial, output = boot_bench(name, "bench.lent_revoke:3:20", cores=borrowers + 1)
-    for complaint in complaints(serial):
-        print(complaint, file=sys.stderr)
     found = bench_counts(serial, output)
     if "lent_revoke" not in found:
         raise GuestError(f"lent_revoke to {borrowers} cores was not measured")
     figure = found["lent_revoke"]
-    messages = re.search(rf"lent_revoke to {borrowers} cores: (\d+) messages", serial)[1]
-    figure.note = f"{messages} messages, {figure.median // borrowers:,} a core"
+    said = re.search(rf"lent_revoke to {borrowers} cores: (\d+) messages", serial)
+    if not said:
+        raise GuestError(f"the guest does not say how many messages go to {borrowers} cores")
+    figure.note = f"{said[1]} messages, {figure.median // borrowers:,} a core"
     return figure
 
 
@@ -285,19 +291,11 @@ def group_rows(text):
 
 def run_groups(cores, samples=5):
     """Operations of groups on 2, 4 .. `cores`: {ID: Figure}, without the turns of polling."""
-    out = os.path.join(FOLDER, "groups.txt")
-    image = os.path.join(BUILD, "skerry-more.iso")
-    settings = {"CORES": cores, "NIC": "none", "POLL": 0, "ISO": image}
-    with Skerry("counts-groups", **settings, QEMU_ARGS=plugin_arguments(out)) as guest:
-        guest.wait_for(rf"cores {cores} of {cores} are up", 300)
-        guest.wait_for(r"Type help", 60)
-        guest.send(f"spawn machine on 0 {cores} 1 {samples} 0")
-        guest.wait_for(r"machine done", 300)
-        guest.qmp("quit")
-        guest.wait()
-        rows = group_rows(guest.text)
+    line, image = f"machine on 0 {cores} 1 {samples} 0", os.path.join(BUILD, "skerry-more.iso")
+    serial, output = boot_spawned("groups", line, r"machine done", cores, ISO=image)
+    rows = group_rows(serial)
     # Before them are those of the checks that `make exp` holds such a domain to.
-    passed = count_output.read(out).between(SAMPLE_BEGIN, SAMPLE_END)[-samples * len(rows) :]
+    passed = output.between(SAMPLE_BEGIN, SAMPLE_END)[-samples * len(rows) :]
     if len(passed) != samples * len(rows):
         raise GuestError(f"{len(passed)} samples seen, {samples * len(rows)} expected")
     found = {}
@@ -318,6 +316,11 @@ def run_start():
         return Figure(round((time.monotonic() - guest.started) * 1000))
 
 
+# how: (what measures one figure, the key whose value it takes)
+ONE_BY_ONE = {"span": (run_span, "cores"), "lent": (run_lent, "cores")}
+ONE_BY_ONE["host"] = (run_host, "service")
+
+
 def measured(figures):
     """Yields {id: Figure} from each run that these figures need."""
     ids, how = {f["id"] for f in figures}, {f["how"] for f in figures}
@@ -326,16 +329,10 @@ def measured(figures):
     if "remote" in how:
         yield from attempt("remote", run_remote)
     for figure in figures:
-        if figure["how"] == "host":
-            name, service = figure["id"], figure["service"]
-            yield from attempt(name, lambda s=service, n=name: {n: run_host(s)})
-    for figure in figures:
-        if figure["how"] == "span":
-            name, cores = figure["id"], figure["cores"]
-            yield from attempt(name, lambda c=cores, n=name: {n: run_span(c)})
-        if figure["how"] == "lent":
-            name, cores = figure["id"], figure["cores"]
-            yield from attempt(name, lambda c=cores, n=name: {n: run_lent(c)})
+        if figure["how"] in ONE_BY_ONE:
+            run, setting = ONE_BY_ONE[figure["how"]]
+            name, value = figure["id"], figure[setting]
+            yield from attempt(name, lambda n=name, r=run, v=value: {n: r(v)})
     if groups := [f for f in figures if f["how"] == "group"]:
         cores = max(f["cores"] for f in groups)
         for found in attempt("groups", lambda: run_groups(cores)):
@@ -350,8 +347,8 @@ def attempt(name, run):
     """What cannot be measured is told, and the rest goes on."""
     try:
         yield run()
-    except (GuestError, OSError) as e:
-        print(f"{name}: {str(e).splitlines()[0]}", file=sys.stderr)
+    except (GuestError, OSError, ValueError, subprocess.TimeoutExpired) as e:
+        print(f"{name}: {(str(e) or type(e).__name__).splitlines()[0]}", file=sys.stderr)
 
 
 def measure(figures):
@@ -363,71 +360,39 @@ def measure(figures):
     return found
 
 
-def cell(values):
-    """One figure of several runs: the value, or its range when runs differ."""
-    found = sorted(set(v for v in values if v is not NO_VALUE))
-    if not found:
-        return "-"
-    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,}-{found[-1]:,}"
-
-
-def verdict(values, target):
-    found = [v for v in values if v is not NO_VALUE]
-    if not found or not target:
-        return ""
-    return "met" if max(found) <= target else f"{max(found) / target:.1f} x"
-
-
-def row(figure, runs):
-    """One line of the table, as cells."""
-    values = [run[figure["id"]] for run in runs if figure["id"] in run]
-    # Zeroing is a figure of its own.
-    zeroing = figure.get("zeroed_bytes", 0) // 8
-    medians, target = [v.median - zeroing for v in values], figure.get("target")
-    mine = figure["when"] if "when" in figure else cell(medians)
-    worst = cell([v.worst - zeroing for v in values if v.worst is not NO_VALUE])
-    repeats = max([v.repeats for v in values], default=0) - zeroing
-    fences = max([v.fences for v in values], default=0)
-    ipis = max([v.ipis for v in values], default=0)
-    notes = ", ".join(dict.fromkeys(v.note for v in values if v.note))
-    title = f"{figure['title']}: {notes}" if notes else figure["title"]
-    return (title, mine, f"<= {target:,}" if target else "", verdict(medians, target),
-            worst if worst != "-" else "", f"{repeats:,}" if repeats > 0 else "",
-            str(fences or ""), str(ipis or ""), figure.get("linux", ""),
-            figure.get("barrelfish", ""), figure.get("published", ""))  # fmt: skip
-
-
-def table(figures, runs):
-    """Lines of the table: operation, measured, target, verdict, what is in it, the others."""
-    head = ("operation", "Skerry", "target", "", "worst", "in REP", "fences", "IPIs", "Linux 6.1",
-            "Barrelfish", "published")  # fmt: skip
-    rows = [head, *(row(f, runs) for f in figures)]
-    widths = [max(len(cells[i]) for cells in rows) for i in range(len(head))]
-    for cells in rows:
-        numbers = [cells[i].rjust(widths[i]) for i in range(1, len(head) - 1)]
-        yield "  ".join([cells[0].ljust(widths[0]), *numbers, cells[-1]]).rstrip()
+def lacking(figures, runs):
+    """Ids of figures that a run has not measured though it should have."""
+    wanted = [f["id"] for f in figures if f["how"] != "elsewhere"]
+    return [name for name in wanted if any(name not in run for run in runs)]
 
 
 def show(ids):
+    """Prints the table; the ids that could not be measured."""
     figures = load_figures()
     if unknown := set(ids) - {f["id"] for f in figures}:
         sys.exit(f"counts: no such figure: {', '.join(sorted(unknown))}")
     figures = [f for f in figures if not ids or f["id"] in ids]
+    try:
+        values = settings.gather([], os.environ, settings.COUNTS, settings.ALL)
+        repeats = settings.number(values, "REPEAT", 1, 1000)
+    except settings.SettingError as e:
+        sys.exit(f"counts: {e}")
     write_symbols(FOLDER)
-    runs = [measure(figures) for _ in range(int(os.environ.get("REPEAT") or 1))]
+    runs = [measure(figures) for _ in range(repeats)]
     known = {f["id"] for f in figures}
     others = sorted({name for run in runs for name in run} - known) if not ids else []
-    figures += [{"id": name, "title": f"({name})"} for name in others]
-    print("\n".join(table(figures, runs)))
+    more = [{"id": name, "title": f"({name})"} for name in others]
+    print("\n".join(counts_table.table(figures + more, runs)))
     print("Instructions on all cores, medians; each turn of a REP counts; polling budget 0.")
     print("Figures driven by the host vary by a few; time to the prompt is this machine's.")
+    return lacking(figures, runs)
 
 
 def main(arguments):
     if arguments[:1] == ["profile"] and len(arguments) == 2:
         profile(arguments[1])
-    else:
-        show(arguments)
+    elif missing := show(arguments):
+        sys.exit(f"counts: not measured: {', '.join(missing)}")
 
 
 if __name__ == "__main__":
