@@ -1,16 +1,22 @@
 #!/usr/bin/python3
 """`make check`: holds the tree against its rules; docs/architecture.md and docs/style.md say why.
 
-Every rule is a generator of complaints `file:line: what`. Rules on sources are here, rules on what
-was built in tools/check_image.py. Ends with `check: N rules hold, M broken`.
+Every rule is a generator of complaints `file:line: what`. Rules on sources are here, on pages in
+tools/check_docs.py, on what was built in tools/check_image.py. Ends with
+`check: N rules hold, M broken`.
 """
-import functools
 import os
 import re
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from check_docs import (  # noqa: E402
+    docs_name_every_package,
+    docs_name_tests_that_exist,
+    docs_say_who_has_control,
+)
+from tree import cxx_files, files, lines  # noqa: E402
 
 # Room: rooms it may include besides itself. A `*` stands for one folder name; the longest prefix
 # of a file is its room. An entry ending in `/` allows everything below.
@@ -67,27 +73,7 @@ CASTS = ("lib/hw/", "lib/os/", "net/wire", "kernel/", "cpudriver/", "usr/bench/"
 VOLATILE = ("lib/hw/mmio.hpp", "kernel/hostile.hpp", "usr/bench/primitives.cpp")
 # Accesses nobody may leave out.
 VOLATILE += ("tests/hostile/usr/", "usr/parallel/promises.cpp")
-# Pages whose rules name the tests that hold them.
-TESTED_PAGES = [f"docs/{page}.md" for page in ("capabilities", "dispatchers", "memory", "spanning")]
-LONG = {".cpp": 400, ".hpp": 250, ".S": 400, ".py": 400}
-
-
-@functools.cache
-def files():
-    """Every file of the project that is not ignored, committed or not."""
-    words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return sorted({f for f in text.split("\0") if f and os.path.isfile(f)})
-
-
-def cxx_files(prefix=""):
-    return [f for f in files() if f.endswith((".cpp", ".hpp")) and f.startswith(prefix)]
-
-
-@functools.cache
-def lines(path):
-    with open(path, errors="replace") as f:
-        return f.read().splitlines()
+LONG = {".c": 400, ".cpp": 400, ".hpp": 250, ".S": 400, ".py": 400}
 
 
 def without_comment(line):
@@ -282,21 +268,6 @@ def lines_are_short():
                     yield f"{path}:{number}: {len(line)} columns, 100 are allowed"
 
 
-def docs_name_tests_that_exist():
-    """`Suite.NameOfATest` or `NameOfATest` of a unit test, and `test_name` of a pytest."""
-    ours = [f for f in files() if f.startswith("tests/")]
-    text = "\n".join(line for f in ours if f.endswith((".cpp", ".py")) for line in lines(f))
-    known = set(re.findall(r"\bTEST(?:_F|_P)?\(\w+,\s*(\w+)\)", text))
-    known |= set(re.findall(r"^def (test_\w+)", text, re.M))
-    known |= {os.path.basename(f).partition(".")[0] for f in ours}
-    named = re.compile(r"`(?:[A-Z]\w+\.)?([A-Z][a-z]*(?:[A-Z]+[a-z]+){3,}|test_\w+)")
-    for path in TESTED_PAGES:
-        for number, line in enumerate(lines(path), 1):
-            for name in named.findall(line):
-                if name not in known:
-                    yield f"{path}:{number}: there is no test {name}"
-
-
 def sources_are_formatted():
     paths = cxx_files()
     for start in range(0, len(paths), 50):
@@ -323,6 +294,8 @@ SOURCE_RULES = [
     folders_have_a_readme,
     lines_are_short,
     docs_name_tests_that_exist,
+    docs_say_who_has_control,
+    docs_name_every_package,
     sources_are_formatted,
 ]
 

@@ -94,6 +94,10 @@ def test_the_table_refuses(source, target):
         ("memory_orders_say_why", "lib/ump/a.hpp", "x.store(1, std::memory_order_release);\n", 1),
         ("headers_begin_with_their_idea", "net/a.hpp", "#pragma once\n", 1),
         ("lines_are_short", "tools/a.py", "x = '" + "y" * 100 + "'\n", 1),
+        ("docs_name_tests_that_exist", "docs/a.md", "\n`Arp.AnswersNobody` holds it\n", 2),
+        ("docs_name_tests_that_exist", "net/README.md", "`AnswersToNobody` holds it\n", 1),
+        ("docs_name_tests_that_exist", "tests/README.md", "`--gtest_filter=Arp.*`\n", 1),
+        ("docs_name_tests_that_exist", "docs/a/b.md", "held by test_nobody\n", 1),
         ("sources_are_formatted", "net/a.cpp", "int  x;\n", 1),
     ],
 )
@@ -101,6 +105,39 @@ def test_a_planted_offender_is_found(tree, rule, path, text, line):
     tree({path: text})
     complaints = list(getattr(check, rule)())
     assert len(complaints) == 1 and complaints[0].startswith(f"{path}:{line}:")
+
+
+def test_a_test_is_known_by_its_suite_and_its_name(tree):
+    page = "`Arp.Answers`, `Dns.Asks`, `Arp.Asks`, `Arp.*`, test_ping, `MostRecentlyUsed`\n"
+    tests = "TEST(Arp, Answers) {}\nTEST_F(Dns, Asks) {}\n"
+    types = "//\nstruct MostRecentlyUsed {};\n"
+    more = {"tests/system/test_a.py": "class A:\n    def test_ping(self):\n        pass\n"}
+    tree({"docs/a.md": page, "tests/net/a_test.cpp": tests, "lib/base/a.hpp": types, **more})
+    assert list(check.docs_name_tests_that_exist()) == ["docs/a.md:1: there is no test Arp.Asks"]
+
+
+def test_the_page_on_security_names_who_has_control(tree):
+    manifest = "# domain x control\ndomain pci 1 20 2048 control\nimage lines 10 16384 control\n"
+    row = "\n| who has `control` in the manifest | the names `pci` | may: `pci`, `httpd` (why) |\n"
+    tree({"usr/init/manifest": manifest + "domain httpd 3 10 4096\n", "docs/security.md": row})
+    assert list(check.docs_say_who_has_control()) == [
+        "docs/security.md:2: httpd has no control",
+        "usr/init/manifest:3: docs/security.md does not say that lines has control",
+    ]
+    tree({"docs/security.md": "# Security\n"})
+    assert list(check.docs_say_who_has_control()) == [
+        "docs/security.md: says nowhere who has control"
+    ]
+
+
+def test_the_page_on_dependencies_names_every_package(tree):
+    table = "| package | why |\n| --- | --- |\n| make, gcc | to build |\n"
+    table += "| snakemake | not installed |\n"
+    tree({"tools/packages.txt": "# all\nmake  x\nwrk  y\n", "docs/dependencies.md": table})
+    assert list(check.docs_name_every_package()) == [
+        "docs/dependencies.md: does not say what wrk is for",
+        "tools/packages.txt: docs/dependencies.md explains gcc, which is not installed",
+    ]
 
 
 def test_comments_and_strings_are_no_code(tree):
