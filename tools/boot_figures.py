@@ -40,6 +40,8 @@ def measure(cores):
 
 
 def main(arguments):
+    if wrong := [word for word in arguments if not word.isdecimal()]:
+        sys.exit(f"boot_figures: {wrong[0]} is no number of cores")
     counts = [int(word) for word in arguments] or [4, 16, 64, 255]
     stages = " ".join(f"{stage:>8}" for stage in STAGES)
     print(f"cores memory {stages}       up  core boot       CPU")

@@ -7,6 +7,7 @@ Layout, little endian: 16-byte header {"SKERRYB1", u32 count, u32 total bytes}, 
 64 bytes {name[48] padded with NUL, u32 offset, u32 bytes, u32 crc32, u32 kind (0 file, 1 domain)},
 data. Domain images start on a page, files on a 64-byte line; offsets count from the start.
 """
+import os
 import struct
 import sys
 import zlib
@@ -55,6 +56,8 @@ def main(out, *specs):
     for spec in specs:
         kind, _, rest = spec.partition(":")
         name, _, path = rest.partition("=")
+        if kind not in KINDS or not os.path.isfile(path):
+            sys.exit(f"bundle: {spec} is not domain:NAME=PATH or file:NAME=PATH of a file")
         with open(path, "rb") as f:
             items.append((kind, name, f.read()))
     try:

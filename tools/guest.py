@@ -25,6 +25,10 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 PATIENCE = float(os.environ.get("PATIENCE") or "1")
 
 
+# The stack has its address and the web server its port, in any order.
+SERVES = r"httpd\] port 80 open", r"netd\] address [\d./]+ "
+
+
 class GuestError(AssertionError):
     pass
 
@@ -119,6 +123,10 @@ class Skerry:
                 if left <= 0:
                     raise GuestError(f"no /{pattern}/ within {timeout} s\n{self.tail()}")
                 self.news.wait(left)
+
+    def wait_until_it_serves(self, timeout=180):
+        for line in SERVES:
+            self.wait_for(line, timeout)
 
     def says_nothing_like(self, pattern):
         assert not re.search(pattern, self.text, re.M), f"guest said /{pattern}/\n{self.tail()}"

@@ -14,7 +14,7 @@ TARGETS = {
     "make soak": "the system tests for longer: more requests, bytes and damaged packets",
     "make chaos": "a domain that does its worst while HTTP is served, for twenty seeds more",
     "make check": "the rules of the tree: includes, format, instructions, sizes",
-    "make lint": "clang-tidy over all sources (minutes)",
+    "make lint": "clang-tidy over the sources of the system (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",
     "make net-cover": "lines of net/ that its unit tests reach, and those that they do not",
     "make net-costs": "instructions of the network stack alone, by stage",

@@ -71,7 +71,7 @@ def parse(lines):
 
 
 def request(port):
-    """One GET of the page; False when the server is not there yet."""
+    """One GET of the page; whether it came."""
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", "/")
@@ -85,10 +85,7 @@ def request(port):
 def load(guest, requests):
     """Waits for the web server, then keeps it busy; how many requests were answered."""
     port = guest.port("tcp:80")
-    guest.wait_for(r"httpd", 300)
-    for _ in range(100):
-        if request(port):
-            break
+    guest.wait_until_it_serves(300)
     return sum(request(port) for _ in range(requests))
 
 

@@ -19,7 +19,10 @@ FINDING = re.compile(r"^(\S+?:\d+):\d+: (?:warning|error): (.*) \[([\w.,-]+)\]$"
 
 def sources(prefixes):
     """Files of the OS that have been given compile commands, one entry each."""
-    with open(f"{BUILD}/compile_commands.json") as f:
+    path = f"{BUILD}/compile_commands.json"
+    if not os.path.exists(path):
+        sys.exit(f"lint: {path} does not exist; `make compdb` writes it")
+    with open(path) as f:
         entries = json.load(f)
     found = {e["file"] for e in entries if "/obj/host/" not in e["output"]}
     found = {f for f in found if f.endswith(".cpp") and not f.startswith("tests/")}
@@ -27,10 +30,14 @@ def sources(prefixes):
 
 
 def tidy(path):
+    """Findings; that clang-tidy itself failed is one."""
     words = ["clang-tidy-19", "-p", BUILD, "--quiet", path]
-    text = subprocess.run(words, capture_output=True, text=True).stdout
-    root = os.getcwd() + "/"
-    return [(where.replace(root, ""), what, name) for where, what, name in FINDING.findall(text)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    root, found = os.getcwd() + "/", FINDING.findall(done.stdout)
+    if done.returncode and not found:
+        said = (done.stderr.strip() or f"ended with {done.returncode}").splitlines()
+        return [(path, said[-1], "clang-tidy failed")]
+    return [(where.replace(root, ""), what, name) for where, what, name in found]
 
 
 def main(prefixes):

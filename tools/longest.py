@@ -110,10 +110,13 @@ def run_bench(plugin):
 
 
 def run_tests(plugin, arguments):
-    """tools/guest.py starts every guest with the plugin and gives it a file of its own."""
+    """tools/guest.py starts every guest with the plugin and gives it a file of its own.
+
+    Pytest's exit status: what failed may have ended before its longest path."""
     environment = {**os.environ, "GUEST_PLUGIN": f"{PLUGIN},{plugin}", "GUEST_PLUGIN_OUT": FOLDER}
     words = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    subprocess.run([*words, *(arguments or ["tests/system"])], cwd=ROOT, env=environment)
+    chosen = arguments or ["tests/system"]
+    return subprocess.run([*words, *chosen], cwd=ROOT, env=environment).returncode
 
 
 def function_at(names, address):
@@ -155,17 +158,19 @@ def main(arguments):
     shutil.rmtree(FOLDER, ignore_errors=True)
     names = symbols()
     plugin = options(names)
+    failed, runs = 0, []
     if arguments == ["bench"]:
         run_bench(plugin)
     else:
-        run_tests(plugin, arguments)
-    runs = []
+        failed = run_tests(plugin, arguments)
     for path in glob(f"{FOLDER}/*.paths"):
         with open(path) as f:
             runs.append(parse(f))
     if not runs:
         sys.exit("longest: no guest has told its paths")
     show(merge(runs), names)
+    if failed:
+        sys.exit(f"longest: pytest ended with {failed}: of what failed not all was seen")
 
 
 if __name__ == "__main__":

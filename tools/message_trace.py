@@ -59,13 +59,14 @@ def show(path):
 
 
 def fetch(guest):
-    guest.wait_for(r"httpd\] port 80", 300)
-    guest.wait_for(r"address \S+ gateway", 300)
+    guest.wait_until_it_serves(300)
     return request(guest.port("tcp:80"))
 
 
 def main(arguments):
     if arguments[:1] == ["show"]:
+        if len(arguments) != 2 or not os.path.isfile(arguments[1]):
+            sys.exit("messages: show wants the file of a run, as BUILD/messages.lines")
         return show(arguments[1])
     out = os.path.join(BUILD, "messages.lines")
     answered = record(out, fetch, CORES=4)

@@ -75,8 +75,8 @@ TEST = {
     "K": ("", "make test: only system tests that match, as pytest's -k"),
 }
 
-# What make's command line may name besides the settings of the target that looks.
-OTHERS = (*BUILD, *TEST, *COUNTS, *SIM, *EXP, *FUZZ)
+# What make's command line may name: not all of it is for who looks.
+ALL = (*RUN, *BUILD, *TEST, *COUNTS, *SIM, *EXP, *FUZZ)
 
 
 class SettingError(Exception):
@@ -90,7 +90,7 @@ def make_overrides(flags):
     return [w.partition("=")[0].rstrip(":+?") for w in words if "=" in w]
 
 
-def gather(arguments, environment, known=RUN, also=OTHERS):
+def gather(arguments, environment, known=RUN, also=ALL):
     """Values of all known settings; arguments win over the environment."""
     values = {name: environment.get(name) or default for name, (default, _) in known.items()}
     given = make_overrides(environment.get("MAKEFLAGS", ""))

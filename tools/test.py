@@ -178,7 +178,7 @@ def report(tally, allow_missing):
 def main(arguments):
     known = {**settings.BUILD, **settings.TEST}
     try:
-        values = settings.gather(arguments, os.environ, known=known, also=settings.RUN)
+        values = settings.gather(arguments, os.environ, known=known, also=settings.ALL)
         allow_missing = settings.flag(values, "ALLOW_MISSING")
         settings.flag(values, "LONG")
         settings.factor(values, "PATIENCE")

@@ -36,3 +36,10 @@ def test_a_damaged_entry_is_noticed():
     packed[-1] ^= 1
     with pytest.raises(ValueError, match="damaged"):
         bundle.unpack(bytes(packed))
+
+
+@pytest.mark.parametrize("spec", ["dir:a=x", "domain:a", "file:a=/nowhere/a"])
+def test_what_is_no_entry_is_said(tmp_path, spec):
+    with pytest.raises(SystemExit, match=f"bundle: {spec} is not domain:NAME=PATH"):
+        bundle.main(str(tmp_path / "out"), spec)
+    assert not (tmp_path / "out").exists()

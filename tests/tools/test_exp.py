@@ -349,6 +349,18 @@ def test_two_runs_write_identical_files(measured, experiment, tmp_path):
     assert len(rows) == 3 and all(r["provenance"] in origins for r in rows)
 
 
+@pytest.mark.parametrize("option", ["--quik", "--only", "--help"])
+def test_an_option_that_is_none_is_refused(command, capsys, option):
+    assert command(option) == 2
+    assert f"no option {option}; there are --quick" in capsys.readouterr().err
+
+
+def test_a_seed_that_is_no_number_is_refused(command, capsys, monkeypatch):
+    monkeypatch.setenv("SEED", "abc")
+    assert command("--points") == 2
+    assert capsys.readouterr().err == "exp: SEED=abc: must be a number\n"
+
+
 def test_without_the_plotting_library_the_data_is_still_there(
     measured, experiment, tmp_path, monkeypatch
 ):

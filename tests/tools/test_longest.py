@@ -1,4 +1,6 @@
 """`make longest-path`: what it reads, and how it tells operations apart."""
+from types import SimpleNamespace
+
 import longest
 import pytest
 
@@ -42,3 +44,21 @@ def test_handlers_have_the_names_of_their_lines():
     assert longest.operations(SOURCE, names) == {
         0: "null_call", 16: "yield", 32: "call", 999: "reply_wait"
     }  # fmt: skip
+
+
+def test_tests_that_fail_fail_the_run(monkeypatch, tmp_path, capsys):
+    """What they show of the others stays, but not as if all were well."""
+    monkeypatch.setattr(longest, "FOLDER", str(tmp_path / "longest"))
+    monkeypatch.setattr(longest, "symbols", lambda: [(0, 16, "a")])
+    monkeypatch.setattr(longest, "options", lambda _: "")
+    monkeypatch.setattr(longest, "instructions_from", lambda blocks: dict.fromkeys(blocks, 1))
+
+    def pytest_run(words, **_):
+        (tmp_path / "longest").mkdir()
+        (tmp_path / "longest/a.paths").write_text(RUN)
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.setattr(longest.subprocess, "run", pytest_run)
+    with pytest.raises(SystemExit, match="longest: pytest ended with 1"):
+        longest.main(["tests/system"])
+    assert "cnode_copy" in capsys.readouterr().out

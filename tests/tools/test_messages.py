@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from skerry import seed
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+import message_trace  # noqa: E402
 from gen import dissector, language, model  # noqa: E402
 from messages import decode, lines, pcapng  # noqa: E402
 
@@ -102,15 +104,14 @@ def test_between_monitors_the_tag_is_the_message():
 
 
 def test_random_lines_break_nothing(interfaces):
-    seed = random.randrange(1 << 32)
-    dice = random.Random(seed)
+    dice = random.Random(seed())
     contract = next(iter(interfaces))
     found = [greeting(contract), greeting(contract, 1)]
     for _ in range(3000):
         tag = dice.choice([dice.randrange(1 << 16), dice.randrange(4) << 13 | dice.randrange(5)])
         found.append(line(dice.randrange(2), tag, dice.randbytes(56)))
     for message in said(*found):
-        assert all(isinstance(part, str) for part in lines.name(message, interfaces)), seed
+        assert all(isinstance(part, str) for part in lines.name(message, interfaces))
 
 
 def test_wireshark_reads_the_same(tmp_path, toy, interfaces):
@@ -142,3 +143,9 @@ def test_wireshark_reads_the_same(tmp_path, toy, interfaces):
     assert rows[2][1:3] == ["3", "1"] and rows[3][3] == "-4"
     assert rows[4][4:6] == ["me", "10.0.2.15"] and rows[5][6] == "77"
     assert [bool(row[7]) for row in rows] == [False] * 6 + [True]
+
+
+@pytest.mark.parametrize("words", [["show"], ["show", "/nowhere/messages.lines"]])
+def test_a_run_that_is_not_there_is_said(words):
+    with pytest.raises(SystemExit, match="show wants the file of a run"):
+        message_trace.main(words)

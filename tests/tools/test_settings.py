@@ -1,6 +1,7 @@
 import re
 import subprocess
 
+import boot_figures
 import pytest
 import qemu
 import settings
@@ -141,3 +142,8 @@ def test_a_second_card_is_in_a_network_of_its_own():
         run(TAP2="b")
     with pytest.raises(settings.SettingError, match="NICS=3"):
         run(NICS=3)
+
+
+def test_boot_figures_wants_numbers():
+    with pytest.raises(SystemExit, match="boot_figures: four is no number of cores"):
+        boot_figures.main(["4", "four"])

@@ -1,6 +1,5 @@
 """`make vs-linux` on made-up measurements: rows, ratios, what the plugin saw, bad input."""
 import os
-import subprocess
 import sys
 
 import pytest
@@ -131,13 +130,10 @@ def test_every_row_of_the_file_can_be_measured():
     assert results.complaints == ["linux: boot: no card"]
 
 
-def test_the_first_file_system_is_what_cpio_reads(tmp_path):
+def test_the_first_file_system_is_what_cpio_reads():
     files = {"dev": (0o040755, b""), "init": (0o100755, b"abcde")}
-    (tmp_path / "a").write_bytes(linux.archive(files))
-    kind = subprocess.run(["file", "-b", tmp_path / "a"], capture_output=True, text=True).stdout
-    content = (tmp_path / "a").read_bytes()
+    content = linux.archive(files)
     assert content[:6] == b"070701" and content.count(b"070701") == 3 and len(content) % 4 == 0
-    assert "cpio" in kind or not kind
     assert b"init\0" in content and b"abcde" in content
 
 

@@ -5,7 +5,8 @@
     tools/exp --only=KEY NAME          only measures that one (Snakefile)
 
 Files come into BUILD/exp/NAME, and BUILD/exp/report.html shows all of the run. The exit status is 1
-when a point has failed or plots could not be drawn, 2 when an experiment file is wrong.
+when a point has failed or plots could not be drawn, 2 when an experiment file, an option or the
+seed is wrong.
 """
 import os
 import shutil
@@ -92,10 +93,21 @@ def ready(names):
     return experiments
 
 
+def seed_of(text):
+    if not text.isdecimal():
+        raise ExperimentError(f"SEED={text}: must be a number")
+    return int(text)
+
+
 def run(arguments, guest_class=guests.Skerry):
     options = [a for a in arguments if a.startswith("--")]
-    started, seed = time.monotonic(), int(os.environ.get("SEED") or 1)
+    started = time.monotonic()
     try:
+        seed = seed_of(os.environ.get("SEED") or "1")
+        for option in options:
+            if option not in ("--quick", "--points") and not option.startswith("--only="):
+                there = "--quick, --points, --only=KEY"
+                raise ExperimentError(f"no option {option}; there are {there}")
         experiments = ready([a for a in arguments if a not in options])
     except ExperimentError as e:
         print(f"exp: {e}", file=sys.stderr)
