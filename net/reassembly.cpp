@@ -17,6 +17,7 @@ Reassembly::Reassembly(Arena& arena, size_t datagrams, Drops& drops, Counters& c
 void Reassembly::give_up(Partial& partial, Drop reason) {
     drops_.count(reason);
     partial.used = false;
+    --used_;
 }
 
 /// The entry of this datagram, or a new one; a peer holds at most half of the table.
@@ -48,6 +49,7 @@ Reassembly::Partial& Reassembly::claim(const wire::Ipv4& ip, Instant now) {
     if (chosen == nullptr) chosen = oldest;
     if (chosen->used) give_up(*chosen, Drop::fragment_evicted);
     chosen->used = true;
+    ++used_;
     chosen->source = ip.source;
     chosen->destination = ip.destination;
     chosen->identification = ip.identification;
@@ -115,6 +117,7 @@ Reassembly::add(const wire::Ipv4& ip, Bytes header, Bytes payload, Instant now) 
     if (last) partial.length = end;
     if (!partial.length || partial.filled_blocks != (*partial.length + 7) / 8) return std::nullopt;
     partial.used = false;
+    --used_;
     ++counters_.reassembled;
     const Bytes both = Bytes{partial.memory}.subspan(
         most_header_bytes - partial.header_bytes, partial.header_bytes + *partial.length
@@ -124,6 +127,7 @@ Reassembly::add(const wire::Ipv4& ip, Bytes header, Bytes payload, Instant now) 
 
 std::optional<Instant> Reassembly::next_deadline() const {
     std::optional<Instant> first;
+    if (used_ == 0) return first; // nearly always
     for (const Partial& partial : partials_) {
         if (!partial.used) continue;
         const Instant due = partial.started + time_out;

@@ -71,6 +71,7 @@ class Reassembly {
     static Bytes beginning_of(const Partial& partial);
 
     std::span<Partial> partials_;
+    size_t used_{}; // of them
     Drops& drops_;
     Counters& counters_;
 };

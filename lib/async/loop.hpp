@@ -117,8 +117,11 @@ class Loop {
         for (uint32_t busy = 0; !stopping_;) {
             const bool worked = turn();
             if (++turns_ % turns_between_looks == 0) cool_down();
-            if (!worked) {
-                sleep();
+            // Mostly what one turn leaves undone is nothing: then another one would find that out
+            // dearly. As long as it is so, sleep() is asked at once, which looks at all again.
+            const bool asks = !worked || (rests_ && ready_.empty());
+            if (asks) rests_ = sleep();
+            if (asks && (rests_ || !worked)) {
                 busy = 0;
             } else if (++busy % turns_between_looks == 0 || (!cold_.empty() && waiter_.is_rung())) {
                 // Who is never idle must hear interrupts and local calls all the same.
@@ -294,7 +297,7 @@ class Loop {
 
     inline void cool_down();
     inline void look_at_cold();
-    inline void sleep();
+    inline bool sleep();
     inline void deliver(uint64_t bits);
 
     bool prepare_polling() {
@@ -335,6 +338,7 @@ class Loop {
     uint64_t epoch_{};
     uint64_t sleeps_{};
     uint32_t turns_{}, round_{};
+    bool rests_{}; // the last time it was asked, there was nothing to do before sleep
     bool stopping_{};
 };
 
@@ -429,17 +433,20 @@ inline bool Loop::look_away(Source& what) {
     return true;
 }
 
-inline void Loop::sleep() {
-    if (stopping_) return;
-    if (poll_turns_ != 0 && prepare_polling() && poll()) return;
+/// False: there was something to do, or else it has waited for that.
+inline bool Loop::sleep() {
+    if (stopping_) return true;
+    if (poll_turns_ != 0 && prepare_polling() && poll()) return true;
     // seq_cst: pairs with the fence of ump::BasicEndpoint::notify (see nothing_to_do)
     const auto fence = [] { std::atomic_thread_fence(std::memory_order_seq_cst); };
-    if (nothing_to_do(hot_, ++epoch_, fence)) {
+    const bool rests = nothing_to_do(hot_, ++epoch_, fence);
+    if (rests) {
         ++sleeps_;
         deliver(waiter_.wait(wheel_.next()));
     }
     for (Source& source : hot_)
         source.disarm();
+    return rests;
 }
 
 } // namespace async

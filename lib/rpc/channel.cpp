@@ -73,7 +73,15 @@ bool Channel::wind_up() {
     return true;
 }
 
+/// In short: pump() does nothing else either where nothing calls for attention.
 bool Channel::ready() {
+    if (attention_) [[unlikely]]
+        return ready_to_attend();
+    if (serving_ < calls_at_a_time_ && endpoint_.has_message()) return true;
+    return endpoint_.closed() || has_cancellations();
+}
+
+bool Channel::ready_to_attend() {
     if (ending_ != Err::none || arrived_any_ || gone_ || has_cancellations()) return true;
     if (may_read() && endpoint_.has_message()) return true;
     if (endpoint_.closed()) return true;

@@ -351,6 +351,7 @@ class Channel final : public async::Source {
 
     void take(const ump::Message& message);
     bool attend();
+    bool ready_to_attend();
     void greet(const ump::Message& message);
     void take_part(const ump::Message& message);
     void dispatch(uint16_t tag, Bytes bytes);

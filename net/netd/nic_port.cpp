@@ -105,6 +105,7 @@ void NicPort::push(netq::Descriptor d) {
 }
 
 bool NicPort::pump() {
+    if (!side_.rx_return.has_any() && !side_.tx_return.has_any()) return false;
     const bool sent = reclaim_some();
     if (sent && starved_) {
         starved_ = false;

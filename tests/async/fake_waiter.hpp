@@ -28,6 +28,8 @@ class FakeWaiter final : public async::Waiter {
 
     void plan(Instant at, uint64_t bits) { planned_.emplace(at, bits); }
 
+    bool none_planned() const { return planned_.empty(); }
+
     void pass(Duration d) { now_ = now_ + d; }
 
     /// Called when the loop would sleep for ever; usually stops it.

@@ -295,7 +295,10 @@ struct CoolSource final : async::Source {
 
     void arm(uint64_t e) override { epoch = e; }
 
-    void disarm() override { epoch = 0; }
+    void disarm() override {
+        epoch = 0;
+        if (on_wake && !waiter.none_planned()) on_wake();
+    }
 
     bool cools() override { return std::exchange(quiet, true); }
 
@@ -309,6 +312,7 @@ struct CoolSource final : async::Source {
     }
 
     FakeWaiter& waiter;
+    std::function<void()> on_wake;
     int mail{}, got{}, rings{}, touched{}, arrives_at_look{};
     uint64_t epoch{}, rung{};
     bool quiet{};
@@ -392,6 +396,36 @@ TEST(LoopCold, WhatComesWhileItCoolsIsNotLost) {
         EXPECT_EQ(t.channels[1]->got + t.channels[1]->mail, t.channels[1]->arrives_at_look == 0);
         EXPECT_EQ(t.channels[1]->mail, 0) << look;
     }
+}
+
+TEST(LoopTurns, ATurnThatLeavesNothingIsNotFollowedByAnother) {
+    TestLoop t;
+    CoolSource source{t.waiter};
+    t.loop.add(source);
+    source.send();
+    t.loop.run();
+    for (int i = 1; i <= 20; ++i)
+        t.waiter.plan(t.waiter.now() + milliseconds(i), 1);
+    source.mail = 0;
+    source.on_wake = [&] { ++source.mail; };
+    source.touched = 0;
+    t.loop.run();
+    EXPECT_EQ(source.got, 20) << "the last of those that wake it brings nothing";
+    EXPECT_LE(source.touched, 2 * 20 + 4) << "pumped once, looked at once more, for each";
+    t.loop.remove(source);
+}
+
+TEST(LoopTurns, WhoHasMuchToDoIsNotAskedForSleepInBetween) {
+    TestLoop t;
+    CoolSource source{t.waiter};
+    t.loop.add(source);
+    source.send();
+    t.loop.run();
+    source.touched = 0;
+    source.mail = 1000;
+    t.loop.run();
+    EXPECT_LE(source.touched, 1000 + 4);
+    t.loop.remove(source);
 }
 
 TEST(LoopCold, AColdOneMayGo) {
