@@ -191,7 +191,7 @@ Result<> watch_clock(os::Domain& self, const abi::BootInfo& info, Monitor& monit
     const Duration patience = wish ? milliseconds(int64_t{*wish}) : usual;
     if (patience == Duration{}) return {};
     waits_event.make(self.loop());
-    return self.loop().spawn("clock", look_at_clock(self, monitor, patience));
+    return self.loop().spawn("clock", [&] { return look_at_clock(self, monitor, patience); });
 }
 
 /// The CPU driver rings when borrowed memory is not used any more.
@@ -202,7 +202,7 @@ Result<> watch_drained(os::Domain& self, MachineKernel& kernel, Monitor& monitor
     async::Event& event = drained_memory.make(self.loop());
     self.loop().bind(bit, event);
     TRY_VOID(kernel.watch_drained(bell));
-    return self.loop().spawn("memory that drains", hear_of_drained(event, monitor));
+    return self.loop().spawn("memory that drains", [&] { return hear_of_drained(event, monitor); });
 }
 
 Result<> begin(os::Domain& self) {

@@ -372,7 +372,7 @@ class Pci {
         made->address = address;
         made->line = TRY(take_line(line.gsi));
         TRY_VOID(made->interrupt.open(made->line.slot(), line.mode));
-        return self_.loop().spawn("forward an interrupt", tell_of(*made));
+        return self_.loop().spawn("forward an interrupt", [&] { return tell_of(*made); });
     }
 
     static async::Task<> tell_of(Forwarded& f);
@@ -477,7 +477,7 @@ void Pci::silence(Spawner& spawner, uint32_t domain) {
     if (driven == nullptr) return note_early(spawner, domain);
     silence(*driven);
     log::info("{} is silent: its driver has ended", Written{driven->function.at});
-    if (!self_.loop().spawn("a device is silent", answer_silent(spawner, domain)))
+    if (!self_.loop().spawn("a device is silent", [&] { return answer_silent(spawner, domain); }))
         log::error("the spawner of core {} waits for a silent device", spawner.core);
 }
 
@@ -500,7 +500,7 @@ void Pci::wake(Spawner& spawner, uint32_t first, uint32_t domain) {
     driven->domain = domain;
     const hw::PciAddress at = driven->function.at;
     pci::enable(*config_, at, {.memory = true, .bus_master = true, .intx = true});
-    if (!self_.loop().spawn("a device may go on", answer_ready(spawner, domain)))
+    if (!self_.loop().spawn("a device may go on", [&] { return answer_ready(spawner, domain); }))
         log::error("the spawner of core {} waits for a device", spawner.core);
 }
 
@@ -521,7 +521,7 @@ Result<> begin(os::Domain& self) {
         "pci", api::contract, *pci_domain, os::Service::Limits{.bulk_bytes = 0, .task_bytes = 4096}
     );
     TRY_VOID(os::offer(self, *service));
-    return self.loop().spawn("drivers", pci_domain->run());
+    return self.loop().spawn("drivers", [&] { return pci_domain->run(); });
 }
 
 } // namespace

@@ -30,8 +30,8 @@ class Line {
         // A routed interrupt rings our channels' doorbell: bit 0 from another core, bit 1 here.
         self_.loop().bind(abi::event_remote, work_);
         self_.loop().bind(abi::event_channels, work_);
-        TRY_VOID(self_.loop().spawn("serial line", serve()));
-        return self_.loop().spawn("route the interrupt", route());
+        TRY_VOID(self_.loop().spawn("serial line", [&] { return serve(); }));
+        return self_.loop().spawn("route the interrupt", [&] { return route(); });
     }
 
     Console& console() { return console_; }

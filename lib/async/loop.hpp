@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <optional>
 
@@ -77,6 +78,13 @@ class Source {
 
 class Event;
 
+/// What Loop::spawn takes: mostly `[&] { return f(x); }`. A coroutine itself only if it captures
+/// nothing, as it is gone when the task runs on.
+template <class X>
+concept MakesTask = requires(const X& make) {
+    { make() } -> std::same_as<Task<>>;
+};
+
 class Loop {
   public:
     /// `frames` is the memory of this domain's tasks. `poll_turns`: how long to look for messages
@@ -99,21 +107,17 @@ class Loop {
 
     FramePool& pool() { return pool_; }
 
-    /// Runs `task` up to its first wait, and on from the loop; an error it ends with is logged
-    /// under `what`. Errors: no_memory.
-    Result<> spawn(std::string_view what, Task<> task) {
-        void* const memory = pool_.allocate(sizeof(Spawned));
-        if (memory == nullptr) return fail(Err::no_memory);
-        Spawned* const job = new (memory) Spawned{*this, what};
-        spawned_.push_back(*job);
-        Result<> started = job->start(std::move(task));
-        if (!started) end(*job);
-        return started;
+    /// Runs the task that `make` answers up to its first wait, and on from the loop; an error it
+    /// ends with is logged under `what`. It is made here, so that its frame is the domain's, also
+    /// when a handler asks, whose own pool goes with its client. Errors: no_memory.
+    template <MakesTask Make>
+    Result<> spawn(std::string_view what, const Make& make) {
+        const UsePool scope{&pool_};
+        return start(what, make());
     }
 
-    /// Runs until stop().
+    /// Runs until stop(), which may come first: from a task that failed before it ever waited.
     void run() {
-        stopping_ = false;
         for (uint32_t busy = 0; !stopping_;) {
             const bool worked = turn();
             if (++turns_ % turns_between_looks == 0) cool_down();
@@ -128,6 +132,7 @@ class Loop {
                 take_events();
             }
         }
+        stopping_ = false;
     }
 
     void stop() { stopping_ = true; }
@@ -252,6 +257,16 @@ class Loop {
         Loop& loop_;
         std::string_view what_;
     };
+
+    Result<> start(std::string_view what, Task<> task) {
+        void* const memory = pool_.allocate(sizeof(Spawned));
+        if (memory == nullptr) return fail(Err::no_memory);
+        Spawned* const job = new (memory) Spawned{*this, what};
+        spawned_.push_back(*job);
+        Result<> started = job->start(std::move(task));
+        if (!started) end(*job);
+        return started;
+    }
 
     void end(Spawned& job) {
         spawned_.remove(job);

@@ -33,7 +33,7 @@ Result<> Binder::begin() {
     TRY_VOID(monitor_->attach_channels(abi::slot_at(0, abi::slot::self_doorbell)));
     domain_.loop().bind(monitor_event, notice_);
     begun_ = true;
-    return domain_.loop().spawn("notices of the monitor", read_notices());
+    return domain_.loop().spawn("notices of the monitor", [&] { return read_notices(); });
 }
 
 Result<> Binder::offer(Service& service) {

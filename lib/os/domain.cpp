@@ -48,7 +48,7 @@ bool Domain::can_reach_console() const {
 }
 
 int Domain::serve() {
-    if (can_reach_console()) (void)loop().spawn("log", forward_log(*this));
+    if (can_reach_console()) (void)loop().spawn("log", [&] { return forward_log(*this); });
     loop().run();
     return code_;
 }

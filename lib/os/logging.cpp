@@ -101,7 +101,7 @@ bool log_is_written() {
 }
 
 async::Task<> stop_when_written(Domain& self) {
-    co_await log_written(self, self.loop().now() + log_patience);
+    (void)co_await async::result_of(log_written(self, self.loop().now() + log_patience));
     self.loop().stop();
     co_return {};
 }
@@ -118,7 +118,7 @@ async::Task<> log_written(Domain& self, Instant until) {
 
 void see_log_off(Domain& self) {
     if (log_is_written() || written == nullptr) return;
-    if (self.loop().spawn("last lines", stop_when_written(self))) self.loop().run();
+    if (self.loop().spawn("last lines", [&] { return stop_when_written(self); })) self.loop().run();
 }
 
 void tell_parent_of_log() {

@@ -101,7 +101,8 @@ class Socket {
     ~Socket() {
         // Without memory for the task the handle stays open until the application ends.
         if (network_ != nullptr)
-            std::ignore = network_->loop().spawn("close", close(network_->client(), handle_));
+            std::ignore =
+                network_->loop().spawn("close", [&] { return close(network_->client(), handle_); });
     }
 
     Network& network() const { return *network_; }

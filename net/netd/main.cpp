@@ -164,7 +164,7 @@ async::Task<> open_card(size_t number) {
     log::info("nic.{} joins", number);
     all.host.links_changed();
     if (number + 1 < all.cards.size())
-        co_await all.self.loop().spawn("next card", open_card(number + 1));
+        co_await all.self.loop().spawn("next card", [&] { return open_card(number + 1); });
     co_await card.closed_signal().wait();
     log::error("network card {} has gone", number);
     all.self.stop(1);
@@ -176,10 +176,10 @@ async::Task<> run() {
     co_await open_first_card();
     all.resolver.emplace(all.host, net::SecretKey{os::secret(all.self.settings().seed)});
     co_await all.resolver->enter();
-    co_await all.self.loop().spawn("timers", all.host.run_timers());
-    co_await all.self.loop().spawn(
-        "addresses", configure_addresses(all.host, all.self.settings(), *all.states[0])
-    );
+    co_await all.self.loop().spawn("timers", [&] { return all.host.run_timers(); });
+    co_await all.self.loop().spawn("addresses", [&] {
+        return configure_addresses(all.host, all.self.settings(), *all.states[0]);
+    });
     NetService& net = net_service.make(
         "net",
         interfaces::socket::contract,
@@ -199,7 +199,7 @@ async::Task<> run() {
         "routes", interfaces::routes::contract, all, os::Service::Limits{.sessions = 1}
     );
     co_await os::offer(all.self, routes);
-    co_await all.self.loop().spawn("next card", open_card(1));
+    co_await all.self.loop().spawn("next card", [&] { return open_card(1); });
     // Its packets were in memory that went with the card's end of it: who starts us again starts
     // with an empty stack (usr/init/manifest).
     co_await all.cards[0].closed_signal().wait();
@@ -213,7 +213,9 @@ async::Task<> run() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(128 * 1024);
     netd::netd.make(self);
-    if (const auto started = self.loop().spawn("netd", os::lasting(self, netd::run())); !started) {
+    if (const auto started =
+            self.loop().spawn("netd", [&] { return os::lasting(self, netd::run()); });
+        !started) {
         log::error("netd cannot start: {}", started.error());
         return 1;
     }

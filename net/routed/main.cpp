@@ -240,7 +240,8 @@ async::Task<> Routed::serve() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(64 * 1024);
     routed::routed.make(self);
-    if (const auto started = self.loop().spawn("routed", os::lasting(self, routed::routed->run()));
+    if (const auto started =
+            self.loop().spawn("routed", [&] { return os::lasting(self, routed::routed->run()); });
         !started) {
         log::error("routed cannot start: {}", started.error());
         return 1;

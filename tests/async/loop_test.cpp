@@ -14,7 +14,9 @@ struct LoopTest : testing::Test, TestLoop {
     std::string trace;
     Instant start = loop.now();
 
-    void spawn(Task<> task) { ASSERT_TRUE(loop.spawn("test", std::move(task))); }
+    void spawn(Task<> task) {
+        ASSERT_TRUE(loop.spawn("test", [&] { return std::move(task); }));
+    }
 
     Task<> say(Duration after, char letter) {
         co_await loop.sleep_for(after);
@@ -31,6 +33,20 @@ TEST_F(LoopTest, TimersFireInOrderAndNotEarly) {
     EXPECT_EQ(trace, "abc");
     EXPECT_GE((loop.now() - start).ms(), 30);
     EXPECT_LE((loop.now() - start).ms(), 33);
+}
+
+TEST_F(LoopTest, AStopThatComesBeforeTheRunEndsIt) {
+    const auto fails_at_once = [](LoopTest& t) -> Task<> {
+        t.loop.stop();
+        co_return fail(Err::quota);
+    };
+    spawn(say(milliseconds(10), 'a'));
+    spawn(fails_at_once(*this));
+    loop.run();
+    EXPECT_EQ(trace, "");
+    EXPECT_EQ(waiter.waits, 0);
+    loop.run();
+    EXPECT_EQ(trace, "a") << "and ends one run only";
 }
 
 TEST_F(LoopTest, SleepsOnlyWhenNothingIsLeftToDo) {

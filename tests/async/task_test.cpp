@@ -21,7 +21,7 @@ struct Tasks : testing::Test, TestLoop {
     };
 
     Result<> run(Task<> task) {
-        const auto started = loop.spawn("test", std::move(task));
+        const auto started = loop.spawn("test", [&] { return std::move(task); });
         loop.run();
         EXPECT_EQ(loop.pool().used(), 0u) << "no frame is left over";
         return started;
@@ -112,7 +112,6 @@ TEST_F(Tasks, AnOrdinaryResultIsAwaitedTheSameWay) {
 
 TEST_F(Tasks, AFailedFrameIsAnError) {
     TestLoop small{256};
-    const async::UsePool scope{&small.loop.pool()};
     Err inner = Err::none;
     const auto body = [](Tasks& t, Err& out) -> Task<> {
         std::vector<char> big(10);
@@ -120,12 +119,32 @@ TEST_F(Tasks, AFailedFrameIsAnError) {
         out = result ? Err::none : result.error().top();
         co_return {};
     };
-    const auto started = small.loop.spawn("x", body(*this, inner));
+    const auto started = small.loop.spawn("x", [&] { return body(*this, inner); });
     if (started)
         EXPECT_EQ(inner, Err::no_memory);
     else
         EXPECT_EQ(started.error().top(), Err::no_memory);
-    EXPECT_EQ(small.loop.spawn("y", body(*this, inner)).error().top(), Err::no_memory);
+    EXPECT_EQ(
+        small.loop.spawn("y", [&] { return body(*this, inner); }).error().top(), Err::no_memory
+    );
+}
+
+TEST_F(Tasks, WhatIsSpawnedTakesNothingFromThePoolOfWhoSpawnsIt) {
+    std::vector<std::byte> memory(4096);
+    async::FramePool theirs{memory};
+    const auto body = [](Tasks& t) -> Task<> {
+        co_await t.later(1);
+        t.trace += 'x';
+        co_return {};
+    };
+    {
+        const async::UsePool scope{&theirs};
+        ASSERT_TRUE(loop.spawn("test", [&] { return body(*this); }));
+        EXPECT_EQ(async::FramePool::current, &theirs);
+    }
+    EXPECT_EQ(theirs.used(), 0u);
+    loop.run();
+    EXPECT_EQ(trace, "x");
 }
 
 TEST_F(Tasks, DeepChainsUnwindWithoutUsingTheStack) {
@@ -134,13 +153,12 @@ TEST_F(Tasks, DeepChainsUnwindWithoutUsingTheStack) {
         co_return co_await self(self, t, depth - 1);
     };
     TestLoop big{4 << 20};
-    const async::UsePool scope{&big.loop.pool()};
     Err seen = Err::none;
     const auto body = [&dive](Tasks& t, Err& out) -> Task<> {
         out = (co_await result_of(dive(dive, t, 5000))).error().top();
         co_return {};
     };
-    ASSERT_TRUE(big.loop.spawn("deep", body(*this, seen)));
+    ASSERT_TRUE(big.loop.spawn("deep", [&] { return body(*this, seen); }));
     EXPECT_EQ(seen, Err::busy);
     EXPECT_EQ(big.loop.pool().used(), 0u);
 }

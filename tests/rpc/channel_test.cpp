@@ -48,6 +48,30 @@ TEST(RpcChannel, ACallIsAnswered) {
     EXPECT_EQ(t.client_end->lines_sent(), 2u) << "the greeting and one line";
 }
 
+TEST(RpcChannel, WhatAHandlerSpawnsOutlivesItsClient) {
+    SamplePair t{{.frame_bytes = 8192}};
+    bool over = false;
+    const auto takes_long = [](async::Loop& loop, bool& out) -> Task<> {
+        co_await loop.sleep_for(milliseconds(100));
+        out = true;
+        co_return {};
+    };
+    const auto ask = [](SamplePair& p) -> Task<> {
+        co_await p.client().nothing();
+        p.loop.stop();
+        co_return {};
+    };
+    t.server.on_nothing = [&] {
+        ASSERT_TRUE(t.loop.spawn("test", [&] { return takes_long(t.loop, over); }));
+    };
+    t.spawn(ask(t));
+    t.loop.run();
+    EXPECT_FALSE(over);
+    t.server_end.reset();
+    t.loop.run();
+    EXPECT_TRUE(over);
+}
+
 TEST(RpcChannel, AnErrorComesBackWithItsChain) {
     SamplePair t;
     Fault seen{Err::none};

@@ -1,6 +1,7 @@
 // Both ends of the sample interface on one loop, and a server that says what it was told.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -107,7 +108,10 @@ class SampleServer {
         co_return {};
     }
 
-    async::Task<> nothing() { co_return {}; }
+    async::Task<> nothing() {
+        if (on_nothing) on_nothing();
+        co_return {};
+    }
 
     async::Task<sample::SwapResult> swap(sample::SwapArguments a) {
         kept.push_back(a.what.raw);
@@ -139,6 +143,7 @@ class SampleServer {
     std::vector<size_t> kept_bytes;
     std::vector<unsigned> flows;
     std::vector<Blob<900>> bulks;
+    std::function<void()> on_nothing;
     int pokes{}, echoes{}, inside{};
     Err ended{Err::none};
 
@@ -211,7 +216,9 @@ struct SamplePair : TestLoop {
         );
     }
 
-    void spawn(async::Task<> task) { (void)loop.spawn("test", std::move(task)); }
+    void spawn(async::Task<> task) {
+        (void)loop.spawn("test", [&] { return std::move(task); });
+    }
 
     TestChannel wire; // its endpoints are not used: the channels have their own
     std::vector<std::byte> frames;

@@ -67,7 +67,7 @@ Result<> run_stubs(Harness& harness) {
     rpc::Channel here{
         loop, {.side = layout.client(), .bell = &bell, .contract = api::contract}, nothing_else
     };
-    TRY_VOID(loop.spawn("calls", call_and_stop(harness, loop, here)));
+    TRY_VOID(loop.spawn("calls", [&] { return call_and_stop(harness, loop, here); }));
     loop.run();
     return {};
 }

@@ -75,6 +75,6 @@ int domain_main(os::Domain& self) {
         log::error("bench cannot measure: {}", done.error());
         return 1;
     }
-    if (!self.loop().spawn("figures", measure_the_rest(self))) return 1;
+    if (!self.loop().spawn("figures", [&] { return measure_the_rest(self); })) return 1;
     return self.serve();
 }

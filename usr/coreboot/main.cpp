@@ -95,7 +95,7 @@ Result<> run(os::Domain& self) {
     Starter& starter = the_starter.make(self, TRY(self.find_given("memory")));
     TRY_VOID(starter.prepare());
     const CoreStart order = self.settings().start.value_or(CoreStart::tree);
-    TRY_VOID(self.loop().spawn("start of the cores", start_all(starter, order)));
+    TRY_VOID(self.loop().spawn("start of the cores", [&] { return start_all(starter, order); }));
     std::array<char, 16> name;
     const std::string_view text = format_to(name, "coreboot.{}", self.core());
     return os::offer(self, the_service.make(text, api::contract, starter));

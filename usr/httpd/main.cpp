@@ -152,8 +152,9 @@ async::Task<> accept_all() {
             co_await all.self.loop().sleep_for(milliseconds(20));
             continue;
         }
-        const auto started =
-            all.self.loop().spawn("connection", serve(std::move(*stream), std::move(guard)));
+        const auto started = all.self.loop().spawn("connection", [&] {
+            return serve(std::move(*stream), std::move(guard));
+        });
         if (!started) log::warn("connection closed: {}", started.error());
     }
 }
@@ -168,7 +169,7 @@ async::Task<> run() {
     );
     all.client.emplace(all.binding.channel());
     all.network.emplace(all.self.loop(), *all.client, all.binding.bulk(), chunk_bytes);
-    co_await all.self.loop().spawn("accept", accept_all());
+    co_await all.self.loop().spawn("accept", [&] { return accept_all(); });
     co_await os::until_gone(all.binding);
     log::error("the network stack has gone");
     co_return {};
@@ -180,7 +181,9 @@ async::Task<> run() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(1024 * 1024);
     http::httpd.make(self);
-    if (const auto started = self.loop().spawn("httpd", os::lasting(self, http::run())); !started) {
+    if (const auto started =
+            self.loop().spawn("httpd", [&] { return os::lasting(self, http::run()); });
+        !started) {
         log::error("httpd cannot start: {}", started.error());
         return 1;
     }

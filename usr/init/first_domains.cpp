@@ -113,7 +113,7 @@ Result<> FirstDomains::start_children() {
     coreboot::Starter& starter = the_starter.make(self_, memory_.slot());
     TRY_VOID(starter.prepare());
     starter.reserve_for_children();
-    return self_.loop().spawn("start of the cores below", starter.start_children());
+    return self_.loop().spawn("start of the cores below", [&] { return starter.start_children(); });
 }
 
 Result<> FirstDomains::start_spawn() {

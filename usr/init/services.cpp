@@ -94,7 +94,8 @@ void Services::start_remote() {
             return starts(entry) && place_of(entry) == core;
         });
         if (!used) continue;
-        const auto spawned = self_.loop().spawn("start of services", start_on(core));
+        const auto spawned =
+            self_.loop().spawn("start of services", [&] { return start_on(core); });
         if (!spawned) log::error("core {} gets no services: {}", core, spawned.error());
     }
 }

@@ -50,15 +50,17 @@ async::Task<> run() {
     all.client.emplace(all.binding.channel());
     all.network.emplace(loop, *all.client, all.binding.bulk(), chunk_bytes);
     Services& services = all.services.emplace(*all.network, marks_of(all.self.settings().count));
-    co_await loop.spawn("TCP echo", services.tcp_echo());
-    co_await loop.spawn("TCP discard", services.tcp_discard());
-    co_await loop.spawn("TCP line", services.tcp_line());
-    co_await loop.spawn("TCP pattern", services.tcp_pattern());
-    co_await loop.spawn("TCP checksum", services.tcp_checksum());
-    co_await loop.spawn("UDP echo", services.udp_echo());
-    co_await loop.spawn("UDP discard", services.udp_discard());
+    co_await loop.spawn("TCP echo", [&] { return services.tcp_echo(); });
+    co_await loop.spawn("TCP discard", [&] { return services.tcp_discard(); });
+    co_await loop.spawn("TCP line", [&] { return services.tcp_line(); });
+    co_await loop.spawn("TCP pattern", [&] { return services.tcp_pattern(); });
+    co_await loop.spawn("TCP checksum", [&] { return services.tcp_checksum(); });
+    co_await loop.spawn("UDP echo", [&] { return services.udp_echo(); });
+    co_await loop.spawn("UDP discard", [&] { return services.udp_discard(); });
     if (all.self.settings().test)
-        co_await loop.spawn("socket agent", all.agent.emplace(*all.network).serve());
+        co_await loop.spawn("socket agent", [&] {
+            return all.agent.emplace(*all.network).serve();
+        });
     co_await os::until_gone(all.binding);
     log::error("the network stack has gone");
     co_return {};
@@ -70,7 +72,8 @@ async::Task<> run() {
 int domain_main(os::Domain& self) {
     self.set_task_bytes(512 * 1024);
     netsvc::netsvc.make(self);
-    if (const auto started = self.loop().spawn("netsvc", os::lasting(self, netsvc::run()));
+    if (const auto started =
+            self.loop().spawn("netsvc", [&] { return os::lasting(self, netsvc::run()); });
         !started) {
         log::error("netsvc cannot start: {}", started.error());
         return 1;

@@ -27,7 +27,7 @@ async::Task<> serve_streams(os::Network& network, uint16_t port, Serve serve) {
         if (!stream) {
             if (stream.error() == Err::peer_gone) co_await fail(stream.error());
             co_await network.loop().sleep_for(rest);
-        } else if (!network.loop().spawn("connection", serve(std::move(*stream)))) {
+        } else if (!network.loop().spawn("connection", [&] { return serve(std::move(*stream)); })) {
             log::warn("port {} connection refused: no memory for its task", port);
         }
     }

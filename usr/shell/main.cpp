@@ -132,7 +132,8 @@ constinit os::Immortal<Shell> the_shell;
 
 int domain_main(os::Domain& self) {
     the_shell.make(self);
-    if (const auto started = self.loop().spawn("shell", the_shell->serve()); !started) {
+    if (const auto started = self.loop().spawn("shell", [&] { return the_shell->serve(); });
+        !started) {
         log::error("shell cannot start: {}", started.error());
         return 1;
     }

@@ -67,7 +67,8 @@ Result<> Spawner::take_back(Child& child) {
 
 /// Without memory for a task it waits until another end is over.
 void Spawner::attend(Child& child) {
-    child.attended = self_.loop().spawn("end of a domain", bring_about(child)).has_value();
+    child.attended =
+        self_.loop().spawn("end of a domain", [&] { return bring_about(child); }).has_value();
 }
 
 void Spawner::attend_the_rest() {
@@ -84,7 +85,7 @@ async::Task<> Spawner::bring_about(Child& child) {
     if (take_back(child)) co_return {};
     // A driver may hold it back, who has to take its device off this memory first. Without a task
     // for that nobody is hurried, but waited for all the same.
-    (void)self_.loop().spawn("a revocation that takes long", hurry(id));
+    (void)self_.loop().spawn("a revocation that takes long", [&] { return hurry(id); });
     for (bool told = false;;) {
         const auto revoked = co_await async::result_of(os::revoke(child.ram.slot()));
         if (child.id != id || child.state != State::ending) co_return {}; // hurry() gave it up
@@ -159,7 +160,8 @@ bool Spawner::end_holders() {
 }
 
 void Spawner::over(Child& child) {
-    if (neighbours_.owes()) (void)self_.loop().spawn("memory goes back", neighbours_.give_back());
+    if (neighbours_.owes())
+        (void)self_.loop().spawn("memory goes back", [&] { return neighbours_.give_back(); });
     if (!child.lost) {
         child.domain = os::Child{};
         child.ram.reset();
@@ -203,7 +205,8 @@ void Spawner::begin_by_policy(Child& former) {
 }
 
 void Spawner::begin_again(Child& former) {
-    former.awaits_memory = !self_.loop().spawn("restart of a domain", start_again(former.id));
+    former.awaits_memory =
+        !self_.loop().spawn("restart of a domain", [&] { return start_again(former.id); });
     if (former.awaits_memory)
         log::error("{} is not started again: out of memory", former.plan.name.view());
 }

@@ -60,7 +60,7 @@ Result<> run(os::Domain& self) {
     self.loop().bind(spawn::fault_event, *child_fault);
     TRY_VOID(spawner->begin());
     self.answer_calls(*spawner);
-    TRY_VOID(self.loop().spawn("watch over children", watch_children()));
+    TRY_VOID(self.loop().spawn("watch over children", [&] { return watch_children(); }));
     std::array<char, 16> name;
     const std::string_view text = format_to(name, "spawn.{}", self.core());
     // A plan, arguments and environment lie in the frames of those who wait for memory.

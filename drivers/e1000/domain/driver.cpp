@@ -184,12 +184,14 @@ std::optional<uint64_t> Driver::argument(std::string_view key, uint64_t most) co
 /// service of another core has the line of this function, neither that no line is known.
 Result<> Driver::open_interrupt() {
     if (const auto address = argument("pci", 0xffff))
-        return self_.loop().spawn("interrupts", serve_forwarded(static_cast<uint32_t>(*address)));
+        return self_.loop().spawn("interrupts", [&] {
+            return serve_forwarded(static_cast<uint32_t>(*address));
+        });
     const auto mode = argument("mode", std::to_underlying(abi::InterruptMode::edge_low));
-    if (!mode) return self_.loop().spawn("polling", serve_polled());
+    if (!mode) return self_.loop().spawn("polling", [&] { return serve_polled(); });
     const CapSlot line = TRY(self_.find_given("nic.interrupt"));
     TRY_VOID(irq_.open(line, abi::InterruptMode(*mode)));
-    return self_.loop().spawn("interrupts", serve_interrupts());
+    return self_.loop().spawn("interrupts", [&] { return serve_interrupts(); });
 }
 
 } // namespace e1000

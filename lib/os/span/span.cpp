@@ -33,7 +33,7 @@ span::Range range_of(MutableBytes pages) {
 int run_spanning(Domain& self, const Spread& how, int (*program)()) {
     the_program = program;
     the_home.make(self, how);
-    if (!self.loop().spawn("home", live_at_home(self))) return -1;
+    if (!self.loop().spawn("home", [&] { return live_at_home(self); })) return -1;
     return self.serve();
 }
 

@@ -90,7 +90,7 @@ void SpanWorker::start_program() {
 
 void SpanWorker::program_ended(int code) {
     const Hold hold;
-    (void)self_.loop().spawn("end of the program", tell_finished(code));
+    (void)self_.loop().spawn("end of the program", [&] { return tell_finished(code); });
     Hold::ask_for_rest();
 }
 
@@ -190,7 +190,7 @@ void SpanWorker::cut(const api::CutArguments& a) {
     });
     forget_frame(a.gone);
     if (home().try_cut_done(a.operation, dirty)) return;
-    (void)self_.loop().spawn("answer to a cut", answer_cut(a.operation, dirty));
+    (void)self_.loop().spawn("answer to a cut", [&] { return answer_cut(a.operation, dirty); });
 }
 
 async::Task<> SpanWorker::answer_cut(uint32_t operation, bool dirty) {
@@ -254,7 +254,7 @@ void SpanWorker::wake_far(ThreadBlock& thread) {
         (void)Doorbell{{bells_[to].slot()}}.ring();
         return;
     }
-    (void)self_.loop().spawn("first ring", fetch_bell_and_ring(to));
+    (void)self_.loop().spawn("first ring", [&] { return fetch_bell_and_ring(to); });
     Hold::ask_for_rest();
 }
 
@@ -292,8 +292,7 @@ void SpanWorker::release(void* memory) {
 bool SpanWorker::pump() {
     bool worked = false;
     while (ThreadBlock* const thread = faulted_.take()) {
-        const async::UsePool pool{&self_.loop().pool()};
-        if (!self_.loop().spawn("a page", resolve(*thread))) die(*thread);
+        if (!self_.loop().spawn("a page", [&] { return resolve(*thread); })) die(*thread);
         worked = true;
     }
     scheduler().admit(control().desks[number_].inbox);
@@ -344,6 +343,6 @@ void SpanWorker::disarm() {
 
 int os_worker_main(os::Domain& self, uint64_t replica) {
     os::the_worker.make(self, static_cast<uint32_t>(replica - 1));
-    if (!self.loop().spawn("worker", os::live())) return -1;
+    if (!self.loop().spawn("worker", [&] { return os::live(); })) return -1;
     return self.serve();
 }

@@ -50,7 +50,8 @@ Result<T> await(async::Task<T> task) {
     void* const memory = loop.pool().allocate(sizeof(Awaited));
     if (memory == nullptr) return fail(Err::no_memory);
     Awaited* const awaited = new (memory) Awaited;
-    const auto started = loop.spawn("a thread's", detail::await_in_loop(std::move(task), awaited));
+    const auto started =
+        loop.spawn("a thread's", [&] { return detail::await_in_loop(std::move(task), awaited); });
     Hold::ask_for_rest();
     if (started && !awaited->done) {
         awaited->thread = scheduler().current();

@@ -56,6 +56,6 @@ int domain_main(os::Domain& self) {
     os::last_words(format_to(text, "chaos: seed {}, {} calls", seed, count));
     Chaos& all = the_chaos.make(self, seed, count);
     if (!all.storm.begin()) return 1;
-    if (const auto begun = self.loop().spawn("chaos", all.run()); !begun) return 1;
+    if (const auto begun = self.loop().spawn("chaos", [&] { return all.run(); }); !begun) return 1;
     return self.serve();
 }

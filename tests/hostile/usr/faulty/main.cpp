@@ -131,7 +131,8 @@ int domain_main(os::Domain& self) {
         log::info("{} is {}", arguments, self.environment(arguments).value_or("unknown"));
         return self.serve();
     }
-    if (verb == "disown" && !self.loop().spawn("disown", faulty::disown())) return 1;
+    if (verb == "disown" && !self.loop().spawn("disown", [&] { return faulty::disown(); }))
+        return 1;
     if (verb == "farewell") log::info("farewell");
     return verb == "wait" || verb == "disown" ? self.serve() : 0;
 }

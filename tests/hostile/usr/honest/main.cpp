@@ -56,5 +56,7 @@ async::Task<> stay(os::Domain& self) {
 
 int domain_main(os::Domain& self) {
     const bool stays = self.arguments() == "stay";
-    return self.loop().spawn("honest", stays ? stay(self) : run(self)) ? self.serve() : 1;
+    return self.loop().spawn("honest", [&] { return stays ? stay(self) : run(self); })
+               ? self.serve()
+               : 1;
 }

@@ -161,7 +161,8 @@ async::Task<> bind(os::Domain& self, std::string_view name, async::Event& bound)
 async::Task<> hoard(os::Domain& self, std::string_view name) {
     static constinit std::array<abi::CapSlot, abi::cnode_slots * abi::cnode_slots> taken{};
     async::Event bound{self.loop()};
-    co_await self.loop().spawn("binds", bind(self, name, bound)); // up to where it waits
+    // Up to where it waits.
+    co_await self.loop().spawn("binds", [&] { return bind(self, name, bound); });
     size_t count = 0;
     while (const auto slot = os::slots().take())
         taken[count++] = *slot;
@@ -247,5 +248,6 @@ int domain_main(os::Domain& self) {
     std::string_view arguments = self.arguments();
     const std::string_view how = take_until(arguments, ' ');
     if (how == "serve" || how == "hold") return hostile::serve(self, how == "hold");
-    return self.loop().spawn("attack", run(self, how, arguments)) ? self.serve() : 1;
+    return self.loop().spawn("attack", [&] { return run(self, how, arguments); }) ? self.serve()
+                                                                                  : 1;
 }

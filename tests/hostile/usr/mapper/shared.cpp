@@ -37,7 +37,9 @@ struct Toucher {
     async::Task<> look(api::LookArguments a) {
         os::OwnedCap frame{a.what};
         auto view = co_await os::View::make(a.what, 0, a.bytes, abi::read | abi::write);
-        co_await self.loop().spawn("touch", touch(self, std::move(frame), std::move(view)));
+        co_await self.loop().spawn("touch", [&] {
+            return touch(self, std::move(frame), std::move(view));
+        });
         co_return {};
     }
 
@@ -90,11 +92,11 @@ Result<> begin_serving(os::Domain& self) {
 }
 
 Result<> begin_holding(os::Domain& self) {
-    return self.loop().spawn("hold", hold(self));
+    return self.loop().spawn("hold", [&] { return hold(self); });
 }
 
 Result<> begin_taking_back(os::Domain& self) {
-    return self.loop().spawn("take back", take_back(self));
+    return self.loop().spawn("take back", [&] { return take_back(self); });
 }
 
 } // namespace mapper

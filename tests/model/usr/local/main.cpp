@@ -44,6 +44,6 @@ int domain_main(os::Domain& self) {
         log::error("local cannot measure: {}", done.error());
         return 1;
     }
-    if (!self.loop().spawn("rows", print(self))) return 1;
+    if (!self.loop().spawn("rows", [&] { return print(self); })) return 1;
     return self.serve();
 }
