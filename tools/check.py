@@ -73,7 +73,7 @@ CASTS = ("lib/hw/", "lib/os/", "net/wire", "kernel/", "cpudriver/", "usr/bench/"
 VOLATILE = ("lib/hw/mmio.hpp", "kernel/hostile.hpp", "usr/bench/primitives.cpp")
 # Accesses nobody may leave out.
 VOLATILE += ("tests/hostile/usr/", "usr/parallel/promises.cpp")
-LONG = {".c": 400, ".cpp": 400, ".hpp": 250, ".S": 400, ".py": 400}
+LONG = {".c": 400, ".cpp": 400, ".h": 400, ".hpp": 250, ".S": 400, ".py": 400}
 
 
 def without_comment(line):

@@ -371,7 +371,7 @@ class Plan:
         outs = []
         for source in expand([f"tools/{t}/*.c" for t in PLUGINS]):
             out = f"{self.build}/plugin/{os.path.basename(source)[:-2]}.so"
-            headers = expand(["tools/count/*.h", "tools/isolation/*.h"])
+            headers = expand(["tools/count/*.h", "tools/isolation/*.h", "tools/sim/*.h"])
             outs.append(self.edge("cc", [out], [source], headers, flags="-shared -fPIC"))
         self.phony("plugins", outs)
 
