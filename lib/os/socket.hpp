@@ -78,6 +78,8 @@ class Network {
     }
 
   private:
+    friend class Socket;
+
     async::Loop& loop_;
     socket_api::Client& client_;
     MutableBytes area_;
@@ -86,6 +88,8 @@ class Network {
     async::Semaphore free_;
     std::array<uint16_t, chunks_max> stack_;
     size_t top_{};
+    std::array<uint32_t, socket_api::SOCKETS> to_close_; // each open one at most once
+    size_t to_close_count_{};
 };
 
 /// A handle of the stack's; closed in the background when it goes.
@@ -99,10 +103,10 @@ class Socket {
     Socket& operator=(Socket&&) = delete;
 
     ~Socket() {
-        // Without memory for the task the handle stays open until the application ends.
-        if (network_ != nullptr)
-            std::ignore =
-                network_->loop().spawn("close", [&] { return close(network_->client(), handle_); });
+        if (network_ == nullptr) return;
+        network_->to_close_[network_->to_close_count_++] = handle_;
+        // Without memory for the task the next one that ends closes this one too.
+        std::ignore = network_->loop().spawn("close", [&] { return close_all(*network_); });
     }
 
     Network& network() const { return *network_; }
@@ -117,9 +121,16 @@ class Socket {
     }
 
   private:
-    static async::Task<> close(socket_api::Client& client, uint32_t handle) {
-        // A connection that is gone already needs no closing.
-        co_await async::result_of(client.close(handle));
+    static async::Task<> close_all(Network& network) {
+        while (network.to_close_count_ != 0) {
+            const uint32_t handle = network.to_close_[--network.to_close_count_];
+            // A connection that is gone already needs no closing.
+            const auto closed = co_await async::result_of(network.client().close(handle));
+            if (!closed && closed.error() == Err::no_memory) {
+                network.to_close_[network.to_close_count_++] = handle;
+                break;
+            }
+        }
         co_return {};
     }
 

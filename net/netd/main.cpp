@@ -119,9 +119,11 @@ net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint
                             uint64_t{config.reassemblies} * 65536 + 1024 * 1024;
     const uint64_t streams = std::max<uint64_t>(left > others ? left - others : 0, 512 * 1024);
     if (streams >= 8 * 1024 * 1024) config.stream_buffer_bytes = 256 * 1024;
-    config.stream_memory_bytes = streams;
-    config.stream_buffers =
-        static_cast<uint16_t>(std::min<uint64_t>(streams / (8192), 2 * config.connections));
+    // Who carries data has two of the smallest buffers; as many again may be in TIME-WAIT.
+    constexpr uint64_t buffers_bytes = 2 * 4096, blocks_bytes = 2 * 768; // with their tables
+    const auto carrying = std::clamp<uint64_t>(streams / (buffers_bytes + blocks_bytes), 64, 8192);
+    config.connections = config.stream_buffers = static_cast<uint16_t>(2 * carrying);
+    config.stream_memory_bytes = streams - std::min(streams / 2, carrying * blocks_bytes);
     return config;
 }
 

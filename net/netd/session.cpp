@@ -27,8 +27,8 @@ Result<> Session::enter() {
 }
 
 Session::~Session() {
-    for (auto& socket : sockets_)
-        if (socket) drop(*socket);
+    for (size_t number = 0; number < sockets_max; ++number)
+        if (Socket* const socket = sockets_.find(number)) drop(*socket);
     socket_freed_.fail(Err::peer_gone);
     any_changed_.fail(Err::peer_gone);
     if (entered_) host_.leave(number_);
@@ -36,7 +36,7 @@ Session::~Session() {
 }
 
 uint32_t Session::handle_of(const Socket& socket) const {
-    return uint32_t{generations_[socket.index]} << 16 | socket.index;
+    return uint32_t{sockets_.generation(socket.index)} << 16 | socket.index;
 }
 
 uint64_t Session::cookie_of(const Socket& socket) const {
@@ -44,10 +44,9 @@ uint64_t Session::cookie_of(const Socket& socket) const {
 }
 
 Result<Session::Socket*> Session::find(uint32_t handle) {
-    const uint32_t index = handle & 0xffff;
-    if (index >= sockets_max || !sockets_[index]) return fail(Err::not_found);
-    if (generations_[index] != handle >> 16) return fail(Err::not_found);
-    return &*sockets_[index];
+    Socket* const socket = sockets_.find(handle & 0xffff);
+    if (socket == nullptr || handle_of(*socket) != handle) return fail(Err::not_found);
+    return socket;
 }
 
 Result<Session::Socket*> Session::find_live(uint32_t handle) {
@@ -63,20 +62,15 @@ Result<MutableBytes> Session::room(uint32_t offset, uint32_t bytes) const {
 
 Result<Session::Socket*> Session::make(api::Kind kind) {
     if (!entered_) return fail(Err::no_slots); // its events would go to another owner
-    const auto free = std::ranges::find_if(sockets_, [](const auto& s) { return !s; });
-    if (free == sockets_.end()) return fail(Err::no_slots);
-    const auto index = static_cast<uint16_t>(free - sockets_.begin());
-    free->emplace(host_.loop(), index, kind);
-    return &**free;
+    return sockets_.make(host_.loop(), kind);
 }
 
 /// The handle ends here; the requests that wait on it leave with `cancelled`.
 void Session::drop(Socket& socket) {
-    const uint16_t index = socket.index;
     if (socket.live) std::ignore = let_go(socket, true);
     socket.changed.fail(Err::cancelled);
-    ++generations_[index];
-    sockets_[index].reset();
+    if (socket.untold_hook.linked()) untold_.remove(socket);
+    sockets_.erase(socket.index);
     socket_freed_.notify();
     any_changed_.notify();
 }
@@ -89,24 +83,24 @@ Result<> Session::let_go(Socket& socket, bool reset) {
 }
 
 void Session::socket_event(uint16_t index, net::EventSet what) {
-    if (index >= sockets_max || !sockets_[index]) return;
-    Socket& socket = *sockets_[index];
+    Socket* const socket = sockets_.find(index);
+    if (socket == nullptr) return;
     if (what.has(net::Event::urgent)) {
-        socket.urgent = true;
-        socket.urgent_read = false;
+        socket->urgent = true;
+        socket->urgent_read = false;
     }
-    socket.changed.notify();
-    any_changed_.notify();
+    note_change(*socket);
 }
 
 bool Session::holds(net::Endpoint local, bool reuse_address) const {
-    return std::ranges::any_of(sockets_, [&](const auto& socket) {
-        if (!socket || !socket->is_stream() || !socket->bound) return false;
-        if (!(socket->local.port == local.port)) return false;
-        const bool overlap = socket->local.address.is_any() || local.address.is_any() ||
-                             socket->local.address == local.address;
-        return overlap && !(reuse_address && socket->stream.reuse_address);
-    });
+    const auto bars = [&](const Socket& socket) {
+        if (!socket.is_stream() || !socket.bound) return false;
+        if (!(socket.local.port == local.port)) return false;
+        const bool overlap = socket.local.address.is_any() || local.address.is_any() ||
+                             socket.local.address == local.address;
+        return overlap && !(reuse_address && socket.stream.reuse_address);
+    };
+    return sockets_.find_if(bars) != nullptr;
 }
 
 async::Task<api::OpenResult> Session::open(api::OpenArguments a) {
@@ -191,12 +185,14 @@ Result<api::AcceptResult> Session::accept_into(Socket& socket, const Socket& lis
     socket.keep_alive = listener.keep_alive;
     socket.keep_idle_seconds = listener.keep_idle_seconds;
     socket.non_blocking = listener.non_blocking;
+    socket.watched = listener.watched;
     socket.urgent_inline = listener.urgent_inline;
     socket.resets_at_close = listener.resets_at_close;
     socket.receive_bytes = listener.receive_bytes;
     socket.send_bytes = listener.send_bytes;
     socket.urgent = TRY(host_.stack().tcp_info(socket.id)).urgent_bytes != 0;
     const net::SocketInfo info = TRY(host_.stack().info(socket.id));
+    note_change(socket); // what has come before it was accepted
     return api::AcceptResult{
         handle_of(socket), info.remote.address.octets(), info.remote.port.number()
     };
@@ -410,8 +406,7 @@ async::Task<> Session::shutdown(api::ShutdownArguments a) {
         socket->write_shut = true;
     }
     host_.touched();
-    socket->changed.notify();
-    any_changed_.notify();
+    note_change(*socket);
     co_return {};
 }
 

@@ -4,14 +4,15 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 
 #include "interfaces/socket.hpp"
 #include "lib/async/loop.hpp"
 #include "lib/async/sync.hpp"
 #include "lib/base/bytes.hpp"
+#include "lib/base/list.hpp"
 #include "lib/base/text.hpp"
 #include "net/netd/host.hpp"
+#include "net/netd/slabs.hpp"
 #include "net/stack.hpp"
 
 namespace netd {
@@ -20,7 +21,7 @@ namespace api = interfaces::socket;
 
 class Session : public SocketOwner {
   public:
-    static constexpr size_t sockets_max = 256;
+    static constexpr size_t sockets_max = api::SOCKETS;
 
     /// `area` is the bulk part of the channel: the application writes it at any time, so it is
     /// only ever source or destination of a copy.
@@ -52,6 +53,7 @@ class Session : public SocketOwner {
     async::Task<api::NamesResult> names(api::NamesArguments a);
     async::Task<api::QueuesResult> queues(api::QueuesArguments a);
     async::Task<api::PollResult> poll(api::PollArguments a);
+    async::Task<api::ChangesResult> changes(api::ChangesArguments a);
 
     // --- from the stack
     void socket_event(uint16_t index, net::EventSet what) override;
@@ -60,7 +62,7 @@ class Session : public SocketOwner {
   private:
     /// A handle of the application's: what it will be is decided by the first call that says so.
     struct Socket {
-        Socket(async::Loop& loop, uint16_t at, api::Kind as) : index{at}, kind{as}, changed{loop} {}
+        Socket(uint16_t at, async::Loop& loop, api::Kind as) : index{at}, kind{as}, changed{loop} {}
 
         uint16_t index;
         api::Kind kind;
@@ -71,7 +73,7 @@ class Session : public SocketOwner {
         bool urgent{};      // the stack has told of an urgent byte, which was not passed yet
         bool urgent_read{}; // and the application has it
         // Options that the stack does not know:
-        bool non_blocking{}, urgent_inline{}, broadcast{}, keep_alive{};
+        bool non_blocking{}, watched{}, urgent_inline{}, broadcast{}, keep_alive{};
         bool resets_at_close{};
         uint16_t keep_idle_seconds = 7200; // RFC 1122 4.2.3.6
         uint32_t receive_bytes{}, send_bytes{};
@@ -80,6 +82,7 @@ class Session : public SocketOwner {
         net::Endpoint local, remote;
         net::SocketId id;
         async::Signal changed;
+        ListHook<Socket> untold_hook; // `watched`, and `changes` has yet to tell of it
 
         bool is_stream() const { return kind == api::Kind::stream; }
 
@@ -122,6 +125,8 @@ class Session : public SocketOwner {
     // session_poll.cpp
     uint32_t readiness(Socket& socket);
     uint32_t look_at(MutableBytes entries);
+    void note_change(Socket& socket);
+    uint32_t tell_changes(MutableBytes entries);
 
     Host& host_;
     MutableBytes area_;
@@ -129,8 +134,8 @@ class Session : public SocketOwner {
     bool entered_{};
     async::Signal socket_freed_;
     async::Signal any_changed_; // for those who wait for many
-    std::array<std::optional<Socket>, sockets_max> sockets_;
-    std::array<uint16_t, sockets_max> generations_{}; // so that a stale handle is told apart
+    Slabs<Socket, sockets_max> sockets_;
+    List<Socket, &Socket::untold_hook> untold_;
 };
 
 } // namespace netd

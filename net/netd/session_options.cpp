@@ -41,7 +41,14 @@ Result<> Session::apply(Socket& socket) {
 Result<> Session::change(Socket& socket, Option option, uint32_t value) {
     const bool on = value != 0;
     switch (option) {
-    case Option::non_blocking: socket.non_blocking = on; return {};
+    case Option::non_blocking:
+        socket.non_blocking = on;
+        note_change(socket); // who waits for it leaves
+        return {};
+    case Option::watched:
+        socket.watched = on;
+        note_change(socket); // how it is now, first
+        return {};
     case Option::broadcast: socket.broadcast = on; return {};
     case Option::reuse_address: socket.stream.reuse_address = on; break;
     case Option::service: {
@@ -107,6 +114,7 @@ Result<> Session::change_stream(Socket& socket, Option option, uint32_t value) {
 Result<uint32_t> Session::value_of(Socket& socket, Option option) {
     switch (option) {
     case Option::non_blocking: return flag(socket.non_blocking);
+    case Option::watched: return flag(socket.watched);
     case Option::broadcast: return flag(socket.broadcast);
     case Option::reuse_address: return flag(socket.stream.reuse_address);
     case Option::service:

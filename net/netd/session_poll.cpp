@@ -1,4 +1,4 @@
-// Readiness of many sockets, in the letters of BSD's poll.
+// Readiness of many sockets: asked for each time, as BSD's poll, or told of as it changes.
 #include <algorithm>
 
 #include "net/netd/session.hpp"
@@ -12,6 +12,10 @@ constexpr uint32_t never = 0xffff'ffff;
 /// In the application's memory, which may change at any time.
 struct Entry {
     uint32_t socket, wanted, happened;
+};
+
+struct Change {
+    uint32_t socket, ready;
 };
 
 Entry copy_of(Bytes bytes) {
@@ -59,6 +63,35 @@ uint32_t Session::look_at(MutableBytes entries) {
         if (entry.happened != 0) ++count;
     }
     return count;
+}
+
+void Session::note_change(Socket& socket) {
+    if (socket.watched && !socket.untold_hook.linked()) untold_.push_back(socket);
+    socket.changed.notify();
+    any_changed_.notify();
+}
+
+/// As many as there is room for, those that wait longest first.
+uint32_t Session::tell_changes(MutableBytes entries) {
+    uint32_t count = 0;
+    while (entries.size() >= sizeof(Change) && !untold_.empty()) {
+        Socket& socket = *untold_.pop_front();
+        const Change change{handle_of(socket), readiness(socket)};
+        std::ranges::copy(std::as_bytes(std::span{&change, 1}), entries.begin());
+        entries = entries.subspan(sizeof(Change));
+        ++count;
+    }
+    return count;
+}
+
+async::Task<api::ChangesResult> Session::changes(api::ChangesArguments a) {
+    if (a.room == 0 || a.room > sockets_max) co_await fail(Err::range_bounds);
+    const MutableBytes entries =
+        co_await room(a.offset, a.room * static_cast<uint32_t>(sizeof(Change)));
+    for (;;) {
+        if (const uint32_t count = tell_changes(entries)) co_return api::ChangesResult{count};
+        co_await any_changed_.wait();
+    }
 }
 
 async::Task<api::PollResult> Session::poll(api::PollArguments a) {

@@ -9,19 +9,9 @@
 
 #include "lib/base/crc32.hpp"
 #include "lib/base/pattern.hpp"
-#include "net/netd/session.hpp"
-#include "tests/netd/loopback_host.hpp"
-#include "tests/ump/channel_fixture.hpp"
+#include "tests/netd/network_host.hpp"
 
 namespace {
-
-namespace api = interfaces::socket;
-
-struct LoopBell final : rpc::Bell {
-    FakeWaiter* waiter{};
-
-    void ring() override { waiter->plan(waiter->now(), 1); }
-};
 
 std::string hex(uint64_t start, size_t count) {
     std::string text;
@@ -41,11 +31,8 @@ std::string shown(uint64_t start, size_t count, size_t most = 512) {
     return std::to_string(count) + " OK " + sum + " " + hex(start, std::min(count, most));
 }
 
-struct SocketAgent : testing::Test, LoopbackHost {
-    SocketAgent() : LoopbackHost{{.datagram_sockets = 8}, 1 << 20} {
-        EXPECT_TRUE(session.enter());
-        to_client.waiter = to_server.waiter = &run.waiter;
-    }
+struct SocketAgent : testing::Test, NetworkHost {
+    SocketAgent() : NetworkHost{{.datagram_sockets = 8}, 1 << 20, 8} {}
 
     /// The answer to one request, without its id.
     std::string ask(std::string_view request) {
@@ -81,29 +68,6 @@ struct SocketAgent : testing::Test, LoopbackHost {
         EXPECT_TRUE(ask("accept 3").starts_with("5 OK 10.77.0.2 "));
     }
 
-    std::vector<std::byte> area = std::vector<std::byte>(8 * 65536);
-    netd::Session session{host, area};
-    interfaces::socket::ServerSide<netd::Session> server_side{session};
-    rpc::OnlyCalls client_side;
-    TestChannel wire{16};
-    LoopBell to_client, to_server;
-    rpc::Channel server_end{
-        run.loop,
-        rpc::Setup{
-            .side = wire.layout.server(),
-            .bell = &to_client,
-            .contract = api::contract,
-            .calls_at_a_time = 16
-        },
-        server_side
-    };
-    rpc::Channel client_end{
-        run.loop,
-        rpc::Setup{.side = wire.layout.client(), .bell = &to_server, .contract = api::contract},
-        client_side
-    };
-    api::Client client{client_end};
-    os::Network network{run.loop, client, area, 65536};
     netsvc::Agent agent{network};
 };
 

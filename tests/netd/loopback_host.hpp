@@ -10,10 +10,11 @@
 
 struct LoopbackHost {
     /// `config` as far as it matters to the test; `task_bytes` for the loop's tasks.
-    LoopbackHost(net::Config config, size_t task_bytes) : run{task_bytes} {
+    LoopbackHost(net::Config config, size_t task_bytes, uint16_t connections = 16)
+        : run{task_bytes} {
         config.mac = net::MacAddress{{2, 0, 0, 0, 0, 1}};
-        config.connections = 16;
-        config.stream_buffers = 16;
+        config.connections = connections;
+        config.stream_buffers = connections;
         config.reassemblies = 1;
         memory.resize(*net::Stack::memory_needed(config));
         auto stack = net::Stack::create(memory, config, link, host, run.loop.now());

@@ -249,6 +249,64 @@ TEST_F(NetdSession, PollsManyUntilOneIsReadyOrTimeHasPassed) {
     EXPECT_EQ(after(session->poll({0, ~0u, 0}))->error(), Err::range_bounds);
 }
 
+TEST_F(NetdSession, TellsOfChangesOfWhatIsWatched) {
+    const uint32_t listener = listening(80), client = opened(), silent = opened();
+    const auto told = [&] {
+        std::vector<std::pair<uint32_t, uint32_t>> all;
+
+        class Kept : public async::Job {};
+
+        Kept job;
+        std::optional<Result<api::ChangesResult>> got;
+        EXPECT_TRUE(job.start(keep(session->changes({8192, 10}), got)));
+        run.loop.run();
+        for (uint32_t i = 0; got && i < (*got)->count; ++i) {
+            std::array<uint32_t, 2> entry;
+            std::memcpy(entry.data(), area.data() + 8192 + i * sizeof entry, sizeof entry);
+            all.emplace_back(entry[0], entry[1]);
+        }
+        return all;
+    };
+    using Told = std::vector<std::pair<uint32_t, uint32_t>>;
+    ASSERT_TRUE(*after(session->set_option({listener, api::Option::watched, 1})));
+    EXPECT_EQ(told(), (Told{{listener, 0}})) << "how it is now, first";
+    EXPECT_EQ(told(), Told{}) << "waits";
+    ASSERT_TRUE(*after(session->connect({client, own, 80})));
+    EXPECT_EQ(told(), (Told{{listener, api::READABLE}}));
+    put(0, "early");
+    ASSERT_TRUE(*after(session->send({client, 0, 5})));
+    const uint32_t server = (*after(session->accept({listener})))->connection;
+    EXPECT_EQ(told(), (Told{{server, api::READABLE | api::WRITABLE}})) << "watched as its listener";
+    EXPECT_EQ(told(), Told{}) << "once";
+    ASSERT_TRUE(*after(session->send({client, 0, 5})));
+    EXPECT_EQ(told(), (Told{{server, api::READABLE | api::WRITABLE}})) << "it has changed again";
+    ASSERT_TRUE(*after(session->send({client, 0, 5})));
+    ASSERT_TRUE(*after(session->close({server})));
+    EXPECT_EQ(told(), Told{}) << "nothing of what is closed";
+    EXPECT_EQ(after(session->changes({16380, 1}))->error(), Err::range_bounds);
+    EXPECT_EQ(after(session->changes({0, 0}))->error(), Err::range_bounds);
+    EXPECT_EQ(after(session->changes({0, ~0u}))->error(), Err::range_bounds);
+    ASSERT_TRUE(*after(session->close({silent})));
+}
+
+/// So that a server takes a call back that waits.
+TEST_F(NetdSession, ACallThatWaitsLeavesWhenItsSocketNoLongerDoes) {
+    const uint32_t listener = listening(80), client = opened();
+    ASSERT_TRUE(*after(session->connect({client, own, 80})));
+    const uint32_t server = (*after(session->accept({listener})))->connection;
+    std::optional<Result<api::ReceiveResult>> got;
+
+    class Kept : public async::Job {};
+
+    Kept job;
+    ASSERT_TRUE(job.start(keep(session->receive({server, 0, 10}), got)));
+    run.loop.run();
+    EXPECT_FALSE(got);
+    ASSERT_TRUE(*after(session->set_option({server, api::Option::non_blocking, 1})));
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->error(), Err::would_block);
+}
+
 TEST_F(NetdSession, TellsARefusedConnection) {
     const uint32_t client = opened();
     const auto got = after(session->connect({client, own, 81}));

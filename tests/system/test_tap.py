@@ -149,6 +149,22 @@ def test_a_hundred_connections_at_once_are_all_served(tapped):
         stream.close()
 
 
+def test_hundreds_of_silent_connections_keep_nobody_waiting(tapped):
+    """More of each service than it has memory to serve at once; all are there to the end."""
+    request = b"GET /bytes/10 HTTP/1.1\r\nHost: skerry\r\n\r\n"
+    count = 1000 if LONG else 250
+    with contextlib.ExitStack() as all_open, tapped.space.entered():
+        echoes = [all_open.enter_context(connect((GUEST, 7))) for _ in range(count)]
+        pages = [all_open.enter_context(connect((GUEST, 80))) for _ in range(count)]
+        for turn in (b"one", b"two"):
+            for stream in reversed(echoes):
+                stream.sendall(turn)
+                assert stream.recv(100) == turn
+            for stream in pages:
+                assert http(stream, request)[2] == pattern(0, 10)
+        assert get((GUEST, 80), "/bytes/3")[2] == pattern(0, 3)
+
+
 def test_resets_in_the_middle_free_the_service_for_the_next(tapped):
     with tapped.space.entered():
         for _ in range(100):

@@ -1,6 +1,7 @@
 #include "usr/httpd/connection.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "lib/base/pattern.hpp"
 
@@ -8,10 +9,20 @@ namespace http {
 
 namespace {
 
+using os::socket_api::Option;
+
+/// Calls wait again: it was asked to leave, but has something to do.
+async::Task<> may_wait(os::Stream& stream) {
+    auto& client = stream.network().client();
+    co_await client.set_option(stream.handle(), Option::non_blocking, 0);
+    co_return {};
+}
+
 /// Writes an answer through one chunk: fills it, sends it when full.
 class Answer {
   public:
-    Answer(os::Stream& stream, const os::Network::Chunk& chunk) : stream_{stream}, chunk_{chunk} {}
+    Answer(os::Stream& stream, const os::Network::Chunk& chunk, Places& places)
+        : stream_{stream}, chunk_{chunk}, places_{places} {}
 
     MutableBytes room() const { return chunk_.bytes().subspan(used_); }
 
@@ -20,7 +31,10 @@ class Answer {
     void head(const Head& head) { wrote(write_head(head, text_room(room())).size()); }
 
     async::Task<> flush() {
-        if (used_ > 0) co_await stream_.send(chunk_, used_);
+        if (used_ == 0) co_return {};
+        const Places::Wait wait{places_, stream_.handle(), Places::Wait::In::request};
+        co_await stream_.send(chunk_, used_);
+        if (wait.asked()) co_await may_wait(stream_);
         used_ = 0;
         co_return {};
     }
@@ -50,8 +64,12 @@ class Answer {
   private:
     os::Stream& stream_;
     const os::Network::Chunk& chunk_;
+    Places& places_;
     uint32_t used_{};
 };
+
+constexpr uint16_t request_timeout = 408;
+constexpr Duration idle_patience = seconds(75);
 
 constexpr std::string_view plain = "text/plain; charset=utf-8";
 
@@ -98,9 +116,24 @@ answer_request(Answer& answer, Request request, Content& content, os::Network& n
     co_return {};
 }
 
+/// Leaves with would_block when somebody else needs the place.
+async::Task<uint32_t> received(
+    os::Stream& stream,
+    const os::Network::Chunk& chunk,
+    uint32_t most,
+    const Parser& parser,
+    Places& places
+) {
+    using In = Places::Wait::In;
+    const Places::Wait wait{places, stream.handle(), parser.idle() ? In::between : In::request};
+    const uint32_t got = co_await stream.receive(chunk, most);
+    if (wait.asked()) co_await may_wait(stream);
+    co_return got;
+}
+
 } // namespace
 
-async::Task<> serve_connection(os::Stream stream, Content& content) {
+async::Task<Left> serve_requests(os::Stream& stream, Content& content, Places& places) {
     os::Network& network = stream.network();
     Parser parser;
     const auto chunk = co_await network.chunk();
@@ -108,7 +141,7 @@ async::Task<> serve_connection(os::Stream stream, Content& content) {
         const Parser::Outcome outcome = parser.next();
         if (outcome.request || outcome.refusal) {
             // The answer begins only when its request is whole: the chunk is free for it.
-            Answer answer{stream, chunk};
+            Answer answer{stream, chunk, places};
             const bool goes_on = outcome.request && outcome.request->keep_alive;
             if (outcome.request)
                 co_await answer_request(answer, *outcome.request, content, network);
@@ -116,17 +149,50 @@ async::Task<> serve_connection(os::Stream stream, Content& content) {
                 co_await refuse(answer, static_cast<uint16_t>(*outcome.refusal), false, true);
             co_await answer.flush();
             content.served();
-            if (!goes_on) co_return {};
+            if (!goes_on) co_return Left::ended;
             parser.done();
             continue;
         }
+        if (parser.idle() && places.wanted()) co_return Left::idle;
         const auto room = parser.room();
-        const uint32_t got = co_await stream.receive(
-            chunk, static_cast<uint32_t>(std::min<size_t>(room.size(), chunk.size()))
-        );
-        if (got == 0) co_return {};
-        std::ranges::copy(chunk.bytes().first(got), room.begin());
-        parser.received(got);
+        const auto most = static_cast<uint32_t>(std::min<size_t>(room.size(), chunk.size()));
+        const auto got = co_await async::result_of(received(stream, chunk, most, parser, places));
+        if (!got && got.error() == Err::would_block && parser.idle()) co_return Left::idle;
+        if (!got && got.error() == Err::would_block) {
+            Answer answer{stream, chunk, places};
+            co_await refuse(answer, request_timeout, false, true);
+            co_await answer.flush();
+            co_return Left::ended;
+        }
+        if (co_await got == 0) co_return Left::ended;
+        std::ranges::copy(chunk.bytes().first(*got), room.begin());
+        parser.received(*got);
+    }
+}
+
+async::Task<>
+serve_connection(os::Stream stream, Content& content, Places& places, os::Watchers& watchers) {
+    std::optional<os::Watched> watched;
+    for (;;) {
+        {
+            const auto place = co_await places.enter();
+            if (co_await serve_requests(stream, content, places) == Left::ended) co_return {};
+        }
+        if (!watched) watched.emplace(watchers, stream);
+        co_await watched->begin();
+        const Instant deadline = stream.network().loop().now() + idle_patience;
+        do
+            co_await watched->changed_until(deadline);
+        while ((watched->ready() & os::socket_api::READABLE) == 0);
+        co_await watched->end();
+    }
+}
+
+async::Task<> keep_places_free(Places& places, os::Network& network) {
+    for (;;) {
+        const uint32_t socket = co_await places.next_to_leave();
+        // It may have gone in the meantime.
+        co_await async::result_of(network.client().set_option(socket, Option::non_blocking, 1));
     }
 }
 

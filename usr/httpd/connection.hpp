@@ -5,7 +5,9 @@
 #include <string_view>
 
 #include "lib/os/socket.hpp"
+#include "lib/os/watched.hpp"
 #include "usr/httpd/http.hpp"
+#include "usr/httpd/places.hpp"
 
 namespace http {
 
@@ -23,7 +25,20 @@ class Content {
     ~Content() = default;
 };
 
-/// Serves the connection until one side ends it.
-async::Task<> serve_connection(os::Stream stream, Content& content);
+enum class Left : uint8_t {
+    ended, // the connection
+    idle,  // somebody else needs the place, and there is nothing to answer
+};
+
+/// Serves the connection, which has a place, until one side ends it or the place is wanted.
+async::Task<Left> serve_requests(os::Stream& stream, Content& content, Places& places);
+
+/// The same as one of many, from the first byte to the end: between two requests it needs no place.
+/// Who says nothing for 75 s then is cut off.
+async::Task<>
+serve_connection(os::Stream stream, Content& content, Places& places, os::Watchers& watchers);
+
+/// For ever: calls of those who have to leave their place do not wait any more.
+async::Task<> keep_places_free(Places& places, os::Network& network);
 
 } // namespace http

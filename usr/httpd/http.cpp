@@ -121,6 +121,7 @@ std::string_view reason(uint16_t status) {
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
     case 411: return "Length Required";
     case 431: return "Request Header Fields Too Large";
     case 501: return "Not Implemented";

@@ -24,7 +24,7 @@ namespace spawn = interfaces::spawn;
 
 constexpr uint32_t chunk_bytes = 16384; // the overview page fits
 constexpr size_t chunks = 112;
-constexpr size_t connections_max = 96;
+constexpr size_t places_max = 96; // each has a chunk, and the overview another
 constexpr size_t cores_shown = 16;
 constexpr size_t rows_max = 128;
 
@@ -121,22 +121,26 @@ class Site final : public Content {
 
 struct Httpd {
     explicit Httpd(os::Domain& in)
-        : self{in}, binding{in}, site{in}, free_connections{in.loop(), connections_max} {}
+        : self{in}, binding{in}, site{in}, places{in.loop(), places_max} {}
 
     os::Domain& self;
     os::Binding binding;
     Site site;
     std::optional<interfaces::socket::Client> client;
     std::optional<os::Network> network;
-    async::Semaphore free_connections;
+    std::optional<os::Watchers> watchers;
+    Places places;
 };
 
 os::Immortal<Httpd> httpd;
 
-async::Task<> serve(os::Stream stream, async::Semaphore::Guard) {
+async::Task<> serve(os::Stream stream) {
+    Httpd& all = *httpd;
     // The peer may go at any moment: that is the end of a connection, not an error of ours.
     co_await async::result_of(stream.set_no_delay(true));
-    co_await async::result_of(serve_connection(std::move(stream), httpd->site));
+    co_await async::result_of(
+        serve_connection(std::move(stream), all.site, all.places, *all.watchers)
+    );
     co_return {};
 }
 
@@ -145,16 +149,14 @@ async::Task<> accept_all() {
     os::Listener listener = co_await os::Listener::open(*all.network, {{}, 80}, 256);
     log::info("port 80 open");
     for (;;) {
-        auto guard = co_await all.free_connections.acquire();
         auto stream = co_await async::result_of(listener.accept());
         if (!stream && !all.binding.is_open()) co_await fail(stream.error());
         if (!stream) { // no memory, say: it comes back when connections end
             co_await all.self.loop().sleep_for(milliseconds(20));
             continue;
         }
-        const auto started = all.self.loop().spawn("connection", [&] {
-            return serve(std::move(*stream), std::move(guard));
-        });
+        const auto started =
+            all.self.loop().spawn("connection", [&] { return serve(std::move(*stream)); });
         if (!started) log::warn("connection closed: {}", started.error());
     }
 }
@@ -169,6 +171,11 @@ async::Task<> run() {
     );
     all.client.emplace(all.binding.channel());
     all.network.emplace(all.self.loop(), *all.client, all.binding.bulk(), chunk_bytes);
+    all.watchers.emplace(*all.network);
+    co_await all.self.loop().spawn("changes of sockets", [&] { return all.watchers->follow(); });
+    co_await all.self.loop().spawn("places", [&] {
+        return keep_places_free(all.places, *all.network);
+    });
     co_await all.self.loop().spawn("accept", [&] { return accept_all(); });
     co_await os::until_gone(all.binding);
     log::error("the network stack has gone");
@@ -179,7 +186,7 @@ async::Task<> run() {
 } // namespace http
 
 int domain_main(os::Domain& self) {
-    self.set_task_bytes(1024 * 1024);
+    self.set_task_bytes(os::quota().bytes() / 4); // about a KiB a connection, 4 for a request
     http::httpd.make(self);
     if (const auto started =
             self.loop().spawn("httpd", [&] { return os::lasting(self, http::run()); });

@@ -136,7 +136,8 @@ async::Task<> Agent::serve() {
         TextWriter out{room};
         if (answer.empty()) {
             out.put(id->view());
-            co_await carry_out(words, data, out);
+            const auto done = co_await async::result_of(carry_out(words, data, out));
+            if (!done) continue; // no memory to carry it out in: it will be asked again
             answer = out.text();
             given_.keep(asker, id->view(), answer);
         }

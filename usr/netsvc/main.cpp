@@ -50,6 +50,7 @@ async::Task<> run() {
     all.client.emplace(all.binding.channel());
     all.network.emplace(loop, *all.client, all.binding.bulk(), chunk_bytes);
     Services& services = all.services.emplace(*all.network, marks_of(all.self.settings().count));
+    co_await loop.spawn("changes of sockets", [&] { return services.watchers.follow(); });
     co_await loop.spawn("TCP echo", [&] { return services.tcp_echo(); });
     co_await loop.spawn("TCP discard", [&] { return services.tcp_discard(); });
     co_await loop.spawn("TCP line", [&] { return services.tcp_line(); });
@@ -70,7 +71,7 @@ async::Task<> run() {
 } // namespace netsvc
 
 int domain_main(os::Domain& self) {
-    self.set_task_bytes(512 * 1024);
+    self.set_task_bytes(os::quota().bytes() / 4); // about a KiB a connection
     netsvc::netsvc.make(self);
     if (const auto started =
             self.loop().spawn("netsvc", [&] { return os::lasting(self, netsvc::run()); });

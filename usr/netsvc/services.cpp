@@ -14,133 +14,197 @@ namespace {
 
 constexpr uint32_t backlog = 64;
 
+enum class Progress : uint8_t {
+    goes_on,
+    waits, // until the socket has changed
+    ended,
+};
+
 /// After an error that may pass, such as a want of memory.
 constexpr Duration rest = milliseconds(20);
-
-/// Accepts for ever and serves each connection as a task of its own. A connection that cannot get
-/// a task is closed, which the client sees at once.
-template <class Serve>
-async::Task<> serve_streams(os::Network& network, uint16_t port, Serve serve) {
-    os::Listener listener = co_await os::Listener::open(network, {{}, port}, backlog);
-    for (;;) {
-        auto stream = co_await async::result_of(listener.accept());
-        if (!stream) {
-            if (stream.error() == Err::peer_gone) co_await fail(stream.error());
-            co_await network.loop().sleep_for(rest);
-        } else if (!network.loop().spawn("connection", [&] { return serve(std::move(*stream)); })) {
-            log::warn("port {} connection refused: no memory for its task", port);
-        }
-    }
-}
 
 uint32_t put_text(const os::Network::Chunk& chunk, std::string_view text) {
     std::ranges::copy(std::as_bytes(std::span{text}), chunk.bytes().begin());
     return static_cast<uint32_t>(text.size());
 }
 
-async::Task<> discard(os::Network& network, os::Stream stream) {
-    const auto chunk = co_await network.chunk();
-    while (co_await stream.receive(chunk) != 0) {
+/// What comes of a call on a socket that is watched: nothing is left to do until it changes, or the
+/// connection has failed.
+Result<Progress> waits_after(Fault fault) {
+    if (fault == Err::would_block) return Progress::waits;
+    return fail(fault);
+}
+
+/// A service whose turns are the same whether its calls wait or not.
+template <class Service>
+struct Alike {
+    async::Task<> alone(os::Stream& stream, const os::Network::Chunk& chunk) {
+        while (co_await static_cast<Service&>(*this).turn(stream, chunk) != Progress::ended) {
+        }
+        co_return {};
     }
-    co_return {};
-}
+};
 
-async::Task<> send_line(os::Network& network, os::Stream stream) {
-    const auto chunk = co_await network.chunk();
-    co_await stream.send(chunk, put_text(chunk, "Skerry network test service\r\n"));
-    co_return {};
-}
+struct Discard : Alike<Discard> {
+    explicit Discard(Services&) {}
 
-/// Ends the sender by closing under it: its pending send then fails.
-async::Task<> watch_for_end(os::Network& network, uint32_t handle, bool& ended) {
-    const auto chunk = co_await network.chunk();
-    for (;;) {
-        const auto got =
-            co_await async::result_of(network.client().receive(handle, chunk.offset(), chunk.size())
-            );
-        if (!got || got->received == 0) break;
+    async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
+        const auto got = co_await async::result_of(stream.receive(chunk));
+        if (!got) co_return co_await waits_after(got.error());
+        co_return *got == 0 ? Progress::ended : Progress::goes_on;
     }
-    ended = true;
-    co_await async::result_of(network.client().abort(handle));
-    co_return {};
-}
+};
 
-async::Task<> send_pattern(os::Network& network, os::Stream stream) {
-    const auto chunk = co_await network.chunk();
-    // Shared with the watcher, which may outlive this task by the time of one message.
-    bool ended = false;
+struct Line : Alike<Line> {
+    explicit Line(Services&) {}
 
-    class Watch : public async::Job {};
+    async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
+        co_await stream.send(chunk, put_text(chunk, "Skerry network test service\r\n"));
+        co_return Progress::ended;
+    }
+};
 
-    Watch watch;
-    co_await watch.start(watch_for_end(network, stream.handle(), ended));
-    for (uint64_t at = 0; !ended;) {
-        // Multiples of four, so that each piece starts at a whole word of the pattern.
+struct Checksum : Alike<Checksum> {
+    explicit Checksum(Services&) {}
+
+    async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
+        const auto got = co_await async::result_of(stream.receive(chunk));
+        if (!got) co_return co_await waits_after(got.error());
+        crc = crc32(chunk.bytes().first(*got), crc);
+        total += *got;
+        if (*got != 0) co_return Progress::goes_on;
+        std::array<char, 40> line;
+        co_await stream.send(chunk, put_text(chunk, format_to(line, "{} {:08x}\n", total, crc)));
+        co_return Progress::ended;
+    }
+
+    uint64_t total{};
+    uint32_t crc{};
+};
+
+struct Echo {
+    explicit Echo(Services& services) : marks{services.marks} {}
+
+    async::Task<> alone(os::Stream& stream, const os::Network::Chunk& chunk) {
+        co_await stream.set_no_delay(true);
+        const bool marked = marks.concerns("tcp-echo");
+        for (;;) {
+            if (marked) marks.before_receive();
+            const uint32_t got = co_await stream.receive(chunk);
+            if (got == 0) co_return {};
+            if (marked) marks.after_receive();
+            co_await stream.send(chunk, got);
+            if (marked) marks.after_send();
+        }
+    }
+
+    /// Takes from the stream what could be sent, and no more: the chunk is not kept for the rest.
+    async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
+        interfaces::socket::Client& calls = stream.network().client();
+        const uint32_t at = chunk.offset(), handle = stream.handle();
+        const auto seen = co_await async::result_of(calls.peek(handle, at, chunk.size()));
+        if (!seen) co_return co_await waits_after(seen.error());
+        if (seen->received == 0) co_return Progress::ended;
+        const uint32_t bytes = std::min(seen->received, chunk.size());
+        const auto sent = co_await async::result_of(calls.send(handle, at, bytes));
+        if (!sent) co_return co_await waits_after(sent.error());
+        co_await calls.receive(handle, at, sent->sent);
+        co_return Progress::goes_on;
+    }
+
+    OperationMarks& marks;
+};
+
+struct Pattern {
+    static constexpr bool waits_for_nobody = true; // its calls must not: the peer's end ends it
+
+    explicit Pattern(Services&) {}
+
+    async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
+        interfaces::socket::Client& calls = stream.network().client();
+        const auto got = co_await async::result_of(stream.receive(chunk));
+        if (got && *got == 0) co_return Progress::ended;
+        if (!got && got.error() != Err::would_block) co_await fail(got.error());
+        // Multiples of four, as long as all is taken: each piece starts at a whole word.
         fill_pattern(chunk.bytes(), at);
-        const auto sent = co_await async::result_of(stream.send(chunk, chunk.size()));
-        if (!sent) break;
-        at += chunk.size();
+        const auto sent =
+            co_await async::result_of(calls.send(stream.handle(), chunk.offset(), chunk.size()));
+        if (!sent) co_return co_await waits_after(sent.error());
+        at += sent->sent;
+        co_return Progress::goes_on;
     }
+
+    uint64_t at{};
+};
+
+/// As one of many: it has a chunk only while there is something to do.
+template <class Service>
+async::Task<> serve_among_many(Services& services, os::Stream& stream, Service& service) {
+    os::Watched watched{services.watchers, stream};
+    co_await watched.begin();
+    for (;;) {
+        Progress progress;
+        {
+            const auto chunk = co_await services.network.chunk();
+            progress = co_await service.turn(stream, chunk);
+        }
+        if (progress == Progress::ended) co_return {};
+        if (progress == Progress::waits) co_await watched.changed();
+    }
+}
+
+template <class Service>
+async::Task<> serve(Services& services, os::Stream stream) {
+    Service service{services};
+    if constexpr (!requires { Service::waits_for_nobody; }) {
+        if (const Services::Place place{services}) {
+            const auto chunk = co_await services.network.chunk();
+            co_await service.alone(stream, chunk);
+            co_return {};
+        }
+    }
+    co_await serve_among_many(services, stream, service);
     co_return {};
 }
 
-async::Task<> count_and_check(os::Network& network, os::Stream stream) {
-    const auto chunk = co_await network.chunk();
-    uint64_t total = 0;
-    uint32_t crc = 0;
-    while (const uint32_t got = co_await stream.receive(chunk)) {
-        crc = crc32(chunk.bytes().first(got), crc);
-        total += got;
+/// Accepts for ever and serves each connection as a task of its own.
+template <class Service>
+async::Task<> serve_streams(Services& services, uint16_t port) {
+    os::Network& network = services.network;
+    os::Listener listener = co_await os::Listener::open(network, {{}, port}, backlog);
+    for (;;) {
+        auto stream = co_await async::result_of(listener.accept());
+        if (!stream) {
+            if (stream.error() == Err::peer_gone) co_await fail(stream.error());
+            co_await network.loop().sleep_for(rest);
+        } else if (!network.loop().spawn("connection", [&] {
+                       return serve<Service>(services, std::move(*stream));
+                   })) {
+            log::warn("port {} connection refused: no memory for its task", port);
+        }
     }
-    std::array<char, 40> line;
-    const auto text = format_to(line, "{} {:08x}\n", total, crc);
-    co_await stream.send(chunk, put_text(chunk, text));
-    co_return {};
 }
 
 } // namespace
 
 async::Task<> Services::tcp_echo() {
-    return serve_streams(network, 7, [this](os::Stream stream) { return echo(std::move(stream)); });
-}
-
-async::Task<> Services::echo(os::Stream stream) {
-    const auto chunk = co_await network.chunk();
-    co_await stream.set_no_delay(true);
-    const bool marked = marks.concerns("tcp-echo");
-    for (;;) {
-        if (marked) marks.before_receive();
-        const uint32_t got = co_await stream.receive(chunk);
-        if (got == 0) break;
-        if (marked) marks.after_receive();
-        co_await stream.send(chunk, got);
-        if (marked) marks.after_send();
-    }
-    co_return {};
+    return serve_streams<Echo>(*this, 7);
 }
 
 async::Task<> Services::tcp_discard() {
-    return serve_streams(network, 9, [this](os::Stream stream) {
-        return discard(network, std::move(stream));
-    });
+    return serve_streams<Discard>(*this, 9);
 }
 
 async::Task<> Services::tcp_line() {
-    return serve_streams(network, 13, [this](os::Stream stream) {
-        return send_line(network, std::move(stream));
-    });
+    return serve_streams<Line>(*this, 13);
 }
 
 async::Task<> Services::tcp_pattern() {
-    return serve_streams(network, 19, [this](os::Stream stream) {
-        return send_pattern(network, std::move(stream));
-    });
+    return serve_streams<Pattern>(*this, 19);
 }
 
 async::Task<> Services::tcp_checksum() {
-    return serve_streams(network, 5001, [this](os::Stream stream) {
-        return count_and_check(network, std::move(stream));
-    });
+    return serve_streams<Checksum>(*this, 5001);
 }
 
 async::Task<> Services::udp_echo() {

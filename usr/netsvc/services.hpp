@@ -6,6 +6,7 @@
 
 #include "lib/os/operation_marks.hpp"
 #include "lib/os/socket.hpp"
+#include "lib/os/watched.hpp"
 
 namespace netsvc {
 
@@ -17,6 +18,7 @@ class Services {
 
     os::Network& network;
     OperationMarks marks;
+    os::Watchers watchers{network};
 
     async::Task<> tcp_echo();
     async::Task<> tcp_discard();
@@ -26,8 +28,31 @@ class Services {
     async::Task<> udp_echo();
     async::Task<> udp_discard();
 
+    /// The first few connections may keep a chunk and a call that waits, which is cheapest; all
+    /// others are served when something has happened to them.
+    class Place {
+      public:
+        explicit Place(Services& services)
+            : services_{services.few_ < most_few ? &services : nullptr} {
+            if (services_ != nullptr) ++services_->few_;
+        }
+
+        Place(const Place&) = delete;
+
+        ~Place() {
+            if (services_ != nullptr) --services_->few_;
+        }
+
+        explicit operator bool() const { return services_ != nullptr; }
+
+      private:
+        Services* services_;
+    };
+
   private:
-    async::Task<> echo(os::Stream stream);
+    static constexpr size_t most_few = 8;
+
+    size_t few_{};
 };
 
 } // namespace netsvc

@@ -1,0 +1,106 @@
+// An application behind a real channel to netd's session, all on one loop.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "lib/os/socket.hpp"
+#include "net/netd/session.hpp"
+#include "tests/netd/loopback_host.hpp"
+#include "tests/ump/channel_fixture.hpp"
+
+struct LoopBell final : rpc::Bell {
+    FakeWaiter* waiter{};
+
+    void ring() override { waiter->plan(waiter->now(), 1); }
+};
+
+struct NetworkHost : LoopbackHost {
+    NetworkHost(net::Config config, size_t task_bytes, size_t chunks, uint16_t connections = 16)
+        : LoopbackHost{config, task_bytes, connections}, area(chunks * chunk_bytes) {
+        EXPECT_TRUE(session.enter());
+        to_client.waiter = to_server.waiter = &run.waiter;
+    }
+
+    static constexpr uint32_t chunk_bytes = 65536;
+
+    std::vector<std::byte> area;
+    netd::Session session{host, area};
+    interfaces::socket::ServerSide<netd::Session> server_side{session};
+    rpc::OnlyCalls client_side;
+    TestChannel wire{16};
+    LoopBell to_client, to_server;
+    rpc::Channel server_end{
+        run.loop,
+        rpc::Setup{
+            .side = wire.layout.server(),
+            .bell = &to_client,
+            .contract = interfaces::socket::contract,
+            .calls_at_a_time = 250
+        },
+        server_side
+    };
+    rpc::Channel client_end{
+        run.loop,
+        rpc::Setup{
+            .side = wire.layout.client(),
+            .bell = &to_server,
+            .contract = interfaces::socket::contract
+        },
+        client_side
+    };
+    interfaces::socket::Client client{client_end};
+    os::Network network{run.loop, client, area, chunk_bytes};
+};
+
+class Kept final : public async::Job {};
+
+/// And who talks to it, over loopback: another application, whose calls are made directly.
+struct PeerHost : NetworkHost {
+    PeerHost(net::Config config, size_t task_bytes, size_t chunks, uint16_t connections)
+        : NetworkHost{config, task_bytes, chunks, connections} {
+        EXPECT_TRUE(peer.enter());
+    }
+
+    template <class T>
+    static async::Task<> keep(async::Task<T> task, std::optional<Result<T>>& into) {
+        into.emplace(co_await async::result_of(std::move(task)));
+        co_return {};
+    }
+
+    /// The result of a call of the peer's, or none: it waits for ever.
+    template <class T>
+    std::optional<Result<T>> after(async::Task<T> task) {
+        std::optional<Result<T>> result;
+        Kept job;
+        EXPECT_TRUE(job.start(keep(std::move(task), result)));
+        // Not to the end of all timers: a closed window is probed for ever.
+        const Instant until = run.loop.now() + seconds(2);
+        while (!result && run.loop.now() < until) {
+            run.waiter.plan(run.loop.now() + milliseconds(100), 1);
+            Kept stop;
+            EXPECT_TRUE(stop.start(stop_soon()));
+            run.loop.run();
+        }
+        return result;
+    }
+
+    async::Task<> stop_soon() {
+        co_await run.loop.sleep_for(milliseconds(100));
+        run.loop.stop();
+        co_return {};
+    }
+
+    void pass(Duration time) { run.waiter.pass(time); }
+
+    uint32_t connected(uint16_t port) {
+        constexpr std::array<uint8_t, 4> own{10, 77, 0, 2};
+        using interfaces::socket::Kind;
+        const uint32_t socket = (*after(peer.open({Kind::stream})))->socket;
+        EXPECT_TRUE(*after(peer.connect({socket, own, port})));
+        return socket;
+    }
+
+    std::vector<std::byte> peer_area = std::vector<std::byte>(32768);
+    netd::Session peer{host, peer_area};
+};
