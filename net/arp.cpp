@@ -107,11 +107,8 @@ void Arp::learn(Neighbour& neighbour, MacAddress mac, Instant now) {
 }
 
 Result<> Arp::output(OutPacket& packet, Hop to, uint16_t& hint, Instant now) {
+    if (!knows(to, hint)) return output_unknown(packet, to, hint, now);
     Neighbour& neighbour = neighbours_[hint];
-    if (!(neighbour.address == to.address) || neighbour.link != to.link ||
-        neighbour.state != State::known) {
-        return output_unknown(packet, to, hint, now);
-    }
     neighbour.used = now;
     if (now > neighbour.poll_at) poll(neighbour, now);
     return interfaces_[to.link].transmit(packet, neighbour.mac, wire::EtherType::ipv4);

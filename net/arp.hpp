@@ -37,6 +37,13 @@ class Arp {
     /// Sends an IPv4 packet to a neighbour, or holds it until the neighbour answers.
     ///   errors   no_space (link full); host_unreachable (it did not answer a moment ago)
     ///   hint     where the neighbour was found last
+    /// Is the neighbour known, and at `hint`? Then output() goes to the link at once.
+    bool knows(Hop to, uint16_t hint) const {
+        const Neighbour& neighbour = neighbours_[hint];
+        return neighbour.address == to.address && neighbour.link == to.link &&
+               neighbour.state == State::known;
+    }
+
     Result<> output(OutPacket& packet, Hop to, uint16_t& hint, Instant now);
 
     std::optional<Instant> next_deadline() const { return deadline_; }

@@ -60,7 +60,7 @@ class Interface {
         packet.prepend(wire::Ethernet{to, mac_, uint16_t(type)});
         const auto sent = link_->transmit(packet.pieces(), packet.work());
         if (!sent && sent.error() == Err::no_space) return sent;
-        ++counters_->frames_out;
+        counters_->frames_out += packet.segment_bytes == 0 ? 1 : packet.segments();
         return {};
     }
 

@@ -155,6 +155,10 @@ Result<Path> Ip::path_to(Ipv4Address destination) const {
         .source = addresses.source.bits(),
         .destination = addresses.destination.bits(),
     });
+    if (packet.segment_bytes != 0) [[unlikely]] { // the link finishes each header
+        counters_.ip_out += packet.segments();
+        return;
+    }
     const Checksum sum{sum_of(packet.headers().data())};
     packet.patch(offsetof(wire::Ipv4, checksum), Be<uint16_t>{sum.finish()});
     ++counters_.ip_out;
@@ -177,7 +181,8 @@ Result<> Ip::look_up_again(const Addresses& addresses, Way& way) {
 }
 
 Result<> Ip::output_along(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
-    if (packet.size() + sizeof(wire::Ipv4) > way.mtu_bytes) {
+    const size_t whole = packet.segment_bytes == 0 ? packet.size() : 0;
+    if (whole + sizeof(wire::Ipv4) > way.mtu_bytes) {
         return output_fragments(packet, addresses, way, now);
     }
     const uint16_t fragment = packet.dont_fragment ? wire::Ipv4::dont_fragment : uint16_t{0};
@@ -187,25 +192,15 @@ Result<> Ip::output_along(OutPacket& packet, const Addresses& addresses, Way& wa
 
 /// RFC 791 3.2, fragmentation; the pieces refer to the same memory as the packet.
 Result<>
-Ip::output_fragments(const OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
+Ip::output_fragments(OutPacket& packet, const Addresses& addresses, Way& way, Instant now) {
     INVARIANT(packet.size() + sizeof(wire::Ipv4) <= 0xffff, "each protocol knows its limit");
     const size_t most = (way.mtu_bytes - sizeof(wire::Ipv4)) / 8 * 8;
     const uint16_t identification = identification_++;
-    const Bytes headers = packet.headers();
     for (size_t from = 0; from < packet.size(); from += most) {
         const size_t to = std::min(from + most, packet.size());
         OutPacket fragment;
         fragment.set_manner(packet);
-        size_t at = 0; // where in the packet the piece begins
-        const auto cut = [&](Bytes piece) {
-            const size_t begin = std::clamp(from, at, at + piece.size()) - at;
-            const size_t end = std::clamp(to, at, at + piece.size()) - at;
-            fragment.append(piece.subspan(begin, end - begin));
-            at += piece.size();
-        };
-        cut(headers);
-        for (const Bytes piece : packet.payload())
-            cut(piece);
+        fragment.append_part(packet.pieces(), from, to);
         const uint16_t more = to < packet.size() ? wire::Ipv4::more_fragments : uint16_t{0};
         ++counters_.fragments_out;
         lay_header(fragment, addresses, identification, uint16_t(more | from / 8));

@@ -100,9 +100,18 @@ class Ip {
     /// The second half, once checksums are made as the way wants them.
     Result<> output_along(OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
 
-    /// Does the link sum up that packet of TCP or UDP? Not if it is going to be cut.
+    /// Does the link sum up that packet of TCP or UDP? Not if it is going to be cut by IP.
     static bool is_summed_by_link(const OutPacket& packet, const Way& way) {
-        return way.abilities.sums && packet.size() + sizeof(wire::Ipv4) <= way.mtu_bytes;
+        return way.abilities.sums &&
+               (packet.segment_bytes != 0 || packet.size() + sizeof(wire::Ipv4) <= way.mtu_bytes);
+    }
+
+    /// Does the link cut that packet of TCP, whose header is there, into its segments? Only if it
+    /// gets there at once, and they need no more cutting.
+    bool is_cut_by_link(const OutPacket& packet, const Way& way) const {
+        const size_t headers = sizeof(wire::Ipv4) + packet.headers().size();
+        return way.abilities.segments && headers + packet.segment_bytes <= way.mtu_bytes &&
+               arp_.knows(way.hop, way.hint);
     }
 
     Result<> output(OutPacket& packet, const Addresses& addresses, Instant now) {
@@ -132,8 +141,7 @@ class Ip {
     Verdict input_unusual(Bytes packet, Arrival arrival, Instant now, Ipv4Packet& into);
     std::optional<Drop> refuse_addresses(const wire::Ipv4& ip, Arrival arrival) const;
     static std::optional<Drop> refuse_options(Bytes options);
-    Result<>
-    output_fragments(const OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
+    Result<> output_fragments(OutPacket& packet, const Addresses& addresses, Way& way, Instant now);
     void lay_header(
         OutPacket& packet, const Addresses& addresses, uint16_t identification, uint16_t fragment
     );

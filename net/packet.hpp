@@ -2,6 +2,7 @@
 // pieces of somebody else's memory. Nothing is copied until the link takes the frame.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -41,6 +42,17 @@ class OutPacket {
         __builtin_memcpy(head_.data() + start_, &header, sizeof(H));
     }
 
+    /// Bytes from..to of what follows each other.
+    void append_part(std::span<const Bytes> pieces, size_t from, size_t to) {
+        size_t at = 0; // where the piece begins
+        for (const Bytes piece : pieces) {
+            const size_t begin = std::clamp(from, at, at + piece.size()) - at;
+            const size_t end = std::clamp(to, at, at + piece.size()) - at;
+            append(piece.subspan(begin, end - begin));
+            at += piece.size();
+        }
+    }
+
     void prepend_bytes(Bytes bytes) {
         INVARIANT(bytes.size() <= start_, "head room is for all headers together");
         start_ -= bytes.size();
@@ -51,6 +63,15 @@ class OutPacket {
     bool dont_fragment{};          // RFC 1191: for who wants to hear how much the path takes
     bool has_manner{};             // the next two are not the usual ones
     uint8_t service, time_to_live; // valid if so; not set on purpose
+
+    /// Of TCP: not 0, if the payload is longer and goes as segments of so many bytes (LinkWork).
+    uint16_t segment_bytes{};
+    /// Of those, what found no room, if some did.
+    uint32_t left_out{};
+
+    size_t segments() const {
+        return (size_ - headers().size() + segment_bytes - 1) / segment_bytes;
+    }
 
     void set_manner(uint8_t wanted_service, uint8_t wanted_time_to_live) {
         service = wanted_service;
@@ -75,7 +96,7 @@ class OutPacket {
     LinkWork work() const {
         if (sum_ == LinkWork::Sum::none) return {};
         const auto bytes = uint8_t(headers().size());
-        return {sum_, uint8_t(bytes - transport_bytes_), bytes, 0};
+        return {sum_, uint8_t(bytes - transport_bytes_), bytes, segment_bytes};
     }
 
     /// Header bytes so far, the outermost first.

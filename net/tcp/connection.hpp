@@ -204,15 +204,17 @@ class Connection : public SocketBase {
     std::optional<OutSegment> next_segment() const;
     std::optional<OutSegment> next_data_segment() const;
     std::optional<OutSegment> next_in_turn() const;
-    std::optional<OutSegment> cut(SeqNumber from, SeqNumber until, OutSegment::Why why) const;
+    std::optional<OutSegment>
+    cut(SeqNumber from, SeqNumber until, OutSegment::Why why, uint32_t most) const;
+    uint32_t train(uint32_t unsent, uint32_t room, uint32_t window, uint32_t full) const;
+    uint32_t burst(uint32_t window) const;
 
     OutSegment bare_ack() const { return {send_max_, 0, 0, wire::Tcp::ack}; }
 
-    /// False: the link has no room.
-    bool transmit(Engine& engine, OutSegment out, Instant now);
+    /// False: the link has no room. It may take less than `out` was; then it says so.
+    bool transmit(Engine& engine, OutSegment& out, Instant now);
     bool send_plain(Engine& engine, Instant now);
-    bool
-    transmit_plain(Engine& engine, uint32_t offset, uint32_t length, uint8_t push, Instant now);
+    bool transmit_plain(Engine& engine, uint32_t& length, uint32_t full, bool push, Instant now);
     void add_data(OutPacket& packet, uint32_t offset, uint32_t length) const;
     bool send(Engine& engine, OutPacket& packet, Instant now);
     void write_header(OutPacket& packet, OutSegment out, uint16_t own_mss, Instant now);
@@ -221,7 +223,7 @@ class Connection : public SocketBase {
     uint16_t urgent_from(SeqNumber sequence) const;
     bool is_worth_sending(uint32_t length, bool is_last) const;
     void note_answered(Engine& engine, Instant now);
-    void note_new(uint32_t data_bytes, SeqNumber end, Instant now);
+    void note_new(uint32_t data_bytes, SeqNumber first_end, Instant now);
     void note_sent(Engine& engine, OutSegment out, Instant now);
     void probe_window(Engine& engine, Instant now);
     void probe_life(Engine& engine, Instant now);
@@ -242,6 +244,12 @@ class Connection : public SocketBase {
     size_t write_blocks(MutableBytes into) const;
 
     uint32_t in_flight() const { return send_max_ - send_unacknowledged_; }
+
+    /// What goes at once at most: whole segments, together no more than an IP packet.
+    static uint32_t longest_train(uint32_t full) {
+        constexpr uint32_t most = 0xffff - sizeof(wire::Ipv4) - 60;
+        return most / full * full;
+    }
 
     /// RFC 7323 5.4: a tick of about a millisecond.
     static constexpr unsigned timestamp_shift = 20;

@@ -299,6 +299,36 @@ Connection::Birth Engine::birth(Endpoint local, Endpoint remote, Instant now) co
     };
 }
 
+/// What the link does not do: one segment after the other. `left_out` says of how much was not
+/// sent, if not all was.
+Result<> Engine::output_apart(OutPacket& train, const Flow& flow, Way& way, Instant now) {
+    const Bytes headers = train.headers();
+    auto tcp = load<wire::Tcp>(headers.data());
+    const SeqNumber first{tcp.sequence};
+    const uint8_t last_flags = tcp.flags;
+    const size_t bytes = train.size() - headers.size();
+    --counters_.tcp_out; // each counts by itself
+    for (size_t from = 0; from < bytes; from += train.segment_bytes) {
+        const size_t to = std::min(from + train.segment_bytes, bytes);
+        OutPacket segment;
+        segment.dont_fragment = train.dont_fragment;
+        segment.set_manner(train);
+        segment.append_part(train.payload(), from, to);
+        segment.prepend_bytes(headers.subspan(sizeof tcp));
+        tcp.sequence = (first + uint32_t(from)).number();
+        constexpr uint8_t of_the_last = wire::Tcp::psh | wire::Tcp::fin;
+        tcp.flags = uint8_t(to == bytes ? last_flags : last_flags & ~of_the_last);
+        segment.prepend(tcp);
+        const auto sent = output(segment, flow, way, now);
+        const bool is_full = !sent && sent.error() == Err::no_space;
+        if (!is_full) continue; // whatever else goes wrong with one is a loss on the way
+        if (from == 0) return sent;
+        train.left_out = uint32_t(bytes - from);
+        break;
+    }
+    return {};
+}
+
 Result<> Engine::send_header(const Header& header, OutPacket& packet, Bytes options, Instant now) {
     if (!options.empty()) packet.prepend_bytes(options);
     const Flow flow{header.from, header.to};

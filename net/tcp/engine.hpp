@@ -31,7 +31,7 @@ struct Listener : SocketBase {
 /// do it.
 [[gnu::always_inline]] inline void seal(OutPacket& packet, const Flow& flow, const Way& way) {
     constexpr size_t field = offsetof(wire::Tcp, checksum);
-    Checksum sum{flow.pseudo_sum(packet.size())};
+    Checksum sum{flow.pseudo_sum(packet.segment_bytes == 0 ? packet.size() : 0)};
     if (Ip::is_summed_by_link(packet, way)) {
         packet.patch(field, Be<uint16_t>{sum.so_far()});
         return packet.leave_sum(LinkWork::Sum::tcp);
@@ -143,7 +143,8 @@ class Engine {
     /// Now it can be accepted.
     void show(Connection& connection);
 
-    /// Sums up a segment whose headers are laid, and sends it.   errors   those of Ip::output()
+    /// Sums up a segment whose headers are laid, and sends it; a train of segments as one if the
+    /// link cuts it.   errors   those of Ip::output(): nothing was sent
     [[gnu::always_inline]] Result<>
     output(OutPacket& packet, const Flow& flow, Way& way, Instant now) {
         const Ip::Addresses addresses{
@@ -151,6 +152,10 @@ class Engine {
         };
         ++counters_.tcp_out;
         TRY_VOID(ip_.look_up(addresses, way));
+        if (packet.segment_bytes != 0) [[unlikely]] {
+            if (!ip_.is_cut_by_link(packet, way)) return output_apart(packet, flow, way, now);
+            counters_.tcp_out += packet.segments() - 1;
+        }
         seal(packet, flow, way);
         return ip_.output_along(packet, addresses, way, now);
     }
@@ -168,6 +173,7 @@ class Engine {
         uint16_t window{};
     };
 
+    Result<> output_apart(OutPacket& train, const Flow& flow, Way& way, Instant now);
     Connection* find(const Flow& flow) const;
     Connection*& bucket_of(const Flow& flow) const;
     void enlist(Connection& connection);

@@ -61,12 +61,18 @@ Connection::send(Engine& engine, OutPacket& packet, Instant now) {
     return sent || !(sent.error() == Err::no_space);
 }
 
-bool Connection::transmit(Engine& engine, OutSegment out, Instant now) {
+bool Connection::transmit(Engine& engine, OutSegment& out, Instant now) {
     OutPacket packet;
     packet.set_manner(options_.service, options_.time_to_live);
+    if (out.length > full_segment()) packet.segment_bytes = uint16_t(full_segment());
     add_data(packet, out.offset, out.length);
     write_header(packet, out, own_mss_bytes(engine.own_mss_bytes(), options_), now);
-    return send(engine, packet, now);
+    const bool sent = send(engine, packet, now);
+    if (packet.left_out != 0) {
+        out.length -= packet.left_out;
+        out.flags = wire::Tcp::ack;
+    }
+    return sent;
 }
 
 [[gnu::always_inline]] inline void Connection::note_answered(Engine& engine, Instant now) {
@@ -78,11 +84,11 @@ bool Connection::transmit(Engine& engine, OutSegment out, Instant now) {
 }
 
 [[gnu::always_inline]] inline void
-Connection::note_new(uint32_t data_bytes, SeqNumber end, Instant now) {
+Connection::note_new(uint32_t data_bytes, SeqNumber first_end, Instant now) {
     sent_bytes_ += data_bytes;
     if (timing_) return;
     timing_ = true;
-    timed_until_ = end;
+    timed_until_ = first_end; // of a train, that of its first segment
     timed_since_ = now;
 }
 
@@ -90,8 +96,9 @@ void Connection::note_sent(Engine& engine, OutSegment out, Instant now) {
     note_answered(engine, now);
     if (out.sequence_length() == 0) return;
     const SeqNumber end = out.sequence + out.sequence_length();
+    const uint32_t full = full_segment();
     if (out.sequence == send_max_) {
-        note_new(out.length, end, now);
+        note_new(out.length, out.sequence + std::min(out.sequence_length(), full), now);
     } else if (after(end, send_max_)) {
         sent_bytes_ += std::min(end - send_max_, out.length);
     } else {
@@ -105,7 +112,7 @@ void Connection::note_sent(Engine& engine, OutSegment out, Instant now) {
     case OutSegment::Why::hole: repeated_ = later(repeated_, end); break;
     case OutSegment::Why::rescue: rescued_ = true; break;
     }
-    if (out.length != 0 && out.length < full_segment()) small_until_ = end;
+    if (out.length % full != 0) small_until_ = end;
     send_max_ = later(send_max_, end);
     if (waiting_ != Waiting::acknowledgement) { // RFC 6298 (5.1)
         wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout());
@@ -124,13 +131,32 @@ Connection::is_worth_sending(uint32_t length, bool is_last) const {
     return (is_last && may_send_small()) || length >= std::max(greatest_window_ / 2, 1u);
 }
 
-/// Of a plain connection: the data from `offset` on, or only an acknowledgement.
+/// How much of several segments goes at once, of what is unsent: no more than the windows have
+/// room for, and a small one at the end only if it might go alone.
+uint32_t Connection::train(uint32_t unsent, uint32_t room, uint32_t window, uint32_t full) const {
+    uint32_t length = std::min({unsent, room, longest_train(full)});
+    if (length < unsent && length < burst(window) && in_flight() >= 2 * full) return 0;
+    const uint32_t tail = length % full;
+    if (tail != 0 && !is_worth_sending(tail, length == unsent)) length -= tail;
+    return length;
+}
+
+/// Where the link cuts, what the windows permit bit by bit is worth waiting for, up to a third of
+/// them: two thirds are on the way still, so the acknowledgements for that will come. Else 0.
+uint32_t Connection::burst(uint32_t window) const {
+    if (!way.abilities.segments) return 0;
+    return std::min(window / 3, longest_train(full_without_blocks()));
+}
+
+/// Of a plain connection: what follows what was sent, or only an acknowledgement. The link may take
+/// less than `length`; then it says so.
 [[gnu::always_inline]] inline bool Connection::transmit_plain(
-    Engine& engine, uint32_t offset, uint32_t length, uint8_t push, Instant now
+    Engine& engine, uint32_t& length, uint32_t full, bool push, Instant now
 ) {
     using wire::Tcp;
     OutPacket packet;
-    add_data(packet, offset, length);
+    if (length > full) packet.segment_bytes = uint16_t(full);
+    add_data(packet, in_flight(), length);
     if (offers_timestamps_) {
         constexpr uint32_t head = wire::TcpTimestamps::usual_head;
         packet.prepend(wire::TcpTimestamps{head, timestamp(now), recent_timestamp_});
@@ -140,12 +166,14 @@ Connection::is_worth_sending(uint32_t length, bool is_last) const {
             .sequence = send_max_.number(),
             .acknowledgement = receive_next_.number(),
             .offset = uint8_t(plain_head_),
-            .flags = uint8_t(plain_head_ >> 8 | push),
+            .flags = uint8_t(plain_head_ >> 8 | (push ? Tcp::psh : 0)),
             .window = advertise(false),
             .checksum = {},
             .urgent = {}}
     );
-    return send(engine, packet, now);
+    const bool sent = send(engine, packet, now);
+    length -= packet.left_out;
+    return sent;
 }
 
 /// What dispatch() does for a plain connection: something new, or just an acknowledgement. False:
@@ -157,22 +185,25 @@ bool Connection::send_plain(Engine& engine, Instant now) {
         const uint32_t unsent = uint32_t(sending().size()) - flying;
         const uint32_t window = std::min(send_window_, congestion_.window_bytes);
         const uint32_t room = window > flying ? window - flying : 0;
-        uint32_t length = std::min({unsent, room, full});
-        const bool is_last = length == unsent;
-        if (length != full && !is_worth_sending(length, is_last)) length = 0;
+        uint32_t length = std::min(unsent, room);
+        if (unsent > full && room >= full) {
+            length = train(unsent, room, window, full);
+        } else if (length != full && !is_worth_sending(length, length == unsent)) {
+            length = 0;
+        }
         if (length == 0 && !ack_now_) return true;
-        const uint8_t push = is_last && length != 0 ? wire::Tcp::psh : uint8_t{0};
-        if (!transmit_plain(engine, flying, length, push, now)) return false;
+        const bool push = length == unsent && length != 0;
+        if (!transmit_plain(engine, length, full, push, now)) return false;
         note_answered(engine, now);
         if (length == 0) return true;
+        note_new(length, send_max_ + std::min(length, full), now);
         const SeqNumber end = send_max_ + length;
-        note_new(length, end, now);
         send_next_ = send_max_ = end;
-        if (length < full) small_until_ = end;
+        if (length != full && length % full != 0) small_until_ = end;
         if (waiting_ != Waiting::acknowledgement) {
             wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout());
         }
-        if (is_last) return true;
+        if (length == unsent) return true;
     }
 }
 
@@ -180,7 +211,7 @@ void Connection::dispatch(Engine& engine, Instant now) {
     if (plain_head_ != not_plain) {
         if (!send_plain(engine, now)) return engine.hold(*this);
     } else {
-        while (const auto out = next_segment()) {
+        while (auto out = next_segment()) {
             if (!transmit(engine, *out, now)) return engine.hold(*this);
             note_sent(engine, *out, now);
         }
@@ -227,13 +258,13 @@ std::optional<OutSegment> Connection::next_segment() const {
     return std::nullopt;
 }
 
-/// Bytes `from` on, at most one segment and not beyond `until`; with the FIN if that is next.
+/// Bytes `from` on, at most `most` and not beyond `until`; with the FIN if that is next.
 std::optional<OutSegment>
-Connection::cut(SeqNumber from, SeqNumber until, OutSegment::Why why) const {
+Connection::cut(SeqNumber from, SeqNumber until, OutSegment::Why why, uint32_t most) const {
     const uint32_t offset = from - send_unacknowledged_;
     const uint32_t queued = uint32_t(sending().size());
     if (offset > queued) return std::nullopt;
-    const uint32_t length = std::min({queued - offset, until - from, full_segment()});
+    const uint32_t length = std::min({queued - offset, until - from, most});
     const bool is_last = offset + length == queued;
     const SeqNumber after_data = from + length;
     const bool fin = is_last && fin_is_due() && held_by_peer().skip(after_data) == after_data;
@@ -249,7 +280,8 @@ std::optional<OutSegment> Connection::next_data_segment() const {
         return cut(
             send_unacknowledged_,
             held_by_peer().next_begin(send_unacknowledged_, send_max_ + 1),
-            OutSegment::Why::first
+            OutSegment::Why::first,
+            full_segment()
         );
     }
     if (in_recovery_ && offers_blocks_) return next_in_recovery();
@@ -276,16 +308,21 @@ std::optional<OutSegment> Connection::next_in_turn() const {
     );
     const uint32_t gap =
         theirs.empty() ? room : std::min(room, theirs.next_begin(from, from + room) - from);
-    const auto out = cut(from, from + gap, OutSegment::Why::next);
+    const uint32_t full = full_segment();
+    const bool several = !again && !in_recovery_ && !urgent_out_ && theirs.empty();
+    auto out = cut(from, from + gap, OutSegment::Why::next, several ? longest_train(full) : full);
     if (!out) return std::nullopt;
     const bool is_last = offset + out->length == queued;
     const bool fin = (out->flags & wire::Tcp::fin) != 0;
     // What goes again is no small news, and what is urgent does not wait.
     const bool at_once = fin || again || override_ || urgent_out_;
-    if (options_.cork && !at_once && out->length < full_segment()) return std::nullopt;
-    const bool sends =
-        at_once || out->length == full_segment() || is_worth_sending(out->length, is_last);
-    return sends ? out : std::nullopt;
+    const uint32_t small = out->length % full;
+    if (at_once || (small == 0 && out->length != 0)) return out;
+    if (!options_.cork && is_worth_sending(small, is_last)) return out;
+    if (out->length < full) return std::nullopt;
+    out->length -= small;
+    out->flags = wire::Tcp::ack;
+    return out;
 }
 
 void Connection::wait_for(Engine& engine, Waiting what, Instant until) {
@@ -342,7 +379,7 @@ void Connection::probe_life(Engine& engine, Instant now) {
     if (state_ == State::closed) return;
     if (hopeless) return end(engine, Err::timed_out);
     ++retries_;
-    const OutSegment probe{send_unacknowledged_ - 1, 0, 0, wire::Tcp::ack};
+    OutSegment probe{send_unacknowledged_ - 1, 0, 0, wire::Tcp::ack};
     (void)transmit(engine, probe, now); // without room now, there is the next one
     wait_for(engine, Waiting::keep_alive, now + seconds(options_.keep_interval_seconds));
 }
@@ -361,7 +398,7 @@ void Connection::probe_window(Engine& engine, Instant now) {
     rtt_.back_off();
     const bool has_data = !sending().empty();
     const uint8_t flags = has_data ? wire::Tcp::ack : uint8_t(wire::Tcp::ack | wire::Tcp::fin);
-    const OutSegment probe{send_unacknowledged_, 0, has_data ? 1u : 0u, flags};
+    OutSegment probe{send_unacknowledged_, 0, has_data ? 1u : 0u, flags};
     // Whether the link took it or not: there will be another one.
     if (transmit(engine, probe, now)) ack_now_ = false;
     send_next_ = send_unacknowledged_;

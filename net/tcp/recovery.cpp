@@ -118,12 +118,13 @@ std::optional<OutSegment> Connection::next_in_recovery() const {
     const SeqNumber from = theirs.skip(later(repeated_, send_unacknowledged_));
     const SeqNumber until = theirs.next_begin(from, from);
     const bool is_hole = before(from, until);
-    if (is_hole && before(from, lost_edge())) return cut(from, until, OutSegment::Why::hole);
+    if (is_hole && before(from, lost_edge()))
+        return cut(from, until, OutSegment::Why::hole, full_segment());
     if (const auto fresh = next_in_turn()) return fresh;
-    if (is_hole) return cut(from, until, OutSegment::Why::hole);
+    if (is_hole) return cut(from, until, OutSegment::Why::hole, full_segment());
     const SeqNumber last = later(send_max_ - std::min(full_segment(), in_flight()), from);
     if (rescued_ || !before(last, send_max_)) return std::nullopt;
-    return cut(last, send_max_, OutSegment::Why::rescue);
+    return cut(last, send_max_, OutSegment::Why::rescue, full_segment());
 }
 
 /// RFC 6298 (5.4) to (5.6), RFC 5681 3.1; from the first unacknowledged on all goes again but for

@@ -24,7 +24,10 @@ struct TcpScript : testing::Test {
     std::optional<uint32_t> last_echo;
     uint32_t last_urgent = 0;
 
-    explicit TcpScript(const net::Config& config = small_config()) : host{config} {
+    explicit TcpScript(
+        const net::Config& config = small_config(), net::LinkAbilities abilities = {}
+    )
+        : host{config, our_ip, abilities} {
         host.meet_peer();
     }
 
