@@ -45,7 +45,11 @@ struct TcpTrain : TcpScript {
         }
     }
 
-    void acks(unsigned number) { receives(". 1:1(0) ack " + std::to_string(number) + " win 500"); }
+    void acks(unsigned number) {
+        receives(". 1:1(0) ack " + std::to_string(number) + " win " + window);
+    }
+
+    std::string window;
 };
 
 TEST_F(TcpTrain, WhatTheWindowPermitsGoesAsOneRequest) {
