@@ -119,15 +119,26 @@ Result<Extent> AddressMap::part_of(const Range& range, uint64_t at, uint64_t byt
 Result<> AddressMap::grow_cells() {
     if (growing_) return {};
     growing_ = true;
-    const auto grown = [&]() -> Result<> {
-        const FrameObject frame = TRY(source_->make_frame(cell_growth_bytes, page_bytes));
-        const Id id = TRY(reserve(cell_growth_bytes, page_bytes));
-        TRY_VOID(map(id, 0, {frame.slot, 0, cell_growth_bytes, abi::read | abi::write}, true));
-        cells_.add(source_->memory(begin_of(id), cell_growth_bytes));
-        return {};
-    }();
+    const auto grown = grow_cells_by(cell_growth_bytes);
     growing_ = false;
     return grown;
+}
+
+Result<> AddressMap::grow_cells_by(uint64_t bytes) {
+    const Id id = TRY(reserve(bytes, page_bytes));
+    const auto frame = source_->make_frame(bytes, page_bytes);
+    if (!frame) {
+        remove(id);
+        return fail(frame.error());
+    }
+    const auto mapped = map(id, 0, {frame->slot, 0, bytes, abi::read | abi::write}, true);
+    if (!mapped) {
+        remove(id);
+        source_->unmake_frame(*frame);
+        return mapped;
+    }
+    cells_.add(source_->memory(begin_of(id), bytes));
+    return {};
 }
 
 Result<> AddressMap::prepare(size_t cells, size_t slots) {
@@ -237,7 +248,12 @@ Result<> AddressMap::map_piece(Range& range, uint64_t at, const Run& run, CapSlo
         cells_.give(piece);
         return mapped;
     }
-    *piece = {
+    note(range, *piece, at, run, slot);
+    return {};
+}
+
+void AddressMap::note(Range& range, Piece& piece, uint64_t at, const Run& run, CapSlot slot) {
+    piece = {
         .next = range.pieces,
         .at = at,
         .mapping = slot,
@@ -248,8 +264,7 @@ Result<> AddressMap::map_piece(Range& range, uint64_t at, const Run& run, CapSlo
         .level = static_cast<uint8_t>(run.level),
         .flags = static_cast<uint8_t>(run.flags),
     };
-    range.pieces = piece;
-    return {};
+    range.pieces = &piece;
 }
 
 void AddressMap::drop_piece(Range& range, Piece** link) {
@@ -277,31 +292,79 @@ void AddressMap::drop_from(Range& range, uint64_t begin, uint64_t end) {
 }
 
 /// Makes `at` a border between two pieces, if it lies within one: unmaps that and maps both parts.
+/// All that this takes is there before anything is unmapped.
 Result<> AddressMap::split(Range& range, uint64_t at) {
     Piece* const whole = covering(range, at);
     if (whole == nullptr || whole->at == at) return {};
-    TRY_VOID(prepare(8, 0)); // both parts may have pages of all three sizes
-    const bool is_border = at % Paging::entry_bytes(whole->level) == 0;
-    if (!is_border) TRY_VOID(paging_.stock());
+    TRY_VOID(prepare(most_parts, 0));
+    if (at % Paging::entry_bytes(whole->level) != 0) TRY_VOID(paging_.stock(whole->level - 1));
     const auto mapped = source_->look_at(whole->mapping);
     if (!mapped) return split_dead(range, *whole, at);
     const FrameFacts facts = TRY(source_->look_at(whole->frame));
-    const Piece old = *whole;
+    const uint64_t offset = whole->frame_page * page_bytes, bytes = whole->pages * page_bytes;
     // The frame's slot is whoever's the frame is: it may hold something else by now.
-    if (facts.base + old.frame_page * page_bytes != mapped->base) return fail(Err::bad_state);
+    const bool is_there = facts.base + offset == mapped->base && offset + bytes <= facts.bytes &&
+                          facts.rights.has(whole->rights);
+    if (!is_there) return fail(Err::bad_state);
+    if (!facts.own) TRY_VOID(graves_.stock(whole->level));
 
+    std::array<Part, most_parts> parts;
+    size_t count = 0;
+    const auto add = [&](uint64_t begin, uint64_t end, unsigned level) -> Result<> {
+        parts[count++] = {{begin, end}, level};
+        return {};
+    };
+    for (Extent half : {Extent{whole->at, at}, Extent{at, whole->at + bytes}})
+        TRY_VOID(for_each_stretch(half, mapped->base + (half.begin - whole->at), whole->level, add)
+        );
+    TRY_VOID(take_for(std::span{parts}.first(count), *whole));
+    replace(range, *whole, std::span{parts}.first(count), facts.own);
+    return {};
+}
+
+/// The first of the parts gets what the whole has. What fails takes nothing.
+Result<> AddressMap::take_for(std::span<Part> parts, Piece& whole) {
+    parts[0].piece = &whole;
+    parts[0].slot = whole.mapping;
+    for (size_t i = 1; i < parts.size(); ++i) {
+        const auto slot = source_->mapping_slot();
+        if (!slot) {
+            for (const Part& taken : parts.subspan(1, i - 1)) {
+                source_->drop_mapping_slot(taken.slot);
+                cells_.give(taken.piece);
+            }
+            return fail(slot.error());
+        }
+        parts[i].slot = *slot;
+        parts[i].piece = cells_.take<Piece>();
+        INVARIANT(parts[i].piece != nullptr, "split has prepared for it");
+    }
+    return {};
+}
+
+void AddressMap::replace(Range& range, Piece& whole, std::span<const Part> parts, bool is_own) {
+    const Piece old = whole;
     Piece** link = &range.pieces;
-    while (*link != whole)
+    while (*link != &whole)
         link = &(*link)->next;
-    *link = whole->next;
-    cells_.give(whole);
+    *link = whole.next;
     source_->unmap_entries(old.mapping);
-    source_->drop_mapping_slot(old.mapping);
-    Run run{old.frame, old.frame_page * page_bytes, 0, old.rights, abi::MapFlags(old.flags)};
-    const uint64_t end = old.at + old.pages * page_bytes;
-    TRY_VOID(map_all(range, {old.at, at}, run, facts, old.level));
-    run.offset += at - old.at;
-    return map_all(range, {at, end}, run, facts, old.level);
+    for (const Part& part : parts) {
+        const Run run{
+            .frame = old.frame,
+            .offset = old.frame_page * page_bytes + (part.extent.begin - old.at),
+            .bytes = part.extent.bytes(),
+            .rights = old.rights,
+            .flags = abi::MapFlags(old.flags),
+            .level = part.level,
+        };
+        const VirtAddr at = virt(part.extent.begin);
+        if (part.level > 1) paging_.retire(at.raw, part.extent.end);
+        // Who takes back what is his at this moment leaves it as in split_dead.
+        const auto mapped = paging_.map_part(at, run, 0, run.bytes, part.slot);
+        INVARIANT(mapped || !is_own, "all that it needs was there before");
+        note(range, *part.piece, at.raw, run, part.slot);
+    }
 }
 
 /// Its mapping has gone with the memory: only the books are split.

@@ -90,6 +90,15 @@ class AddressMap {
 
     static_assert(sizeof(Piece) <= Cells::cell_bytes);
 
+    struct Part { // of a piece that is split
+        Extent extent;
+        unsigned level;
+        CapSlot slot{};
+        Piece* piece{};
+    };
+
+    static constexpr size_t most_parts = 6; // two halves, each of pages of all three sizes
+
     struct Range {
         uint64_t begin{}, end{};
         Extent reserved; // empty: this entry is unused
@@ -107,15 +116,19 @@ class AddressMap {
 
     Result<> prepare(size_t cells, size_t slots);
     Result<> grow_cells();
+    Result<> grow_cells_by(uint64_t bytes);
     void restock();
 
     Result<>
     map_all(Range& range, Extent part, const Run& run, const FrameFacts& facts, unsigned highest);
     Result<> map_one(Range& range, uint64_t at, const Run& run);
     Result<> map_piece(Range& range, uint64_t at, const Run& run, CapSlot slot);
+    void note(Range& range, Piece& piece, uint64_t at, const Run& run, CapSlot slot);
     void drop_piece(Range& range, Piece** link);
     void drop_from(Range& range, uint64_t begin, uint64_t end);
     Result<> split(Range& range, uint64_t at);
+    Result<> take_for(std::span<Part> parts, Piece& whole);
+    void replace(Range& range, Piece& whole, std::span<const Part> parts, bool is_own);
     Result<> split_dead(Range& range, Piece& whole, uint64_t at);
     Piece* covering(const Range& range, uint64_t at) const;
     uint64_t covered(const Range& range, Extent part) const;

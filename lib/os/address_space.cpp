@@ -117,7 +117,8 @@ void Paging::retire(uint64_t begin, uint64_t end) {
     }
 }
 
-Result<> Paging::stock() {
+Result<> Paging::stock(size_t tables) {
+    if (records_.size() - count_ < tables) return fail(Err::no_space);
     for (unsigned level = 1; level < spare_.size(); ++level) {
         size_t& count = spare_count_[level];
         for (; count < spares[level]; ++count)

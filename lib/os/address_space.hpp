@@ -113,8 +113,9 @@ class Paging {
     /// Removes the tables that lie wholly in [begin, end), where nothing is mapped any more.
     void retire(uint64_t begin, uint64_t end);
 
-    /// Makes the spare tables, so that `table` fails for nothing in the next few calls.
-    Result<> stock();
+    /// Makes the spare tables, so that `table` fails for nothing in the next few calls, of which at
+    /// most `tables` need one. Errors: quota, no_slots, no_space.
+    Result<> stock(size_t tables = 0);
 
     bool is_stocked() const { return spare_count_[1] == 2 && spare_count_[2] > 0; }
 

@@ -133,12 +133,12 @@ bool NicPort::receive_some() {
     return n > 0;
 }
 
+/// No more than a batch, however fast a driver gives back.
 bool NicPort::reclaim_some() {
-    bool any = false;
-    for (;;) {
+    unsigned n = 0;
+    for (; n < batch; ++n) {
         const auto got = side_.tx_return.take();
-        if ((got && !*got) || side_.tx_return.broken()) return any;
-        any = true;
+        if ((got && !*got) || side_.tx_return.broken()) break;
         if (!got || !pool_.take_back((*got)->buffer, netq::Loan::transmit)) {
             ++counters_.foreign;
             continue;
@@ -146,6 +146,7 @@ bool NicPort::reclaim_some() {
         INVARIANT(pool_.free((*got)->buffer).has_value(), "it is in our hands");
         if ((*got)->has(netq::Flag::not_sent)) ++counters_.not_sent;
     }
+    return n > 0;
 }
 
 bool NicPort::ready() {

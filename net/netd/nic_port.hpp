@@ -52,7 +52,7 @@ class NicPort : public net::Link, public async::Source {
     const Counters& counters() const { return counters_; }
 
   private:
-    static constexpr unsigned batch = 64; // frames before other sources have their turn
+    static constexpr unsigned batch = 64; // descriptors before other sources have their turn
 
     Result<> provide(uint32_t buffer);
     void push(netq::Descriptor descriptor);

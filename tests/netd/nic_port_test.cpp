@@ -124,6 +124,18 @@ TEST_F(NicPort, OfALongFrameNothingIsSentUnlessAllOfItFits) {
     EXPECT_EQ(port.transmit(std::array{Bytes{beyond}}, to_cut).error(), Err::message_too_long);
 }
 
+TEST_F(NicPort, ADriverThatGivesBackForEverDoesNotKeepItFromTheOthers) {
+    unsigned pushed = 0;
+    while (pushed < 1000 && driver.tx_return.push({0, 0, 0, 0})) // never lent
+        ++pushed;
+    ASSERT_GT(pushed, 300u);
+    EXPECT_TRUE(port.pump());
+    const uint64_t once = port.counters().foreign;
+    EXPECT_LE(once, 64u);
+    EXPECT_TRUE(port.pump());
+    EXPECT_EQ(port.counters().foreign, 2 * once) << "it goes on where it was";
+}
+
 TEST_F(NicPort, WaitsForSentBuffersOnlyWhenItHasNoOther) {
     uint32_t sent = 0;
     while (port.transmit(std::array{Bytes{frame}}, {}))

@@ -438,6 +438,102 @@ TEST(AddressMap, AFailureAtAnyStepLeavesNothingBehind) {
     FAIL() << "it never succeeded";
 }
 
+/// Calls `change(map, id, step)` on a map of large and small pages, which may fail at any step:
+/// then each page is seen as before. Ends when it has succeeded.
+template <class Change>
+void fail_at_every_step(Change&& change) {
+    for (int step = 0; step < 60; ++step) {
+        SCOPED_TRACE(step);
+        World w{4 * gib};
+        const auto frame = w.kernel.make_frame(2 * gib + 2 * mib, gib);
+        const auto id = w.reserve(frame->extent.bytes(), gib);
+        ASSERT_TRUE(w.map_frame(id, 0, frame->slot, frame->extent.bytes()));
+        const auto first = w.kernel.walk(w.begin(id));
+        const size_t slots = w.kernel.slots();
+        w.kernel.fail_after = step;
+        const auto changed = change(w.map, id);
+        w.kernel.fail_after = -1;
+        if (changed) {
+            EXPECT_GT(step, 3);
+            return;
+        }
+        for (uint64_t at = 0; at < frame->extent.bytes(); at += 512 * kib) {
+            const auto seen = w.kernel.walk(w.begin(id) + at);
+            ASSERT_TRUE(seen) << at;
+            ASSERT_EQ(seen->physical, first->physical + at);
+            ASSERT_EQ(seen->rights, rw);
+        }
+        EXPECT_TRUE(change(w.map, id));
+        w.map.remove(id);
+        EXPECT_LE(w.kernel.slots(), slots + 8) << "spare tables and their slots stay";
+    }
+    FAIL() << "it never succeeded";
+}
+
+TEST(AddressMap, AProtectThatFailsAtAnyStepTakesNothingAway) {
+    fail_at_every_step([](AddressMap& map, AddressMap::Id id) {
+        return map.protect(id, gib + 5 * page_bytes, page_bytes, abi::read);
+    });
+}
+
+TEST(AddressMap, AnUnmapThatFailsAtAnyStepTakesNothingAway) {
+    fail_at_every_step([](AddressMap& map, AddressMap::Id id) {
+        return map.unmap(id, gib + 4 * mib - page_bytes, 2 * page_bytes);
+    });
+}
+
+TEST(AddressMap, WhatIsTakenBackWhileItIsSplitIsDeadAndNotMissing) {
+    World w;
+    const CapSlot frame = w.kernel.foreign_frame(6 * mib);
+    const auto id = w.reserve(6 * mib, 2 * mib);
+    ASSERT_TRUE(w.map_frame(id, 0, frame, 6 * mib));
+    w.kernel.after_unmap = [&] { w.kernel.revoke(frame); };
+    EXPECT_TRUE(w.map.protect(id, 5 * page_bytes, page_bytes, abi::read));
+    for (uint64_t at = 0; at < 6 * mib; at += page_bytes)
+        ASSERT_TRUE(w.touch(w.begin(id) + at)) << at;
+    EXPECT_TRUE(w.map.is_dead(id));
+    w.map.remove(id);
+}
+
+TEST(AddressMap, AWantOfAddressesIsNoWantOfMemory) {
+    World w;
+    const auto pages = w.reserve(200 * page_bytes);
+    while (w.map.reserve(page_bytes, page_bytes)) {
+    }
+    const CapSlot frame = w.kernel.foreign_frame(page_bytes);
+    uint64_t at = 0;
+    while (at < 200 * page_bytes && w.map_frame(pages, at, frame, page_bytes))
+        at += 2 * page_bytes;
+    ASSERT_LT(at, 200 * page_bytes) << "no more can be noted";
+    const uint64_t quota = w.kernel.free_quota();
+    const size_t slots = w.kernel.slots();
+    for (int i = 0; i < 10; ++i)
+        EXPECT_EQ(w.map_frame(pages, at, frame, page_bytes).error(), Err::no_space);
+    EXPECT_EQ(w.kernel.free_quota(), quota);
+    EXPECT_EQ(w.kernel.slots(), slots);
+}
+
+TEST(AddressMap, GrowthThatFailsAtAnyStepLeavesNothingBehind) {
+    for (int step = 0; step < 2; ++step) { // a frame, and a slot for its mapping
+        World w;
+        const auto pages = w.reserve(200 * page_bytes);
+        const CapSlot frame = w.kernel.foreign_frame(page_bytes);
+        ASSERT_TRUE(w.map_frame(pages, 0, frame, page_bytes));
+        unsigned failed = 0;
+        for (uint64_t at = 2 * page_bytes; at < 200 * page_bytes; at += 2 * page_bytes) {
+            const uint64_t quota = w.kernel.free_quota();
+            w.kernel.fail_after = step;
+            const bool mapped = w.map_frame(pages, at, frame, page_bytes).has_value();
+            w.kernel.fail_after = -1;
+            if (mapped) continue;
+            ++failed;
+            EXPECT_EQ(w.kernel.free_quota(), quota) << step;
+            ASSERT_TRUE(w.map_frame(pages, at, frame, page_bytes));
+        }
+        EXPECT_GT(failed, 0u);
+    }
+}
+
 /// Any order of map, unmap, protect and touch, beside a list of what every page has to be.
 TEST(AddressMap, AgreesWithALookAtEveryPage) {
     constexpr uint64_t pages = 1536; // three large ones

@@ -2,6 +2,7 @@
 // refuses, walks tables like a processor, revokes, and can fail on request.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -35,8 +36,9 @@ class FakeKernel final : public os::SpaceSource {
     // -- what tests do --
 
     unsigned highest{3};
-    int fail_after{-1}; // so many takings from now on one fails
-    unsigned takings{}; // slots, tables and frames that were asked for
+    int fail_after{-1};                // so many takings from now on one fails
+    unsigned takings{};                // slots, tables and frames that were asked for
+    std::function<void()> after_unmap; // once
 
     CapSlot foreign_frame(uint64_t bytes, uint64_t at = foreign_base) {
         return add({.kind = Kind::frame, .base = at, .bytes = bytes, .rights = abi::all_rights});
@@ -171,6 +173,7 @@ class FakeKernel final : public os::SpaceSource {
         if (mapping.hangs) objects_.at(mapping.what).hung = false;
         objects_.erase(slot.raw);
         empty_.insert(slot.raw);
+        if (const auto then = std::exchange(after_unmap, nullptr)) then();
     }
 
     Result<> protect_entries(CapSlot slot, Rights rights) override {

@@ -239,9 +239,21 @@ TEST(RpcCapability, TheEndOfTheChannelEndsTheWait) {
 }
 
 TEST(RpcCapability, WithoutTheSeamThereAreNone) {
-    SamplePair t;
-    abi::CapSlot none;
+    SamplePair t{{.carries_capabilities = false}};
+    abi::CapSlot none, some{{7}}, token{{0x8000'0001}};
     EXPECT_TRUE(t.client_end->send_capability(none)) << "nothing travels as nothing";
+    EXPECT_TRUE(t.client_end->take_now(none));
+    EXPECT_EQ(t.client_end->send_capability(some).error(), Err::unsupported);
+    EXPECT_EQ(t.client_end->take_now(token).error(), Err::unsupported);
+    Got got;
+    t.spawn(swap(t, 7, 30, got));
+    t.loop.run();
+    EXPECT_EQ(got, (Got{std::to_underlying(Err::unsupported) + 10'000u}));
+    EXPECT_TRUE(t.post.server.incoming.empty());
+}
+
+TEST(RpcCapability, OneThatIsNotThereYetIsNotWaitedForByWhoTakesItNow) {
+    SamplePair t;
     abi::CapSlot token{{0x8000'0001}};
     EXPECT_EQ(t.client_end->take_now(token).error(), Err::would_block);
 }

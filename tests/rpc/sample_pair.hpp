@@ -185,6 +185,7 @@ struct PairOptions {
     uint32_t calls_at_a_time{16};
     rpc::Contract client_contract{sample::contract};
     size_t frame_bytes{}; // of the server's own pool
+    bool carries_capabilities{true};
 };
 
 struct SamplePair : TestLoop {
@@ -199,7 +200,7 @@ struct SamplePair : TestLoop {
                 .bell = &server_bell,
                 .contract = sample::contract,
                 .calls_at_a_time = o.calls_at_a_time,
-                .capabilities = &post.server,
+                .capabilities = o.carries_capabilities ? &post.server : nullptr,
                 .frames = frames,
             },
             server_side
@@ -210,7 +211,7 @@ struct SamplePair : TestLoop {
                 .side = wire.layout.client(),
                 .bell = &client_bell,
                 .contract = o.client_contract,
-                .capabilities = &post.client,
+                .capabilities = o.carries_capabilities ? &post.client : nullptr,
             },
             client_side
         );
