@@ -25,7 +25,8 @@ struct Client {
     std::optional<Bell> vector; // the same from other cores, once it was needed
     std::optional<CoreId> lost; // a name of it went to this core
     bool watches_cores{};
-    CoreSet changed; // cores whose state it has yet to hear
+    CoreSet changed;  // cores whose state it has yet to hear
+    CoreSet silences; // whose drivers' devices it has yet to silence
     uint32_t client_ends{}, server_ends{};
     bool awaits_handed{};   // a fetch found nothing
     bool handed{};          // and since then something came
@@ -34,11 +35,14 @@ struct Client {
     DoneList done;
 };
 
+/// Who offers it can silence devices.
+constexpr Name keeper_name = *Name::from("pci");
+
 /// Who may bind or offer these may end others, or reach their devices.
 constexpr bool gives_control(const Name& name) {
     const std::string_view text = name.view();
     return text.starts_with("spawn.") || text.starts_with("nic.") ||
-           text.starts_with("coreboot.") || text == "pci" || text == "routes";
+           text.starts_with("coreboot.") || name == keeper_name || text == "routes";
 }
 
 /// Labels under which RAM is handed, and no device.

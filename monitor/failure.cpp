@@ -136,6 +136,7 @@ std::optional<Message> Monitor::next_about_failure(CoreId core) {
             return Suspect{which, false};
         }
     }
+    if (auto message = next_about_devices(core)) return message;
     if (std::exchange(there.owes_ping, false)) return Ping{};
     if (std::exchange(there.owes_pong, false)) return Pong{};
     return std::nullopt;
@@ -177,14 +178,17 @@ bool Monitor::decide_pending() {
         any = true;
     }
     // At once: nothing of theirs is taken over while one that they were starting still runs.
-    return look_after_orphans() || any;
+    any |= look_after_orphans();
+    return give_up_silence() || any;
 }
 
 void Monitor::decide(CoreId core, CoreState state) {
     const CoreState before = cores_[core].state;
     if (before != CoreState::up && before != CoreState::starting) return;
+    if (silencing_.contains(core)) return;
     // Before anything that it could reach is used by anybody else.
     stop(core);
+    if (state == CoreState::failing && silences(core)) return;
     change(core, state);
 }
 
@@ -224,6 +228,9 @@ void Monitor::lost(CoreId core) {
     suspected_.erase(core);
     suspects_untold_.erase(core);
     stopping_.erase(core);
+    silencing_.erase(core);
+    owes_silence_.erase(core);
+    look_who_silences(core);
     names_.remove_all(core);
     names_.forget(core);
     owners_.forget(core);
@@ -326,7 +333,10 @@ void Monitor::inherit(CoreId core) {
     const size_t looked_at = std::min(count, left.size());
     while (kept < looked_at && inherit(core, left[kept]))
         ++kept;
-    if (kept == count) return unkept_.erase(core);
+    if (kept == count) {
+        loud_.erase(core);
+        return unkept_.erase(core);
+    }
     unkept_.insert(core);
     ++counters_.lost_words;
 }
@@ -334,11 +344,12 @@ void Monitor::inherit(CoreId core) {
 bool Monitor::inherit(CoreId core, const Range& range) {
     // It may have given some of it to a core that it was starting, which few have heard of.
     constexpr uint32_t changes_untold = 1000;
+    const uint32_t than = owners_.newest(range) + changes_untold;
+    if (loud_.contains(core)) return owners_.assign(range, nobody, edges_, than).has_value();
     std::array<char, abi::name_bytes> text;
     const Name label = *Name::from(format_to(text, "core.{}", core.raw));
     const auto place = place_for(label);
     if (!place) return false;
-    const uint32_t than = owners_.newest(range) + changes_untold;
     if (!owners_.assign(range, self_, edges_, than)) {
         handed_.release(**place);
         return false;

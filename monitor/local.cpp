@@ -115,6 +115,11 @@ Result<News> Monitor::next(uint32_t badge) {
         caller.changed.erase(core);
         return News{.notice = Notice::core_changed, .detail = core.raw};
     }
+    if (!caller.silences.empty()) {
+        const CoreId core = caller.silences.first();
+        caller.silences.erase(core);
+        return News{.notice = Notice::silence, .detail = core.raw};
+    }
     if (std::exchange(caller.handed, false)) return News{.notice = Notice::handed};
     if (Revocation* const done = caller.done.pop_front()) {
         --caller.revocations;
@@ -241,6 +246,7 @@ Result<> Monitor::client_gone(uint32_t badge, uint32_t id) {
     drop(gone->bell);
     drop(gone->channels);
     clients_.remove(*gone);
+    keeper_gone();
     return {};
 }
 

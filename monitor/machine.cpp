@@ -30,6 +30,7 @@ Result<> Monitor::withdraw(uint32_t badge, std::string_view text) {
     const NameTable::Entry* const entry = names_.find(name, self_);
     if (entry == nullptr || !entry->present || entry->owner != badge) return fail(Err::not_found);
     names_.remove(name, self_, edges_);
+    keeper_gone();
     return {};
 }
 
@@ -50,6 +51,7 @@ void Monitor::yield_name(NameTable::Entry& entry, CoreId winner) {
 
 /// Those who waited for it go on. Whoever cannot is told why.
 void Monitor::name_appeared(const Name& name) {
+    has_devices_ |= name == keeper_name;
     for (Binding& binding : bindings_.all()) {
         if (binding.state != Binding::State::waiting || binding.name != name) continue;
         if (binding.news != Binding::News::none) continue;

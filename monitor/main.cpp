@@ -1,7 +1,6 @@
 // The monitor of a core: the protocol of monitor.hpp between this core's domains, its CPU driver,
 // and the monitors of the other cores.
 #include "lib/abi/boot_info.hpp"
-#include "lib/os/cores.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/local.hpp"
@@ -184,11 +183,8 @@ async::Task<> look_at_clock(os::Domain& self, Monitor& monitor, Duration patienc
     }
 }
 
-Result<> watch_clock(os::Domain& self, const abi::BootInfo& info, Monitor& monitor) {
-    const bool counting = !self.settings().count.empty();
-    const Duration usual = counting ? Duration{} : os::patience_of(info.core_count);
-    const auto wish = self.settings().suspect;
-    const Duration patience = wish ? milliseconds(int64_t{*wish}) : usual;
+Result<> watch_clock(os::Domain& self, Monitor& monitor) {
+    const Duration patience = self.patience();
     if (patience == Duration{}) return {};
     waits_event.make(self.loop());
     return self.loop().spawn("clock", [&] { return look_at_clock(self, monitor, patience); });
@@ -224,7 +220,7 @@ Result<> begin(os::Domain& self) {
     self.answer_calls(face_memory.make(server));
     const abi::BootInfo info = TRY(read_boot_info(self));
     TRY_VOID(learn_machine(self, info, monitor));
-    return watch_clock(self, info, monitor);
+    return watch_clock(self, monitor);
 }
 
 } // namespace

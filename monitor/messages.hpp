@@ -206,6 +206,18 @@ struct Revoked {
     bool complete{true};
 };
 
+/// Of drivers on `core`, which was stopped: their devices are to reach memory no more. To the core
+/// of the PCI service.
+struct Silence {
+    CoreId core{};
+};
+
+/// Not `done`: nobody can see to it.
+struct Silent {
+    CoreId core{};
+    bool done{};
+};
+
 using Message = std::variant<
     Hello,
     Welcome,
@@ -229,14 +241,17 @@ using Message = std::variant<
     RelendAnswer,
     Return,
     Revoke,
-    Revoked>;
+    Revoked,
+    Silence,
+    Silent>;
 
 /// Names in the order of Message, for counters.
 constexpr std::array<std::string_view, std::variant_size_v<Message>> message_names = {
-    "hello",       "welcome",       "core_change", "owner_change", "names",   "name_change",
-    "cleared",     "line_costs",    "suspect",     "ping",         "pong",    "bind",
-    "bind_answer", "unbind",        "hand",        "hand_answer",  "lend",    "lend_answer",
-    "relend",      "relend_answer", "return",      "revoke",       "revoked",
+    "hello",       "welcome", "core_change", "owner_change", "names",
+    "name_change", "cleared", "line_costs",  "suspect",      "ping",
+    "pong",        "bind",    "bind_answer", "unbind",       "hand",
+    "hand_answer", "lend",    "lend_answer", "relend",       "relend_answer",
+    "return",      "revoke",  "revoked",     "silence",      "silent",
 };
 
 /// What a core leaves on another's doorstep: a frame for the two is lent, the one who reads it

@@ -30,6 +30,7 @@ enum class Notice : uint32_t {
     revoked,
     core_changed,
     handed,
+    silence,
 };
 
 struct News {
@@ -141,6 +142,9 @@ class Monitor {
     Result<> joint_failed(uint32_t badge, CoreId to);
     /// Somebody waits in vain for a domain of that core.
     Result<> suspect(uint32_t badge, CoreId core);
+    /// By who offers `pci`, after a notice `silence`: devices of drivers on `core` reach memory no
+    /// more. Errors: cap_rights, bad_state (nobody has asked).
+    Result<> silent(uint32_t badge, CoreId core);
     /// This core leaves the machine. Errors: cap_rights, bad_state (it is the only one).
     Result<> leave_machine(uint32_t badge);
     /// For tests of what the others do: this core executes nothing more.
@@ -408,6 +412,16 @@ class Monitor {
     void inherit_rest();
     void end_doubts(CoreId core);
 
+    // silence.cpp: devices that drivers on a failed core have programmed
+    std::optional<CoreId> device_keeper() const;
+    Client* own_keeper();
+    bool silences(CoreId core);
+    bool give_up_silence();
+    void look_who_silences(CoreId core);
+    void tell_silent(CoreId core, bool done);
+    void keeper_gone();
+    std::optional<Message> next_about_devices(CoreId peer);
+
     // peers.cpp
     uint32_t credit() const;
     Result<> ask(CoreId peer);
@@ -453,6 +467,8 @@ class Monitor {
     void on(CoreId from, const Return& message);
     void on(CoreId from, const Revoke& message);
     void on(CoreId from, const Revoked& message);
+    void on(CoreId from, const Silence& message);
+    void on(CoreId from, const Silent& message);
     Result<> incoming(CoreId from, const Bind& message);
 
     Peer& peer(CoreId core) { return peers_[core.raw]; }
@@ -496,6 +512,12 @@ class Monitor {
     std::array<CoreSet, max_cores> cleared_{}; // by whom, of a core that is leaving
     CoreSet owes_cleared_;                     // of these cores
     CoreSet unkept_;                           // that have gone, and own RAM still
+    bool has_devices_{};                       // a PCI service has been there
+    CoreSet silencing_, owes_silence_; // stopped, but not failing before their devices are silent
+    CoreSet loud_;                     // they never will be
+    CoreId silence_asker_{};           // of the PCI service here:
+    CoreSet asks_silence_;             // it has yet to see to these
+    CoreSet silent_, not_silent_;      // the asker has yet to hear of these
     Table<Handed, Handed::most> handed_;
     std::array<Given, 128> given_{};
     size_t pinned_{};     // ends

@@ -7,6 +7,9 @@
 
 namespace monitor {
 
+/// Owns what a device may write to that nobody can silence.
+constexpr CoreId nobody{{max_cores - 1}};
+
 class OwnerTable {
   public:
     static constexpr size_t capacity = 1024;

@@ -152,6 +152,10 @@ class Server {
         return monitor_.suspect(id(badge), a.which);
     }
 
+    Result<> silent(uint64_t badge, const face::SilentArguments& a) {
+        return monitor_.silent(id(badge), a.which);
+    }
+
     Result<> leave(uint64_t badge) { return monitor_.leave_machine(id(badge)); }
 
     Result<> hang(uint64_t badge) { return monitor_.hang(id(badge)); }

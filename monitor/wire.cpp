@@ -186,6 +186,14 @@ Encoded pack(const Revoked& m) {
     return pack(Number::revoked, wire::RevokedArguments{m.operation, m.owner, m.round, m.complete});
 }
 
+Encoded pack(const Silence& m) {
+    return pack(Number::silence, wire::SilenceArguments{m.core});
+}
+
+Encoded pack(const Silent& m) {
+    return pack(Number::silent, wire::SilentArguments{m.core, m.done});
+}
+
 Result<abi::Rights> rights(uint32_t raw) {
     if (raw > abi::all_rights.raw) return fail(Err::malformed);
     return abi::Rights{static_cast<uint8_t>(raw)};
@@ -342,6 +350,11 @@ Result<Message> decode(uint16_t number, Bytes bytes) {
     case Number::revoked: {
         const auto m = TRY(wire::RevokedArguments::decode(bytes));
         return Revoked{m.operation, m.owner, m.round, m.complete};
+    }
+    case Number::silence: return Silence{TRY(wire::SilenceArguments::decode(bytes)).which};
+    case Number::silent: {
+        const auto m = TRY(wire::SilentArguments::decode(bytes));
+        return Silent{m.which, m.done};
     }
     }
     return fail(Err::bad_operation);

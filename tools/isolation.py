@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import mkiso  # noqa: E402
-from guest import BUILD, ROOT, Skerry  # noqa: E402
+from guest import BUILD, ROOT, GuestError, Skerry  # noqa: E402
 from shared_ram import shared_ram  # noqa: E402
 
 CORES, REQUESTS, MEMORY_MB = 8, 300, 1024
@@ -99,6 +99,15 @@ def foreign(guest):
     return int(re.search(r"^ *1 +\d+ +\d+ +\d+ +(\d+)", guest.command("mem"), re.M)[1])
 
 
+def restart(guest, core):
+    """Its memory comes to the core that decides, which starts it again in that memory."""
+    for what, then in (("down", "is stopped"), ("up", "is up")):
+        said = guest.command(f"cores {what} {core}", timeout=300)
+        if f"core {core} {then}" not in said:
+            raise GuestError(f"cores {what} {core}: {said}")
+    spawn(guest, f"faulty on {core} wait")
+
+
 def drive(guest, requests):
     """Everything by which memory comes to another core; how many requests were answered."""
     answered = load(guest, requests)
@@ -119,6 +128,7 @@ def drive(guest, requests):
         taken.append(spawn(guest, "faulty on 1 wait with quota=32768"))
     for number in taken:
         guest.command(f"kill {number}", timeout=120)
+    restart(guest, CORES - 1)
     return answered + load(guest, requests // 4)
 
 

@@ -66,6 +66,16 @@ Result<> Binder::ask(Revocation& revocation, CapSlot what) {
     return {};
 }
 
+void Binder::suspect(CapSlot bell) {
+    const auto what = describe(bell);
+    if (!what || what->base < abi::core_space) return;
+    for (unsigned i = 0; i < domain_.core_count(); ++i) {
+        const auto core = monitor_->core_at(i);
+        const bool meant = core && abi::core_space + core->apic == what->base;
+        if (meant) (void)monitor_->suspect(CoreId{{static_cast<uint8_t>(i)}});
+    }
+}
+
 Result<async::Signal*> Binder::cores() {
     TRY_VOID(begin());
     if (!watches_cores_) TRY_VOID(monitor_->watch_cores());
@@ -135,6 +145,12 @@ void Binder::take(const Notices& news) {
     if (news.notice == handed) return handed_.notify();
     if (news.notice == stop) return domain_.stop(0);
     if (news.notice == core_changed) return cores_.notify();
+    if (news.notice == silence && keeper_ != nullptr) {
+        const CoreId core{{static_cast<uint8_t>(news.detail)}};
+        keeper_->silence_devices_of(core);
+        (void)monitor_->silent(core);
+        return;
+    }
     if (news.notice == withdrawn) {
         log::warn("a service of ours was offered by another core first");
         return;

@@ -6,6 +6,15 @@
 
 namespace os {
 
+/// Who can have devices of drivers on a core that has failed reach memory no more: the PCI service.
+class DeviceKeeper {
+  public:
+    virtual void silence_devices_of(CoreId core) = 0;
+
+  protected:
+    ~DeviceKeeper() = default;
+};
+
 class Binder {
   public:
     explicit Binder(Domain& domain)
@@ -62,6 +71,11 @@ class Binder {
         return TRY(monitor_->receive(binding, token)).what;
     }
 
+    void keep_devices(DeviceKeeper& keeper) { keeper_ = &keeper; }
+
+    /// Nothing is heard of whom `bell` rings on another core.
+    void suspect(CapSlot bell);
+
     /// Notified when the state of a core has changed. The first caller has the monitor say so.
     Result<async::Signal*> cores();
 
@@ -89,6 +103,7 @@ class Binder {
     bool begun_{};
     async::Signal cores_;
     bool watches_cores_{};
+    DeviceKeeper* keeper_{};
     List<Pending, &Pending::hook> pending_;
     List<Revocation, &Revocation::hook> revocations_;
     List<ChannelEnd, &ChannelEnd::hook> ends_;

@@ -25,6 +25,7 @@ Result<> offer(Domain&, Service& service) {
 // -- Binding --
 
 Binding::~Binding() {
+    watch(false);
     // Before the members that the channel uses: the base class would be too late.
     channel_.reset();
     end_lines();
@@ -67,6 +68,7 @@ async::Task<> Binding::open(Request asked) {
     binder().add(*this);
     events_ = asked.events;
     const auto bell_is = co_await describe(bell_.slot());
+    const bool other_core = bell_is.base >= abi::core_space;
     rpc::Handler& handler = *this;
     channel_.emplace(
         domain_.loop(),
@@ -74,13 +76,36 @@ async::Task<> Binding::open(Request asked) {
             .side = lines.client(),
             .bell = this,
             .contract = asked.contract,
-            .from_other_core = bell_is.base >= abi::core_space,
+            .from_other_core = other_core,
             .capabilities = this,
             .frames = asked.frames,
         },
         handler
     );
+    watch(other_core);
     co_return {};
+}
+
+/// Only who is on another core can stop while this one runs.
+void Binding::watch(bool other_core) {
+    Vigil* const vigil = domain_.vigil();
+    if (vigil == nullptr || other_core == Vigil::Watched::hook.linked()) return;
+    if (other_core)
+        vigil->add(*this);
+    else
+        vigil->remove(*this);
+}
+
+bool Binding::awaits_answer() const {
+    return channel_.has_value() && channel_->awaits_peer();
+}
+
+uint64_t Binding::traffic() const {
+    return channel_.has_value() ? channel_->lines_sent() + channel_->lines_received() : 0;
+}
+
+void Binding::suspect() {
+    binder().suspect(bell_.slot());
 }
 
 async::Task<> Binding::finish() {

@@ -10,6 +10,7 @@
 #include "lib/base/text.hpp"
 #include "lib/os/domain.hpp"
 #include "lib/os/memory.hpp"
+#include "lib/os/vigil.hpp"
 #include "lib/rpc/channel.hpp"
 #include "lib/ump/layout.hpp"
 
@@ -79,7 +80,7 @@ class ChannelEnd : protected rpc::Handler, protected rpc::Bell, protected rpc::C
 };
 
 /// The client's end. Reopening after the server has gone is allowed.
-class Binding final : public ChannelEnd {
+class Binding final : public ChannelEnd, private Vigil::Watched {
   public:
     explicit Binding(Domain& domain) : ChannelEnd{domain}, closed_{domain.loop()} {}
 
@@ -109,6 +110,10 @@ class Binding final : public ChannelEnd {
     Result<> message(rpc::Channel& channel, uint16_t number, Bytes bytes) override;
     void closed(rpc::Channel& channel, Err reason) override;
     void end_lines();
+    void watch(bool other_core);
+    bool awaits_answer() const override;
+    uint64_t traffic() const override;
+    void suspect() override;
 
     Frame frame_;
     rpc::Handler* events_{};

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "lib/async/loop.hpp"
+#include "lib/os/cores.hpp"
 #include "lib/os/immortal.hpp"
 #include "lib/os/logging.hpp"
 #include "lib/os/memory.hpp"
@@ -15,8 +16,11 @@ namespace {
 // his own core: on two cores 2000 turns cost four fifths of the rate of a download.
 constexpr uint32_t default_poll_turns = 50;
 
-constinit Waiter waiter;
+// One of them; the patient one's way to sleep is longer.
+constinit Waiter plain_waiter;
+constinit PatientWaiter patient_waiter;
 constinit Immortal<async::Loop> the_loop;
+constinit Immortal<Vigil> the_vigil;
 
 MutableBytes task_memory(size_t bytes) {
     auto memory = Memory::make(bytes);
@@ -32,13 +36,32 @@ async::Loop& Domain::loop() {
     if (!the_loop.made()) {
         const bool alone = core_count_ == 1; // nobody to write while we look
         const uint32_t turns = alone ? 0 : settings_.poll.value_or(default_poll_turns);
-        the_loop.make(waiter, task_memory(task_bytes_), turns);
+        the_loop.make(waiter(), task_memory(task_bytes_), turns);
+        constexpr int64_t looks = 4;
+        if (is_patient()) patient_waiter.set(the_vigil.make(*the_loop, patience() / looks));
     }
     return *the_loop;
 }
 
+Vigil* Domain::vigil() {
+    return the_vigil.made() ? &*the_vigil : nullptr;
+}
+
+Duration Domain::patience() const {
+    if (settings_.suspect) return milliseconds(int64_t{*settings_.suspect});
+    return settings_.count.empty() ? patience_of(core_count_) : Duration{};
+}
+
+bool Domain::is_patient() const {
+    return core_count_ > 1 && patience() != Duration{};
+}
+
+Waiter& Domain::waiter() const {
+    return is_patient() ? patient_waiter : plain_waiter;
+}
+
 void Domain::answer_calls(LocalServer& server) {
-    waiter.answer_calls(server);
+    waiter().answer_calls(server);
 }
 
 /// Whoever knows a monitor can reach the console; the console itself needs nobody.

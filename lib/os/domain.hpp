@@ -17,6 +17,9 @@ class Loop;
 
 namespace os {
 
+class Vigil;
+class Waiter;
+
 /// Time on this core's clock.
 Instant now();
 
@@ -27,6 +30,9 @@ class Domain {
     CoreId core() const { return core_; }
 
     unsigned core_count() const { return core_count_; }
+
+    /// How long another core may say nothing that is waited for; 0: for ever.
+    Duration patience() const;
 
     /// The machine's settings, and the domain's own argument string.
     const Cmdline& settings() const { return settings_; }
@@ -59,6 +65,9 @@ class Domain {
     /// The event loop. Its tasks live in memory of task_bytes, taken at the first call.
     async::Loop& loop();
 
+    /// Of who waits for other cores; null if they may take for ever.
+    Vigil* vigil();
+
     void set_task_bytes(size_t bytes) { task_bytes_ = bytes; }
 
     /// An event bit for a device's doorbell, 4..15. Errors: no_space.
@@ -77,6 +86,8 @@ class Domain {
     friend class Startup;
 
     bool can_reach_console() const;
+    bool is_patient() const;
+    Waiter& waiter() const;
 
     std::string_view name_, command_line_, arguments_;
     CoreId core_{};

@@ -4,10 +4,11 @@
 
 #include "lib/async/loop.hpp"
 #include "lib/os/local.hpp"
+#include "lib/os/vigil.hpp"
 
 namespace os {
 
-class Waiter final : public async::Waiter {
+class Waiter : public async::Waiter {
   public:
     void answer_calls(LocalServer& server) { server_ = &server; }
 
@@ -24,6 +25,20 @@ class Waiter final : public async::Waiter {
     LocalServer* server_{};
     Words reply_{}; // of the last call, sent with the next wait
     bool owes_reply_{};
+};
+
+/// Of a domain that finds out when whom it waits for has stopped.
+class PatientWaiter final : public Waiter {
+  public:
+    void set(Vigil& vigil) { vigil_ = &vigil; }
+
+    uint64_t wait(std::optional<Instant> deadline) override {
+        if (vigil_ != nullptr && vigil_->arranges_look()) return 0;
+        return Waiter::wait(deadline);
+    }
+
+  private:
+    Vigil* vigil_{};
 };
 
 } // namespace os

@@ -3,6 +3,7 @@
 // the peer ends every call. What is said is the affair of generated code (tools/gen.py).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -222,6 +223,12 @@ class Channel final : public async::Source {
     bool has_ended() const { return ending_ != Err::none || finishing_; }
 
     Fault why_over() const;
+
+    /// Something of ours waits for the peer: for its answer, or for it to read.
+    bool awaits_peer() const {
+        const bool answers = std::ranges::any_of(used_ids_, [](uint64_t ids) { return ids != 0; });
+        return !over_ && (answers || has_to_send());
+    }
 
     Err closed_because() const { return ending_; }
 

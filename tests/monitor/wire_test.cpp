@@ -45,6 +45,8 @@ const Message messages[] = {
     Return{13},
     Revoke{14, {{255}}, 0xff, 0xfffe, 0x20'0000, 0x20'0000, CoreSet{{1, 2, 3, 4}}},
     Revoked{15, {{3}}, 0x8000, false},
+    Silence{{{4}}},
+    Silent{{{5}}, true},
 };
 
 TEST(Wire, KeepsEveryMessage) {

@@ -67,7 +67,9 @@ async::Task<> Commands::core_crash(CoreId core) {
     if (!co_await may_go(core)) co_return {};
     auto spawner = co_await spawner_of(core.raw);
     co_await spawner.crash();
-    (void)monitor_->suspect(core);
+    // Who waits for it finds out.
+    const auto answer = co_await async::result_of(spawner.figures());
+    if (answer) co_await say("core {} goes on\n", core);
     if (co_await becomes(core, CoreState::failed))
         co_await say("core {} has failed, and is left out\n", core);
     else

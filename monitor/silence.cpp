@@ -1,0 +1,110 @@
+// Devices of drivers on a core that has failed reach memory until the PCI service has silenced
+// them. So who decides stops the core, then asks that service's monitor, and says nothing to
+// anybody before it has answered: until then nobody uses again what they may write to. Where nobody
+// can silence them the core's memory is nobody's from then on.
+#include <utility>
+
+#include "monitor/monitor.hpp"
+
+namespace monitor {
+
+/// Where the PCI service is.
+std::optional<CoreId> Monitor::device_keeper() const {
+    const auto home = names_.home_of(keeper_name);
+    return home && cores_.is_up(*home) ? home : std::nullopt;
+}
+
+Client* Monitor::own_keeper() {
+    const NameTable::Entry* const entry = names_.find(keeper_name, self_);
+    return entry != nullptr && entry->present ? clients_.find(entry->owner) : nullptr;
+}
+
+// -- who decides --
+
+/// `core` has been stopped. False: there is nobody to wait for.
+bool Monitor::silences(CoreId core) {
+    const auto keeper = device_keeper();
+    if (!keeper || *keeper == core) return false;
+    if (*keeper != self_ && !need_link(*keeper)) return false;
+    silencing_.insert(core);
+    if (*keeper == self_)
+        on(self_, Silence{core});
+    else
+        owes_silence_.insert(core);
+    return true;
+}
+
+void Monitor::on(CoreId, const Silent& message) {
+    if (!silencing_.contains(message.core)) return; // another one asked as well, or before us
+    silencing_.erase(message.core);
+    if (!message.done) loud_.insert(message.core);
+    change(message.core, CoreState::failing);
+}
+
+/// Who was asked has gone.
+bool Monitor::give_up_silence() {
+    if (silencing_.empty() || device_keeper()) return false;
+    std::exchange(silencing_, {}).each([&](CoreId core) { change(core, CoreState::failing); });
+    owes_silence_ = {};
+    return true;
+}
+
+/// It fails, and its names are still known.
+void Monitor::look_who_silences(CoreId core) {
+    const auto keeper = device_keeper();
+    const bool anybody = keeper && *keeper != core;
+    const bool may_be_loud = has_devices_ && !anybody;
+    if (cores_[core].state == CoreState::failing && may_be_loud) loud_.insert(core);
+}
+
+// -- where the PCI service is --
+
+void Monitor::on(CoreId from, const Silence& message) {
+    silence_asker_ = from;
+    Client* const keeper = own_keeper();
+    if (keeper == nullptr) return tell_silent(message.core, false);
+    asks_silence_.insert(message.core);
+    keeper->silences.insert(message.core);
+    wake(*keeper);
+}
+
+Result<> Monitor::silent(uint32_t badge, CoreId core) {
+    TRY_VOID(client(badge));
+    const Client* const keeper = own_keeper();
+    if (keeper == nullptr || keeper->badge != badge) return fail(Err::cap_rights);
+    if (!asks_silence_.contains(core)) return fail(Err::bad_state);
+    tell_silent(core, true);
+    return {};
+}
+
+void Monitor::tell_silent(CoreId core, bool done) {
+    asks_silence_.erase(core);
+    if (silence_asker_ == self_) return on(self_, Silent{core, done});
+    (done ? silent_ : not_silent_).insert(core);
+}
+
+/// The PCI service offers its name no more.
+void Monitor::keeper_gone() {
+    if (own_keeper() != nullptr) return;
+    std::exchange(asks_silence_, {}).each([&](CoreId core) { tell_silent(core, false); });
+}
+
+// -- what is to be told --
+
+std::optional<Message> Monitor::next_about_devices(CoreId peer) {
+    if (!owes_silence_.empty() && device_keeper() == peer) {
+        const CoreId core = owes_silence_.first();
+        owes_silence_.erase(core);
+        return Silence{core};
+    }
+    if (silence_asker_ != peer) return std::nullopt;
+    for (CoreSet* const told : {&silent_, &not_silent_}) {
+        if (told->empty()) continue;
+        const CoreId core = told->first();
+        told->erase(core);
+        return Silent{core, told == &silent_};
+    }
+    return std::nullopt;
+}
+
+} // namespace monitor

@@ -1,0 +1,119 @@
+// Devices that a core's drivers have programmed are silent before anybody hears that it failed.
+#include "tests/monitor/pair.hpp"
+
+using namespace monitor_test;
+
+namespace {
+
+struct Machine {
+    World world;
+    Domain keeper;
+    Range ram; // of the core that fails
+    unsigned fails;
+
+    /// The PCI service is on core `at`.
+    Machine(uint64_t seed, unsigned at, unsigned who)
+        : world{4, seed}, keeper{(world.start_all(), world.settle(), world), at, 40, "pci"},
+          fails{who} {
+        FakeKernel& kernel = world.kernel(who);
+        ram = {kernel.describe(kernel.ram())->base, large_page_bytes};
+        EXPECT_TRUE(world.at(who).set_ram(ram));
+        EXPECT_TRUE(keeper.monitor().trust(badge_spawn, 40));
+        EXPECT_TRUE(keeper.monitor().offer(40, "pci"));
+        world.settle();
+    }
+
+    CoreState state(unsigned by) { return world.at(by).core_at(fails)->state; }
+};
+
+TEST(Silence, ComesBeforeAnybodyHearsOfTheFailure) {
+    for (const unsigned at : {0u, 1u}) {
+        Machine m{1, at, 3};
+        m.world.islands[3]->stalled = true;
+        m.world.give_up(2, 3);
+        EXPECT_TRUE(m.world.stopped.contains(3)) << "it is stopped first";
+        for (unsigned core = 0; core < 3; ++core)
+            EXPECT_EQ(m.state(core), CoreState::up) << core;
+        const News news = m.keeper.next();
+        EXPECT_EQ(news.notice, Notice::silence);
+        EXPECT_EQ(news.detail, 3u);
+        ASSERT_TRUE(m.keeper.monitor().silent(40, core_id(3)));
+        EXPECT_EQ(m.keeper.monitor().silent(40, core_id(3)).error(), Err::bad_state);
+        m.world.settle();
+        for (unsigned core = 0; core < 3; ++core)
+            EXPECT_EQ(m.state(core), CoreState::failed) << core;
+        EXPECT_EQ(m.world.at(1).owners().owner_of(m.ram), core_id(0));
+        m.world.expect_no_bad_messages();
+    }
+}
+
+TEST(Silence, IsForNobodyElseToSay) {
+    Machine m{1, 0, 3};
+    Domain other{m.world, 0, 50};
+    m.world.islands[3]->stalled = true;
+    m.world.give_up(1, 3);
+    EXPECT_EQ(other.monitor().silent(50, core_id(3)).error(), Err::cap_rights);
+    EXPECT_EQ(m.keeper.monitor().silent(40, core_id(2)).error(), Err::bad_state);
+    EXPECT_EQ(m.state(1), CoreState::up);
+}
+
+/// A device may go on writing there: the memory is nobody's, for whoever comes to decide.
+void expect_nobodys(Machine& m) {
+    for (unsigned core = 0; core < 4; ++core) {
+        if (m.world.stopped.contains(core)) continue;
+        EXPECT_EQ(m.state(core), CoreState::failed) << core;
+        EXPECT_EQ(m.world.at(core).owners().owner_of(m.ram), nobody) << core;
+    }
+    EXPECT_FALSE(m.world.at(m.fails == 0 ? 1 : 0).fetch(badge_init, "core.0"));
+}
+
+TEST(Silence, NobodyCanSeeToWhenThePciServiceFailsWithItsCore) {
+    Machine m{1, 0, 0};
+    m.world.islands[0]->stalled = true;
+    m.world.give_up(1, 0);
+    expect_nobodys(m);
+}
+
+TEST(Silence, NobodyCanSeeToWhenThePciServiceHasEnded) {
+    Machine m{1, 1, 3};
+    m.world.islands[3]->stalled = true;
+    m.world.give_up(2, 3);
+    EXPECT_EQ(m.state(0), CoreState::up);
+    m.keeper.die();
+    m.world.settle();
+    expect_nobodys(m);
+}
+
+TEST(Silence, IsNotWaitedForWhenItsCoreFailsToo) {
+    Machine m{1, 1, 3};
+    m.world.islands[3]->stalled = true;
+    m.world.give_up(2, 3);
+    EXPECT_EQ(m.state(0), CoreState::up);
+    m.world.islands[1]->stalled = true;
+    m.world.give_up(2, 1);
+    expect_nobodys(m);
+}
+
+TEST(Silence, IsAskedForAgainByWhoDecidesNext) {
+    with_seeds([](uint64_t seed) {
+        Machine m{seed, 2, 3};
+        m.world.islands[3]->stalled = true;
+        m.world.give_up(1, 3);
+        m.world.islands[0]->stalled = true; // who decides goes before the answer
+        for (unsigned looks = 0; looks < 16; ++looks) {
+            m.world.give_up(1, 0);
+            m.world.give_up(1, 3);
+            for (News news = m.keeper.next(); news.notice != Notice::nothing;
+                 news = m.keeper.next())
+                if (news.notice == Notice::silence)
+                    (void)m.keeper.monitor().silent(40, core_id(unsigned(news.detail)));
+        }
+        m.world.settle();
+        EXPECT_EQ(m.state(1), CoreState::failed);
+        EXPECT_EQ(m.state(2), CoreState::failed);
+        EXPECT_EQ(m.world.at(1).core_at(0)->state, CoreState::failed);
+        EXPECT_EQ(m.world.at(2).owners().owner_of(m.ram), core_id(1));
+    });
+}
+
+} // namespace
