@@ -35,7 +35,7 @@ Result<> check_range(const Slot& source, uint64_t offset, uint64_t bytes, uint64
 Result<> check_sizes(const Slot& source, Kind kind, uint64_t offset, uint64_t bytes, size_t count) {
     const uint64_t unit = retype_unit(source.kind, kind);
     if (unit == 0) return fail(Err::cap_type);
-    if (bytes == 0 || count == 0) return fail(Err::bad_argument);
+    if (bytes == 0 || count == 0 || count > abi::retype_most) return fail(Err::bad_argument);
     const uint64_t object = abi::bytes_of(kind);
     if (object != 0 && (bytes != object || count != 1)) return fail(Err::bad_argument);
     const uint64_t alignment = unit < page_bytes ? unit : page_bytes;

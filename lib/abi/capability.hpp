@@ -80,6 +80,9 @@ struct CapSlot : Strong<CapSlot, uint32_t> {};
 
 constexpr uint32_t cnode_slots = 64;
 
+/// Objects that one cnode_retype makes at most: the CPU driver keeps interrupts off meanwhile.
+constexpr uint64_t retype_most = 16;
+
 constexpr CapSlot slot_at(uint32_t leaf, uint32_t index) {
     return {{leaf * cnode_slots + index}};
 }

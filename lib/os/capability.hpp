@@ -3,6 +3,8 @@
 // Arguments, answers and errors of each operation: docs/abi.md.
 #pragma once
 
+#include <algorithm>
+
 #include "lib/abi/capability.hpp"
 #include "lib/base/time.hpp"
 #include "lib/os/syscall.hpp"
@@ -71,7 +73,7 @@ struct CNode : Cap {
     /// Some of them. Errors: again.
     Result<> revoke_step(uint32_t index) const { return command(Op::cnode_revoke, slot, {index}); }
 
-    /// `bytes` is the size of each object; the slots `index`.. are filled.
+    /// `bytes` is the size of each object; the slots `index`.. are filled, all or none.
     Result<> retype(
         uint32_t index,
         CapSlot source,
@@ -79,6 +81,22 @@ struct CNode : Cap {
         uint64_t offset,
         uint64_t bytes,
         uint64_t count = 1
+    ) const {
+        for (uint64_t done = 0; done < count; done += abi::retype_most) {
+            const uint64_t now = std::min(count - done, abi::retype_most);
+            const auto to = static_cast<uint32_t>(index + done);
+            const auto made = retype_step(to, source, kind, offset + done * bytes, bytes, now);
+            if (made) continue;
+            for (uint32_t i = index; i < to; ++i)
+                (void)remove(i);
+            return made;
+        }
+        return {};
+    }
+
+    /// At most abi::retype_most of them.
+    Result<> retype_step(
+        uint32_t index, CapSlot source, Kind kind, uint64_t offset, uint64_t bytes, uint64_t count
     ) const {
         const auto kind_number = uint64_t{std::to_underlying(kind)};
         return command(

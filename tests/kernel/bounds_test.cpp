@@ -246,6 +246,19 @@ TEST_F(Bounds, ADeviceFrameGoesHoweverManyPartsOutliveIt) {
     EXPECT_EQ(until_done([&] { return world.core->remove(device); }), 1u);
 }
 
+TEST_F(Bounds, ARetypeMakesSixteenAtMost) {
+    std::array<Slot, abi::retype_most + 1> parts{};
+    Slot& ram = world.make(Kind::ram, fresh(), parts.size() * page_bytes);
+    const auto refused = world.core->retype(ram, Kind::frame, 0, page_bytes, parts);
+    EXPECT_EQ(refused.error().top(), Err::bad_argument);
+    const size_t before = world.core->database().count();
+    const std::span most = std::span{parts}.first(abi::retype_most);
+    EXPECT_TRUE(world.core->retype(ram, Kind::frame, 0, page_bytes, most));
+    EXPECT_EQ(world.core->database().count(), before + 16);
+    for (Slot& part : most)
+        World::must(world.core->remove(part));
+}
+
 TEST_F(Bounds, ADeviceFrameIsNotRetypedWhereItIsMappedOrMappedTooOften) {
     constexpr uint64_t tables = 3, entries = tables * kernel::table_entries;
     Slot& device = fresh();
