@@ -154,9 +154,9 @@ def show(together, names):
         print(f"{count:9,}  {function}")
 
 
-def main(arguments):
+def measured(arguments, names):
+    """{operation: Longest} of what the arguments choose, and what pytest ended with."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    names = symbols()
     plugin = options(names)
     failed, runs = 0, []
     if arguments == ["bench"]:
@@ -168,7 +168,13 @@ def main(arguments):
             runs.append(parse(f))
     if not runs:
         sys.exit("longest: no guest has told its paths")
-    show(merge(runs), names)
+    return merge(runs), failed
+
+
+def main(arguments):
+    names = symbols()
+    together, failed = measured(arguments, names)
+    show(together, names)
     if failed:
         sys.exit(f"longest: pytest ended with {failed}: of what failed not all was seen")
 

@@ -14,6 +14,7 @@ import pytest
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TESTS, "../tools"))
 import counts  # noqa: E402
+import longest  # noqa: E402
 from guest import BUILD  # noqa: E402
 
 BASELINE = os.path.join(TESTS, "baseline.json")
@@ -25,6 +26,7 @@ EQUAL = ("null_call", "yield_alone", "zero_page", "local_call", "local_call_1024
 NEAR = ("page_fault", "map_bare", "protect", "cap_copy", "cap_delete", "cap_retype", "cap_revoke",
         "allocate", "name_lookup", "spawn")  # fmt: skip
 SLACK = 1.1
+LONGEST = 8000  # instructions with interrupts off, of what usr/bench does: docs/counts.md
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,12 @@ def test_figures_that_depend_on_the_tree_have_not_grown(runs, agreed):
     grown = {name: (runs[0][name].median, value) for name, value in agreed["near"].items()
              if runs[0][name].median > value * SLACK}  # fmt: skip
     assert not grown, "now, agreed"
+
+
+def test_interrupts_wait_no_longer_than_is_stated():
+    paths, _ = longest.measured(["bench"], longest.symbols())
+    assert "cnode_retype" in paths
+    assert {name: path.most for name, path in paths.items() if path.most > LONGEST} == {}
 
 
 def main():
