@@ -21,7 +21,8 @@ Result<uint32_t> Monitor::bind(uint32_t badge, std::string_view text, bool wait,
         if (!may_use(caller, name)) return fail(Err::cap_rights);
         const Described what = TRY(check_channel_frame(frame));
         if (caller.channels == abi::null_slot) return fail(Err::bad_state);
-        if (caller.client_ends >= client_ends_max) return fail(Err::quota);
+        if (caller.client_ends >= client_ends_max || caller.ends() >= bindings_.left())
+            return fail(Err::quota);
         const auto home = names_.home_of(name);
         if (!home && !wait) return fail(Err::not_found);
         made = TRY(bindings_.take(Binding::State::waiting, badge));
@@ -43,12 +44,16 @@ Result<> Monitor::start(Binding& binding, CoreId home) {
     return home == self_ ? bind_here(binding) : bind_there(binding);
 }
 
+bool Monitor::may_serve(const Client& server) const {
+    return server.server_ends < server_ends_max && server.ends() < bindings_.left();
+}
+
 Result<> Monitor::bind_here(Binding& binding) {
     const NameTable::Entry* const entry = names_.find(binding.name, self_);
     Client* const server = entry != nullptr ? clients_.find(entry->owner) : nullptr;
     Client* const caller = clients_.find(binding.owner);
     if (server == nullptr || caller == nullptr) return fail(Err::not_found);
-    if (server->server_ends >= server_ends_max) return fail(Err::busy);
+    if (!may_serve(*server)) return fail(Err::busy);
     const CapSlot bell = TRY(kernel_.copy(caller->channels));
     const auto other = bindings_.take(Binding::State::offered, server->badge);
     if (!other) {

@@ -69,6 +69,7 @@ class BindingTable {
             if (binding.state != Binding::State::unused) continue;
             binding.state = state;
             binding.owner = owner;
+            ++count_;
             high_ = i >= high_ ? i + 1 : high_;
             return &binding;
         }
@@ -85,6 +86,7 @@ class BindingTable {
         const auto generation = static_cast<uint16_t>(binding.generation + 1);
         std::destroy_at(&binding);
         std::construct_at(&binding)->generation = generation;
+        --count_;
     }
 
     uint32_t number_of(const Binding& binding) const {
@@ -101,11 +103,13 @@ class BindingTable {
         return ours ? &binding : nullptr;
     }
 
+    size_t left() const { return capacity - count_; }
+
     std::span<Binding> all() { return std::span{bindings_}.first(high_); }
 
   private:
     std::array<Binding, capacity> bindings_{};
-    size_t high_{};
+    size_t high_{}, count_{};
 };
 
 } // namespace monitor

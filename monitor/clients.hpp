@@ -31,8 +31,11 @@ struct Client {
     bool awaits_handed{};   // a fetch found nothing
     bool handed{};          // and since then something came
     uint32_t revocations{}; // asked for, and not yet heard of
+    uint32_t parcels{};     // that wait for it
     NewsList news;
     DoneList done;
+
+    uint32_t ends() const { return client_ends + server_ends; }
 };
 
 /// Who offers it can silence devices.

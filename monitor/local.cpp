@@ -6,7 +6,7 @@
 
 namespace monitor {
 
-/// Every call begins here.
+/// Every call begins here but those that only tell what anybody may know: names, costs, cores.
 Result<Client*> Monitor::client(uint32_t badge) {
     ++changes_;
     if (Client* const known = clients_.find(badge)) return known;

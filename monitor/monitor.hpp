@@ -58,7 +58,8 @@ struct Counters {
 
 class Monitor {
   public:
-    // What one domain may have at once; it gets `quota` beyond, and takes nothing from others.
+    // What one domain may have at once: so much, and never more than is left for all others, so
+    // that no number of them uses a table up. It gets `quota` beyond.
     static constexpr uint32_t client_ends_max = 96, server_ends_max = 160, offers_max = 16;
     static constexpr uint32_t parcels_max = 32;    // of one end, sent and not yet taken
     static constexpr uint32_t revocations_max = 8; // of one domain
@@ -270,6 +271,7 @@ class Monitor {
 
     // bind.cpp
     Result<> start(Binding& binding, CoreId home);
+    bool may_serve(const Client& server) const;
     Result<> bind_here(Binding& binding);
     Result<> bind_there(Binding& binding);
     void settle(Binding& client_end, Fault status);
@@ -312,6 +314,7 @@ class Monitor {
     EndName name_of(const Binding& binding) const;
     Binding* end_named(const EndName& name);
     Result<Parcel*> parcel_for(Binding& end, uint32_t token);
+    void release(Parcel& parcel, const Binding& end);
     Result<> deliver(CoreId from, const Lend& message);
     Result<> recall(CoreId from, const Relend& message, const Loan& loan);
     Result<> lend_on(CoreId from, const Relend& message);

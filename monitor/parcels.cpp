@@ -226,11 +226,15 @@ Binding* Monitor::end_named(const EndName& name) {
     return nullptr;
 }
 
-/// Errors: exists, no_space.
+/// Errors: exists, quota.
 Result<Parcel*> Monitor::parcel_for(Binding& end, uint32_t token) {
     for (const Parcel& parcel : end.parcels)
         if (parcel.token == token) return fail(Err::exists);
+    Client* const holder = clients_.find(end.owner);
+    if (holder == nullptr) return fail(Err::peer_gone);
+    if (holder->parcels >= parcels_.left()) return fail(Err::quota);
     Parcel& parcel = *TRY(parcels_.take());
+    ++holder->parcels;
     parcel.end = bindings_.number_of(end);
     parcel.token = token;
     end.parcels.push_back(parcel);
@@ -270,7 +274,7 @@ Result<> Monitor::deliver(CoreId from, const Lend& message) {
     }();
     if (!accepted) {
         end->parcels.remove(parcel);
-        parcels_.release(parcel);
+        release(parcel, *end);
         return accepted;
     }
     parcel.answer = Parcel::Answer::lend;
@@ -280,8 +284,8 @@ Result<> Monitor::deliver(CoreId from, const Lend& message) {
     return {};
 }
 
-/// Who waits for `token` is told why it will not come. Without room to remember that the binding
-/// ends, as nobody may wait for ever.
+/// Who waits for `token` is told why it will not come. Its owner has taken so little that there is
+/// no room to remember that: then the binding ends, as nobody may wait for ever.
 void Monitor::deliver_nothing(const EndName& name, uint32_t token, Fault status) {
     Binding* const end = end_named(name);
     if (end == nullptr || status == Err::exists) return;
@@ -307,12 +311,18 @@ Result<CapSlot> Monitor::receive(uint32_t badge, uint32_t number, uint32_t token
         answer_parcel(parcel, Err::none);
         end.parcels.remove(parcel);
         drop(parcel.slot);
-        parcels_.release(parcel);
+        release(parcel, end);
         return got;
     }
     if (end.news == Binding::News::peer_gone || end.over) return fail(Err::peer_gone);
     end.awaited = true;
     return fail(Err::not_found);
+}
+
+void Monitor::release(Parcel& parcel, const Binding& end) {
+    Client* const holder = clients_.find(end.owner);
+    if (holder != nullptr && holder->parcels > 0) --holder->parcels;
+    parcels_.release(parcel);
 }
 
 /// `status` none: it was taken. Else it never will be, and nothing of it is left.
@@ -332,7 +342,7 @@ void Monitor::drop_parcels(Binding& binding) {
         drop(parcel->slot);
         if (Borrow* const borrowed = borrows_.find(parcel->borrow)) forget(*borrowed);
         if (!planted(Mutant::parcels_of_the_dead)) answer_parcel(*parcel, Err::peer_gone);
-        parcels_.release(*parcel);
+        release(*parcel, binding);
     }
     binding.awaited = false;
 }

@@ -186,7 +186,7 @@ Result<> Monitor::incoming(CoreId from, const Bind& message) {
     if (entry == nullptr || !entry->present) return fail(Err::not_found);
     Client* const server = clients_.find(entry->owner);
     INVARIANT(server != nullptr, "names of a client go with it");
-    if (server->server_ends >= server_ends_max) return fail(Err::busy);
+    if (!may_serve(*server)) return fail(Err::busy);
     Binding& end = *TRY(bindings_.take(Binding::State::offered, server->badge));
     ++server->server_ends;
     end.name = message.name;

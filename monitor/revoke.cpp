@@ -27,7 +27,8 @@ Result<uint32_t> Monitor::revoke(uint32_t badge, CapSlot what) {
         bool any_lent = false;
         loans_.each([&](const Loan& loan) { any_lent |= range.contains(loan.range); });
         if (!any_lent) return {};
-        if (caller.revocations >= revocations_max) return fail(Err::quota);
+        if (caller.revocations >= revocations_max || caller.revocations >= revocations_.left())
+            return fail(Err::quota);
         made = TRY(revocations_.take());
         ++caller.revocations;
         made->caller = badge;

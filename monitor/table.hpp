@@ -79,6 +79,8 @@ class Table {
 
     bool full() const { return count_ == N; }
 
+    size_t left() const { return N - count_; }
+
     /// `visit` may release the record it is shown.
     template <class Visit>
     void each(Visit&& visit) {

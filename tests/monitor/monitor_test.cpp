@@ -1,3 +1,5 @@
+#include <memory>
+
 #include "tests/monitor/pair.hpp"
 
 using namespace monitor_test;
@@ -494,6 +496,32 @@ TEST(Hostile, BindsAreBoundedForEach) {
     greedy.die();
     modest.die();
     EXPECT_TRUE(world.kernel(0).slots.empty()) << "a capability was lost";
+}
+
+TEST(Hostile, NobodyUsesUpWhatOthersNeed) {
+    World world{2, 1};
+    world.start_all();
+    Pair greedy{world, 0, 0, "greedy", 20};
+    uint32_t token = 0;
+    for (size_t i = 0; i < 12; ++i) {
+        while (greedy.client.send(greedy.client_end, ++token, greedy.frame))
+            world.settle();
+        while (greedy.server.send(greedy.server_end, ++token, greedy.server_frame))
+            world.settle();
+        greedy.connect(world, "greedy");
+    }
+    Pair modest{world, 1, 0, "modest", 40};
+    ASSERT_TRUE(modest.client.send(modest.client_end, 1, world.kernel(1).frame()));
+    world.settle();
+    EXPECT_TRUE(modest.server.receive(modest.server_end, 1));
+    std::vector<std::unique_ptr<Domain>> all;
+    for (uint32_t id = 50; id < 60; ++id) {
+        Domain& domain = *all.emplace_back(std::make_unique<Domain>(world, 0, id));
+        while (domain.bind("nowhere", true)) {
+        }
+    }
+    Pair late{world, 1, 0, "late", 70};
+    EXPECT_TRUE(late.client.send(late.client_end, 1, world.kernel(1).frame()));
 }
 
 TEST(Hostile, CapabilitiesOfTheWrongKindAreRefusedAndDropped) {
