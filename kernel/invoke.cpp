@@ -31,6 +31,23 @@ class Invoker {
 
     static constexpr uint32_t bit(Kind k) { return 1u << static_cast<unsigned>(k); }
 
+    /// By operation.
+    struct Rules {
+        std::array<Rule, static_cast<size_t>(Op::count_)> table{};
+
+        constexpr void on(Op op, uint32_t kinds, Rights rights, Handler handler) {
+            table[static_cast<size_t>(op)] = {kinds, rights, false, handler};
+        }
+
+        constexpr void in_registers(Op op, Kind kind, Rights rights, Handler handler) {
+            table[static_cast<size_t>(op)] = {bit(kind), rights, true, handler};
+        }
+    };
+
+    static consteval void add_capability_rules(Rules& rules);
+    static consteval void add_dispatcher_rules(Rules& rules);
+    static consteval void add_device_rules(Rules& rules); // and doorbells
+    static consteval void add_core_rules(Rules& rules);
     static consteval auto rules();
 
     /// They stay in the caller's registers until the answer is written there.
@@ -92,119 +109,142 @@ class Invoker {
     std::array<uint64_t, abi::argument_words> values_; // as many as counted
 };
 
-consteval auto Invoker::rules() {
-    std::array<Rule, static_cast<size_t>(Op::count_)> table{};
-    const auto on = [&](Op op, uint32_t kinds, Rights rights, Handler handler) {
-        table[static_cast<size_t>(op)] = {kinds, rights, false, handler};
-    };
-    const auto in_registers = [&](Op op, Kind kind, Rights rights, Handler handler) {
-        table[static_cast<size_t>(op)] = {bit(kind), rights, true, handler};
-    };
+consteval void Invoker::add_capability_rules(Rules& rules) {
     using enum Op;
     using I = Invoker;
-    constexpr uint32_t cnode = bit(Kind::cnode), dispatcher = bit(Kind::dispatcher);
-    constexpr uint32_t core = bit(Kind::core), interrupt = bit(Kind::interrupt);
+    constexpr uint32_t cnode = bit(Kind::cnode);
     constexpr uint32_t tables = bit(Kind::page_table) | bit(Kind::page_directory) |
                                 bit(Kind::page_directory_pointers) | bit(Kind::address_space);
-    constexpr Rights write = abi::write, execute = abi::execute;
+    constexpr Rights write = abi::write;
 
-    on(null_call, ~0u, {}, [](I&) -> Result<> { return {}; });
-    on(cnode_copy, cnode, write, [](I& i) { return i.copy(); });
-    on(cnode_mint, cnode, write, [](I& i) { return i.mint(); });
-    on(cnode_move, cnode, write, [](I& i) { return i.move(); });
-    on(cnode_delete, cnode, write, [](I& i) -> Result<> {
+    rules.on(null_call, ~0u, {}, [](I&) -> Result<> { return {}; });
+    rules.on(cnode_copy, cnode, write, [](I& i) { return i.copy(); });
+    rules.on(cnode_mint, cnode, write, [](I& i) { return i.mint(); });
+    rules.on(cnode_move, cnode, write, [](I& i) { return i.move(); });
+    rules.on(cnode_delete, cnode, write, [](I& i) -> Result<> {
         return i.core_.remove(*TRY(i.slot_in_cnode()));
     });
-    on(cnode_revoke, cnode, write, [](I& i) -> Result<> {
+    rules.on(cnode_revoke, cnode, write, [](I& i) -> Result<> {
         return i.core_.revoke(*TRY(i.slot_in_cnode()));
     });
-    on(cnode_retype, cnode, write, [](I& i) { return i.retype(); });
-    on(cnode_describe, cnode, {}, [](I& i) { return i.describe(); });
-    on(table_map, tables, write, [](I& i) { return i.map(); });
-    on(mapping_protect, bit(Kind::mapping), {}, [](I& i) -> Result<> {
+    rules.on(cnode_retype, cnode, write, [](I& i) { return i.retype(); });
+    rules.on(cnode_describe, cnode, {}, [](I& i) { return i.describe(); });
+    rules.on(table_map, tables, write, [](I& i) { return i.map(); });
+    rules.on(mapping_protect, bit(Kind::mapping), {}, [](I& i) -> Result<> {
         return i.core_.protect(i.cap_, TRY(i.rights_argument(0)));
     });
-
-    on(mapping_status, bit(Kind::mapping), {}, [](I& i) -> Result<> {
+    rules.on(mapping_status, bit(Kind::mapping), {}, [](I& i) -> Result<> {
         const Core::Touched touched = TRY(i.core_.touched(i.cap_));
         i.value(0, touched.accessed ? 1 : 0);
         i.value(1, touched.dirty ? 1 : 0);
         return {};
     });
+}
 
-    on(dispatcher_configure, dispatcher, write, [](I& i) { return i.configure(); });
-    on(dispatcher_start, dispatcher, write, [](I& i) {
+consteval void Invoker::add_dispatcher_rules(Rules& rules) {
+    using enum Op;
+    using I = Invoker;
+    constexpr uint32_t dispatcher = bit(Kind::dispatcher);
+    constexpr Rights write = abi::write, execute = abi::execute;
+
+    rules.on(dispatcher_configure, dispatcher, write, [](I& i) { return i.configure(); });
+    rules.on(dispatcher_start, dispatcher, write, [](I& i) {
         Dispatcher& d = i.core_.dispatcher(i.cap_);
         return i.core_.start(d, i.argument(0), i.argument(1), i.argument(2));
     });
-    on(dispatcher_stop, dispatcher, write, [](I& i) {
+    rules.on(dispatcher_stop, dispatcher, write, [](I& i) {
         return i.core_.stop(i.core_.dispatcher(i.cap_));
     });
-    on(dispatcher_priority, dispatcher, write, [](I& i) { return i.priority(); });
-    on(dispatcher_state, dispatcher, abi::read, [](I& i) { return i.state(); });
-    on(endpoint_make, dispatcher, write, [](I& i) { return i.endpoint(); });
-    on(doorbell_make, dispatcher, write, [](I& i) { return i.doorbell(); });
-    on(Op::yield, dispatcher, execute, [](I& i) -> Result<> {
+    rules.on(dispatcher_priority, dispatcher, write, [](I& i) { return i.priority(); });
+    rules.on(dispatcher_state, dispatcher, abi::read, [](I& i) { return i.state(); });
+    rules.on(endpoint_make, dispatcher, write, [](I& i) { return i.endpoint(); });
+    rules.on(doorbell_make, dispatcher, write, [](I& i) { return i.doorbell(); });
+    rules.on(Op::yield, dispatcher, execute, [](I& i) -> Result<> {
         return i.own_dispatcher(); // who may, does: Core::yield_quickly
     });
-    in_registers(wait, Kind::dispatcher, execute, [](I& i) -> Result<> {
+    rules.in_registers(wait, Kind::dispatcher, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_dispatcher());
         return i.core_.wait(i.caller_);
     });
-    in_registers(reply, Kind::dispatcher, execute, [](I& i) -> Result<> {
+    rules.in_registers(reply, Kind::dispatcher, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_dispatcher());
         return i.core_.reply(i.caller_);
     });
-    in_registers(reply_wait, Kind::dispatcher, execute, [](I& i) -> Result<> {
+    rules.in_registers(reply_wait, Kind::dispatcher, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_dispatcher());
         return i.core_.reply_wait(i.caller_);
     });
-    in_registers(resume, Kind::dispatcher, execute, [](I& i) -> Result<> {
+    rules.in_registers(resume, Kind::dispatcher, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_dispatcher());
         return fail(Err::bad_argument); // of any area that there is: Core::resume_quickly
     });
-    in_registers(call, Kind::endpoint, write, [](I& i) { return i.core_.call(i.caller_, i.cap_); });
+    rules.in_registers(call, Kind::endpoint, write, [](I& i) {
+        return i.core_.call(i.caller_, i.cap_);
+    });
+}
 
-    on(Op::ring, bit(Kind::doorbell), write, [](I& i) -> Result<> {
+consteval void Invoker::add_device_rules(Rules& rules) {
+    using enum Op;
+    using I = Invoker;
+    constexpr uint32_t interrupt = bit(Kind::interrupt);
+    constexpr Rights write = abi::write;
+
+    rules.on(Op::ring, bit(Kind::doorbell), write, [](I& i) -> Result<> {
         TRY_VOID(i.core_.ring(i.cap_));
         if (i.cap_.base >= abi::core_space) i.core_.pay_for_ring(i.caller_);
         return {};
     });
-    on(interrupt_bind, interrupt, write, [](I& i) { return i.bind(); });
-    on(interrupt_acknowledge, interrupt, write, [](I& i) {
+    rules.on(interrupt_bind, interrupt, write, [](I& i) { return i.bind(); });
+    rules.on(interrupt_acknowledge, interrupt, write, [](I& i) {
         return i.core_.acknowledge_interrupt(i.cap_);
     });
-    on(Op::port_in, bit(Kind::io_port), abi::read, [](I& i) { return i.port_in(); });
-    on(Op::port_out, bit(Kind::io_port), write, [](I& i) { return i.port_out(); });
-    on(Op::core_start, core, write, [](I& i) { return i.core_start(); });
-    on(Op::core_accept, core, execute, [](I& i) { return i.core_accept(); });
-    on(Op::core_lend, core, execute, [](I& i) { return i.core_lend(); });
-    on(Op::core_recall, core, execute, [](I& i) { return i.core_recall(); });
-    on(Op::core_give, core, execute, [](I& i) { return i.core_give(); });
-    on(core_regain, core, execute, [](I& i) -> Result<> {
+    rules.on(Op::port_in, bit(Kind::io_port), abi::read, [](I& i) { return i.port_in(); });
+    rules.on(Op::port_out, bit(Kind::io_port), write, [](I& i) { return i.port_out(); });
+}
+
+consteval void Invoker::add_core_rules(Rules& rules) {
+    using enum Op;
+    using I = Invoker;
+    constexpr uint32_t core = bit(Kind::core);
+    constexpr Rights write = abi::write, execute = abi::execute;
+
+    rules.on(Op::core_start, core, write, [](I& i) { return i.core_start(); });
+    rules.on(Op::core_accept, core, execute, [](I& i) { return i.core_accept(); });
+    rules.on(Op::core_lend, core, execute, [](I& i) { return i.core_lend(); });
+    rules.on(Op::core_recall, core, execute, [](I& i) { return i.core_recall(); });
+    rules.on(Op::core_give, core, execute, [](I& i) { return i.core_give(); });
+    rules.on(core_regain, core, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_core());
         return i.core_.regain(*TRY(i.core_.find_changeable(i.caller_, i.argument(0))));
     });
-    on(Op::core_mark, core, execute, [](I& i) { return i.core_mark(); });
-    on(Op::core_watch, core, execute, [](I& i) { return i.core_watch(); });
-    on(Op::core_drained, core, execute, [](I& i) { return i.core_drained(); });
-    on(Op::core_split, core, execute, [](I& i) -> Result<> {
+    rules.on(Op::core_mark, core, execute, [](I& i) { return i.core_mark(); });
+    rules.on(Op::core_watch, core, execute, [](I& i) { return i.core_watch(); });
+    rules.on(Op::core_drained, core, execute, [](I& i) { return i.core_drained(); });
+    rules.on(Op::core_split, core, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_core());
         Slot* const loan = TRY(i.core_.find_changeable(i.caller_, i.argument(0)));
         return i.core_.split(*loan, i.argument(1), *TRY(i.empty_place(2)));
     });
-    on(Op::core_stop, core, execute, [](I& i) -> Result<> {
+    rules.on(Op::core_stop, core, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_core());
         return i.core_.stop_core(i.argument(0));
     });
-    on(Op::core_hang, core, execute, [](I& i) -> Result<> {
+    rules.on(Op::core_hang, core, execute, [](I& i) -> Result<> {
         TRY_VOID(i.own_core());
         i.core_.machine().hang();
         return {};
     });
-    on(Op::core_vector, core, execute, [](I& i) { return i.core_vector(); });
-    on(Op::core_info, core, {}, [](I& i) { return i.core_info(); });
-    return table;
+    rules.on(Op::core_vector, core, execute, [](I& i) { return i.core_vector(); });
+    rules.on(Op::core_info, core, {}, [](I& i) { return i.core_info(); });
+}
+
+consteval auto Invoker::rules() {
+    Rules all;
+    add_capability_rules(all);
+    add_dispatcher_rules(all);
+    add_device_rules(all);
+    add_core_rules(all);
+    return all.table;
 }
 
 void Invoker::answer() {
