@@ -32,8 +32,11 @@ Result<> Binder::begin() {
     TRY(monitor_->attach(slot));
     TRY_VOID(monitor_->attach_channels(abi::slot_at(0, abi::slot::self_doorbell)));
     domain_.loop().bind(monitor_event, notice_);
-    begun_ = true;
-    return domain_.loop().spawn("notices of the monitor", [&] { return read_notices(); });
+    begun_ = true; // before it reads, as what it reads may lead here
+    const auto reads =
+        domain_.loop().spawn("notices of the monitor", [&] { return read_notices(); });
+    begun_ = reads.has_value(); // else nobody would hear what is asked for
+    return reads;
 }
 
 Result<> Binder::offer(Service& service) {

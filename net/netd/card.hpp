@@ -10,6 +10,7 @@
 #include "lib/base/mark.hpp"
 #include "lib/os/channel.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/lasting.hpp"
 #include "net/netd/control.hpp"
 #include "net/netd/nic_port.hpp"
 
@@ -56,8 +57,8 @@ class Card final : public net::Link, public DriverBell {
 
     const NicPort& port() { return *port_; }
 
-    /// Notified when the driver has gone.
-    async::Signal& closed_signal() { return driver_.closed_signal(); }
+    /// Until the driver has gone; also if it has already.
+    async::Task<> gone() { return os::until_gone(driver_); }
 
     // --- net::Link
     Result<> transmit(std::span<const Bytes> pieces, net::LinkWork work) override {

@@ -156,19 +156,30 @@ async::Task<> open_first_card() {
     co_return {};
 }
 
-/// Each further card joins when its driver offers it, and the one after it is waited for.
-async::Task<> open_card(size_t number) {
+async::Task<> open_card(size_t number);
+
+/// Until it has gone. The card after it is waited for.
+async::Task<> serve_card(Card& card, size_t number) {
     Netd& all = *netd;
-    Card& card = all.cards[number];
-    const net::MacAddress mac = co_await card.open();
-    co_await all.host.stack().add_link(mac, net::Config{}.mtu_bytes, card);
     co_await card.start();
     log::info("nic.{} joins", number);
     all.host.links_changed();
     if (number + 1 < all.cards.size())
         co_await all.self.loop().spawn("next card", [&] { return open_card(number + 1); });
-    co_await card.closed_signal().wait();
+    co_await card.gone();
     log::error("network card {} has gone", number);
+    co_return {};
+}
+
+/// Each further card joins when its driver offers it.
+async::Task<> open_card(size_t number) {
+    Netd& all = *netd;
+    Card& card = all.cards[number];
+    const net::MacAddress mac = co_await card.open();
+    co_await all.host.stack().add_link(mac, net::Config{}.mtu_bytes, card);
+    // A link is one for good: without its card the stack starts anew.
+    const auto served = co_await async::result_of(serve_card(card, number));
+    if (!served) log::error("network card {} does not start: {}", number, served.error());
     all.self.stop(1);
     co_return {};
 }
@@ -204,7 +215,7 @@ async::Task<> run() {
     co_await all.self.loop().spawn("next card", [&] { return open_card(1); });
     // Its packets were in memory that went with the card's end of it: who starts us again starts
     // with an empty stack (usr/init/manifest).
-    co_await all.cards[0].closed_signal().wait();
+    co_await all.cards[0].gone();
     log::error("the network card has gone");
     co_return {};
 }

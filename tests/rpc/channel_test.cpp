@@ -413,6 +413,21 @@ TEST(RpcClose, WhatWasSentBeforeComesBeforeTheEnd) {
     EXPECT_EQ(t.loop.pool().used(), 0u);
 }
 
+TEST(RpcClose, IsToldBeforeTheLastOneWhoWasAnsweredGoesOn) {
+    // So nobody may wait for the end without a look whether it has come (os::until_gone).
+    SamplePair t;
+    Err told = Err::none;
+    const auto ask = [](SamplePair& p, Err& out) -> Task<> {
+        co_await p.client().nothing();
+        out = p.listener.ended;
+        co_return {};
+    };
+    t.server.on_nothing = [&] { t.client_end->peer_gone(); };
+    t.spawn(ask(t, told));
+    t.loop.run();
+    EXPECT_EQ(told, Err::peer_gone);
+}
+
 TEST(RpcClose, BothSidesMayEndAtOnce) {
     SamplePair t;
     std::vector<std::string> log;

@@ -83,19 +83,24 @@ Result<> Starter::start(CoreId core, bool whole_tree) {
 }
 
 Result<> Starter::start_on(CoreId core, Ram& ram, bool whole_tree) {
-    const auto started = [&]() -> Result<> {
-        TRY_VOID(fill(core, ram, whole_tree));
-        return give(core, ram);
-    }();
+    const auto filled = fill(core, ram, whole_tree);
+    const auto started = filled ? give(core, ram) : filled;
     if (started) return {};
-    (void)monitor_->joint_failed(core); // if it came that far
+    if (filled) (void)monitor_->joint_failed(core);
     put_back(ram);
     return started;
 }
 
-/// All that it finds when it starts, and where. Errors: busy (a core is leaving the machine).
+/// All that it finds when it starts, and where. If it fails the monitor knows of no start, or that
+/// it has failed. Errors: busy (a core is leaving the machine), exists (it is being started).
 Result<> Starter::fill(CoreId core, const Ram& ram, bool whole_tree) {
     const Joint joint = TRY(make_joint(core));
+    const auto filled = fill_block_of(core, ram, joint, whole_tree);
+    if (!filled) (void)monitor_->joint_failed(core);
+    return filled;
+}
+
+Result<> Starter::fill_block_of(CoreId core, const Ram& ram, const Joint& joint, bool whole_tree) {
     const PhysAddr at = phys(ram.pieces.all()[0].begin);
     PhysAddr tables = at + layout_.tables;
     if (needs_low_tables(at)) tables = TRY(make_low_tables(core, at));
@@ -182,11 +187,13 @@ async::Task<> Starter::start_child(Child& child) {
         co_await changed->wait_until(deadline);
         filled = fill(child.core, child.ram, true);
     }
-    auto given = filled ? give(child.core, child.ram) : filled;
+    co_await filled;
+    auto given = give(child.core, child.ram);
     while (is_busy(given)) {
-        co_await changed->wait_until(deadline);
-        given = give(child.core, child.ram);
+        const auto news = co_await async::result_of(changed->wait_until(deadline));
+        given = news ? give(child.core, child.ram) : news;
     }
+    if (!given) (void)monitor_->joint_failed(child.core);
     co_await given;
     co_return {};
 }
@@ -198,7 +205,6 @@ async::Task<> Starter::start_children() {
         child.starts = started.has_value();
         if (child.starts) continue;
         log::error("core {} cannot be started: {}", child.core, started.error());
-        (void)monitor_->joint_failed(child.core); // if it came that far
         put_back(child.ram);
     }
     const Instant deadline = os::now() + patience();

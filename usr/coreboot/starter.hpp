@@ -72,6 +72,7 @@ class Starter {
     Result<> start(CoreId core, bool whole_tree);
     Result<> start_on(CoreId core, Ram& ram, bool whole_tree);
     Result<> fill(CoreId core, const Ram& ram, bool whole_tree);
+    Result<> fill_block_of(CoreId core, const Ram& ram, const Joint& joint, bool whole_tree);
     Result<> give(CoreId core, Ram& ram);
     void say(CoreId core, const Pieces& pieces) const;
     async::Task<> start_child(Child& child);

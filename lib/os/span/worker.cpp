@@ -6,6 +6,7 @@
 #include "lib/base/log.hpp"
 #include "lib/os/fault.hpp"
 #include "lib/os/immortal.hpp"
+#include "lib/os/lasting.hpp"
 #include "lib/os/logging.hpp"
 #include "lib/os/manifest.hpp"
 #include "lib/os/span/span.hpp"
@@ -55,10 +56,11 @@ async::Task<> SpanWorker::run() {
     scheduler().begin(*this, number_);
     use_shared_heap(*this);
     set_thread_pager(may_wait);
+    co_await self_.loop().spawn("first rings", [&] { return ring_new_bells(); });
     self_.loop().add(*this);
     set_up_ = true;
     if (begun_) start_program();
-    co_await link_.closed_signal().wait();
+    co_await until_gone(link_);
     co_return {};
 }
 
@@ -254,14 +256,31 @@ void SpanWorker::wake_far(ThreadBlock& thread) {
         (void)Doorbell{{bells_[to].slot()}}.ring();
         return;
     }
-    (void)self_.loop().spawn("first ring", [&] { return fetch_bell_and_ring(to); });
+    owes_ring_[to] = true;
+    first_ring_.set();
     Hold::ask_for_rest();
 }
 
-async::Task<> SpanWorker::fetch_bell_and_ring(uint32_t worker) {
-    OwnedCap bell{(co_await home().bell(worker)).bell};
-    if (bells_[worker].is_null()) bells_[worker] = std::move(bell);
-    co_await Doorbell{{bells_[worker].slot()}}.ring();
+/// Who is owed a ring sleeps until it comes, as nobody else rings: what fails is tried again.
+async::Task<> SpanWorker::ring_new_bells() {
+    for (;;) {
+        co_await first_ring_.wait();
+        bool again = false;
+        for (uint32_t to = 0; to < owes_ring_.size(); ++to) {
+            if (!std::exchange(owes_ring_[to], false)) continue;
+            if (co_await async::result_of(fetch_bell(to)))
+                (void)Doorbell{{bells_[to].slot()}}.ring();
+            else
+                owes_ring_[to] = again = true;
+        }
+        if (!again) continue;
+        co_await self_.loop().sleep_for(ring_again);
+        first_ring_.set();
+    }
+}
+
+async::Task<> SpanWorker::fetch_bell(uint32_t worker) {
+    bells_[worker] = OwnedCap{(co_await home().bell(worker)).bell};
     co_return {};
 }
 

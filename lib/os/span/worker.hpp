@@ -30,7 +30,8 @@ class FromHome {
 class SpanWorker final : public ThreadSource, public async::Source, public SharedHeap {
   public:
     SpanWorker(Domain& self, uint32_t number)
-        : self_{self}, number_{number}, link_{self}, from_home_{*this}, cuts_{self.loop(), 2} {}
+        : self_{self}, number_{number}, link_{self}, from_home_{*this}, cuts_{self.loop(), 2},
+          first_ring_{self.loop()} {}
 
     /// From the arguments that the home gave; ends with the channel to it.
     async::Task<> run();
@@ -75,6 +76,7 @@ class SpanWorker final : public ThreadSource, public async::Source, public Share
     static constexpr size_t most_pieces = 1024, most_cuts = 32, most_frames = 512;
     static constexpr size_t heap_chunk = 256 * 1024;
     static constexpr uint32_t most_ways_given = 64;
+    static constexpr Duration ring_again = milliseconds(10); // there was no memory or no slot
 
     using Client = interfaces::span::Client;
     using Replica = span::Replica<CapSlot, most_pieces, most_cuts>;
@@ -94,7 +96,8 @@ class SpanWorker final : public ThreadSource, public async::Source, public Share
     Result<> map_piece(const span::Fill& fill, CapSlot frame);
     void forget_frame(uint32_t number);
 
-    async::Task<> fetch_bell_and_ring(uint32_t worker);
+    async::Task<> ring_new_bells();
+    async::Task<> fetch_bell(uint32_t worker);
     async::Task<> answer_cut(uint32_t operation, bool dirty);
     async::Task<> tell_finished(int64_t code);
 
@@ -110,6 +113,8 @@ class SpanWorker final : public ThreadSource, public async::Source, public Share
     Replica replica_;
     std::array<Known, most_frames> frames_;
     std::array<OwnedCap, span::Workers::most> bells_;
+    std::array<bool, span::Workers::most> owes_ring_{}; // to those whose bells are not here yet
+    async::Event first_ring_;
     ReadyQueue faulted_;
     bool set_up_{}, begun_{};
     uint32_t gave_way_{}; // times in a row
