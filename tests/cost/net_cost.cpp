@@ -11,6 +11,7 @@
 
 #include "lib/base/wheel.hpp"
 #include "net/stack.hpp"
+#include "tests/net/pair.hpp"
 
 void invariant_broken(const char* what, const char* why, const std::source_location&) {
     std::fprintf(stderr, "%s: %s\n", what, why);
@@ -86,21 +87,13 @@ struct Pair {
     Instant now{seconds(1000).ns};
 
     Pair() {
-        make(ours, 2);
-        make(theirs, 1);
-        ours.listener = *ours.stack->tcp_listen({ipv4_any, Port{80}}, 64, 1);
-    }
-
-    void make(Side& side, uint8_t number) {
         Config config;
-        config.mac = MacAddress{{2, 0, 0, 0, 0, number}};
-        config.secret = {number, 7};
         config.connections = 1024;
         config.stream_buffers = 2048;
         config.stream_buffer_bytes = 16384;
-        side.memory.resize(*Stack::memory_needed(config));
-        side.stack = *Stack::create(side.memory, config, side, side, now);
-        if (!side.stack->set_address({Ipv4Address{10, 0, 0, number}, 24})) std::abort();
+        bench::make_stack(ours, 2, config, now);
+        bench::make_stack(theirs, 1, config, now);
+        ours.listener = *ours.stack->tcp_listen({ipv4_any, Port{80}}, 64, 1);
     }
 
     /// Lets the frames go to and fro until there are none.

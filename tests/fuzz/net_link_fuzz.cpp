@@ -12,6 +12,8 @@
 #include "lib/base/invariant.hpp"
 #include "net/checksum.hpp"
 #include "net/stack.hpp"
+#include "tests/net/link_work.hpp"
+#include "tests/net/pair.hpp"
 
 void invariant_broken(const char*, const char*, const std::source_location&) {
     std::abort();
@@ -43,18 +45,25 @@ struct Side final : Link, Events {
     Frame memory;
     std::deque<Frame> sent;
     bool refuses = false;
+    LinkAbilities able;
     SocketId listener, socket;
     uint64_t written{}, was_read{};
 
-    Result<> transmit(std::span<const Bytes> pieces, LinkWork) override {
+    Result<> transmit(std::span<const Bytes> pieces, LinkWork work) override {
         if (refuses) return fail(Err::no_space);
-        Frame frame;
+        Frame whole;
         for (const Bytes piece : pieces)
-            frame.insert(frame.end(), piece.begin(), piece.end());
-        if (frame.size() < 14 || frame.size() > 1514) std::abort();
-        sent.push_back(std::move(frame));
+            whole.insert(whole.end(), piece.begin(), piece.end());
+        if (work.sum != LinkWork::Sum::none && !able.sums) std::abort();
+        if (work.segment_bytes != 0 && !able.segments) std::abort();
+        for (Frame& frame : bench::LinkBench<std::byte>::finished(whole, work)) {
+            if (frame.size() < 14 || frame.size() > 1514) std::abort();
+            sent.push_back(std::move(frame));
+        }
         return {};
     }
+
+    LinkAbilities abilities() const override { return able; }
 
     void socket_event(SocketId, uint64_t, EventSet) override {}
 
@@ -96,6 +105,8 @@ class Play {
     }
 
     ~Play() {
+        for (uint8_t i = 0; i < 2; ++i)
+            sides_.at(i).memory.swap(kept(uint8_t(i + 1)));
         for (const Side& side : sides_) {
             const Drops& drops = side.stack->drops();
             frames_delivered += side.stack->counters().frames_in;
@@ -125,8 +136,6 @@ class Play {
 
     void make(Side& side, uint8_t number) {
         Config config;
-        config.mac = MacAddress{{2, 0, 0, 0, 0, number}};
-        config.secret = {number, 7};
         config.connections = 6;
         config.stream_buffers = 10;
         config.stream_buffer_bytes = 16384;
@@ -135,11 +144,16 @@ class Play {
         config.datagram_buffer_bytes = 4096;
         config.reassemblies = 1;
         config.ping_sockets = 0;
-        static std::array<Frame, 3> memories; // as large as needed, once
-        Frame& memory = memories[number];
-        if (memory.empty()) memory.resize(*Stack::memory_needed(config));
-        side.stack = *Stack::create(memory, config, side, side, now_);
-        if (!side.stack->set_address({Ipv4Address{10, 0, 0, number}, 24})) std::abort();
+        const uint8_t able = take(); // does the card sum up, and cut?
+        side.able = {.sums = (able & 1) != 0, .segments = (able & 3) == 3};
+        side.memory.swap(kept(number));
+        bench::make_stack(side, number, config, now_);
+    }
+
+    /// A stack's memory from one input to the next.
+    static Frame& kept(uint8_t number) {
+        static std::array<Frame, 3> memories;
+        return memories.at(number);
     }
 
     Side& other(const Side& side) { return sides_[&side == &sides_[0] ? 1 : 0]; }
