@@ -325,10 +325,14 @@ void Monitor::look_for_unheard_starts() {
 /// Its RAM is this core's from now on, kept under the label core.N. What there is no place for
 /// stays the lost core's, and nobody uses it before there is one (inherit_rest).
 void Monitor::inherit(CoreId core) {
+    constexpr uint64_t most = uint64_t{1} << 30; // a call of the CPU driver: docs/capabilities.md
     std::array<Range, Handed::most> left;
     size_t count = 0, kept = 0;
     owners_.each([&](const OwnerTable::Piece& piece) {
-        if (piece.owner == core && count++ < left.size()) left[count - 1] = piece.range;
+        if (piece.owner != core) return;
+        for (uint64_t at = piece.range.base; at < piece.range.end(); at += most)
+            if (count++ < left.size())
+                left[count - 1] = {at, std::min(most, piece.range.end() - at)};
     });
     const size_t looked_at = std::min(count, left.size());
     while (kept < looked_at && inherit(core, left[kept]))

@@ -225,13 +225,7 @@ class MachineLinks final : public Links {
         const uint64_t at = monitor_->self().raw * line_bytes;
         const PhysAddr page = doorstep + round_down(at, page_bytes);
         const Doorway doorway = TRY(enter(to, page, page_bytes));
-        const os::OwnedCap doorbell{TRY(kernel_.accept({
-            .kind = abi::Kind::doorbell,
-            .rights = abi::write,
-            .base = abi::core_space + bell.apic,
-            .bytes = 1,
-            .badge = bell.vector,
-        }))};
+        const os::OwnedCap doorbell{TRY(kernel_.accept(doorbell_of(bell)))};
         DoorLine& line = line_at(doorway.view, at % page_bytes);
         line.life = what.life;
         line.base = what.base.raw;

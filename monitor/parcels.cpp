@@ -266,10 +266,7 @@ Result<> Monitor::deliver(CoreId from, const Lend& message) {
             return {};
         }
         if (message.kind != abi::Kind::doorbell) return fail(Err::cap_type);
-        what.base = abi::core_space + message.bell.apic;
-        what.bytes = 1;
-        what.badge = message.bell.vector;
-        parcel.slot = TRY(kernel_.accept(what));
+        parcel.slot = TRY(kernel_.accept(doorbell_of(message.bell, message.rights)));
         return {};
     }();
     if (!accepted) {

@@ -67,14 +67,7 @@ void Monitor::forgive(Debt& debt) {
 // -- links --
 
 Result<> Monitor::set_peer_bell(CoreId core, Bell bell) {
-    const Described what{
-        .kind = abi::Kind::doorbell,
-        .rights = abi::write | abi::copy,
-        .base = abi::core_space + bell.apic,
-        .bytes = 1,
-        .badge = bell.vector,
-    };
-    links_.set_bell(core, TRY(kernel_.accept(what)));
+    links_.set_bell(core, TRY(kernel_.accept(doorbell_of(bell))));
     return {};
 }
 
@@ -204,13 +197,7 @@ Result<> Monitor::incoming(CoreId from, const Bind& message) {
             .badge = from.raw,
         }
     );
-    const auto bell = kernel_.accept({
-        .kind = abi::Kind::doorbell,
-        .rights = abi::write | abi::copy,
-        .base = abi::core_space + message.bell.apic,
-        .bytes = 1,
-        .badge = message.bell.vector,
-    });
+    const auto bell = kernel_.accept(doorbell_of(message.bell));
     if (bell) end.bell = *bell;
     if (!frame || !bell) {
         if (frame) forget(**frame); // the refusal says so
@@ -252,13 +239,7 @@ void Monitor::on(CoreId from, const BindAnswer& message) {
         status = Err::revoking;
         owe(*binding, &Binding::owes_unbind);
     } else if (status == Err::none) {
-        const auto bell = kernel_.accept({
-            .kind = abi::Kind::doorbell,
-            .rights = abi::write | abi::copy,
-            .base = abi::core_space + message.bell.apic,
-            .bytes = 1,
-            .badge = message.bell.vector,
-        });
+        const auto bell = kernel_.accept(doorbell_of(message.bell));
         if (bell)
             binding->bell = *bell;
         else

@@ -22,6 +22,11 @@ struct Described {
     bool idle{}; // only the monitor's keepers of it are left
 };
 
+/// For Kernel::accept: a doorbell of another core.
+constexpr Described doorbell_of(Bell bell, abi::Rights rights = abi::write | abi::copy) {
+    return {abi::Kind::doorbell, rights, abi::core_space + bell.apic, 1, bell.vector};
+}
+
 /// What became of borrowed memory that nobody on this core uses any more.
 struct Drained {
     enum class What : uint8_t { nothing, one, look_at_all } what{};

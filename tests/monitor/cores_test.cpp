@@ -227,6 +227,26 @@ TEST(Leaving, IsStoppedByTheLowestAndItsMemoryIsThere) {
     EXPECT_EQ(world.kernel(0).describe(*ram)->base, base);
 }
 
+TEST(Leaving, LeavesPiecesThatACpuDriverTakesInOneCall) {
+    constexpr uint64_t most = uint64_t{1} << 30, all = 2 * most + large_page_bytes;
+    World world{3, 1};
+    world.start_all();
+    world.settle();
+    FakeKernel& kernel = world.kernel(2);
+    const uint64_t base = kernel.describe(kernel.ram(all))->base;
+    ASSERT_TRUE(world.at(2).set_ram({base, all}));
+    world.settle();
+    ASSERT_TRUE(world.at(2).leave_machine(badge_spawn));
+    world.settle();
+    uint64_t found = 0;
+    while (const auto ram = world.at(0).fetch(badge_init, "core.2")) {
+        const uint64_t bytes = world.kernel(0).describe(*ram)->bytes;
+        EXPECT_LE(bytes, most);
+        found += bytes;
+    }
+    EXPECT_EQ(found, all);
+}
+
 TEST(Failure, IsSuspectedOfWhoLeavesNoRoomForMore) {
     World world{3, 1};
     world.start_all();

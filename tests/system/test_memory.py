@@ -43,6 +43,13 @@ def test_out_of_memory_names_the_quota(guest):
     guest.says_nothing_like("not so: commit")
 
 
+def test_slots_are_enough_for_the_mappings_that_are_promised(guest):
+    number = run(guest, "slots with quota=32768")
+    end = guest.expect(r"mapper says: mapper: (\d+) granules, then (.*)\n", 120)
+    assert 3700 <= int(end[1]) <= 3969 and "slots" in end[2]
+    assert end_of(guest, number) == ("exited", "0")
+
+
 def test_large_frames_have_large_pages_and_can_be_taken_back(boot):
     guest = boot(CORES=1, MEM="4G", NIC="none", COUNT="mapper:1:1", ISO=image_with())
     guest.expect(r"domain mapper ended with code 0|not so|mapper on core \d faulted", 120)

@@ -135,14 +135,19 @@ void Spawner::give_up(Child& child) {
 }
 
 async::Task<> Spawner::hurry(uint32_t id) {
-    for (;;) {
-        co_await self_.loop().sleep_for(driver_patience);
+    const auto ending = [&]() -> Child* {
         const auto child = find(id);
-        if (!child || (*child)->state != State::ending) co_return {};
-        log::warn("memory of {} is held back", (*child)->plan.name.view());
+        return child && (*child)->state == State::ending ? *child : nullptr;
+    };
+    for (;;) {
+        const Instant until = self_.loop().now() + driver_patience;
+        while (ending() != nullptr && co_await async::result_of(changed_.wait_until(until))) {
+        }
+        const Child* const held_back = ending();
+        if (held_back == nullptr) co_return {};
+        log::warn("memory of {} is held back", held_back->plan.name.view());
         const bool lost = end_holders() || co_await neighbours_.say_overdue();
-        const auto still = find(id);
-        if (lost && still && (*still)->state == State::ending) give_up(**still);
+        if (Child* const still = ending(); lost && still != nullptr) give_up(*still);
     }
 }
 

@@ -86,6 +86,22 @@ Result<> exhaust(Findings& found) {
     return {};
 }
 
+/// One slot a granule, until they are used up. What comes back makes room again.
+Result<> slots(Findings& found) {
+    constexpr uint64_t granule = 4 * kib, all = 32 * mib;
+    os::Region region = TRY(os::Region::on_demand(all, {.granule = granule}));
+    uint64_t used = 0;
+    Result<> last{};
+    while (used < all && (last = region.commit(used, granule)))
+        used += granule;
+    std::array<char, 100> text;
+    const auto why = last ? "nothing" : text_of(last.error().top());
+    os::last_words(format_to(text, "mapper: {} granules, then {}", used / granule, why));
+    TRY_VOID(region.unmap(0, mib));
+    found.expect(region.commit(0, mib).has_value(), "slots come back");
+    return {};
+}
+
 Result<> parts(Findings& found) {
     const auto frame = TRY(os::Frame::make(8 * page_bytes));
     os::Region region = TRY(os::Region::reserve(10 * page_bytes));
@@ -170,6 +186,7 @@ Result<> run(os::Domain& self, Findings& found) {
     if (self.settings().count.starts_with("mapper")) return large_ones(found, self);
     if (what == "demand") return demand(found);
     if (what == "exhaust") return exhaust(found);
+    if (what == "slots") return slots(found);
     if (what == "parts") return parts(found);
     if (what == "unmapped") return guard(found);
     if (what == "guard") return past_the_end(found);
