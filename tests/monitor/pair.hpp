@@ -1,7 +1,7 @@
 // Two domains with an established binding between them.
 #pragma once
 
-#include "tests/monitor/world.hpp"
+#include "tests/monitor/domain.hpp"
 
 namespace monitor_test {
 

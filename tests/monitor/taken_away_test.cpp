@@ -1,6 +1,6 @@
 // What the monitor keeps for somebody may be revoked by somebody else before he looks. Both cases
 // were found by tests/sim.
-#include "tests/monitor/world.hpp"
+#include "tests/monitor/domain.hpp"
 
 namespace {
 
