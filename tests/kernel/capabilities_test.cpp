@@ -186,7 +186,7 @@ TEST_F(Capabilities, RetypeChecksEveryNumber) {
     refuses(Err::bad_argument, [&] { return retype(30, Kind::frame, 0, 0x1000, 0); });
     refuses(Err::bad_argument, [&] { return retype(62, Kind::frame, 0, 0x1000, 3); });
     refuses(Err::bad_argument, [&] { return retype(30, Kind::frame, 0, 0x1000, ~uint64_t{0}); });
-    refuses(Err::overflow, [&] { return retype(30, Kind::frame, 0, uint64_t{1} << 60, 32); });
+    refuses(Err::overflow, [&] { return retype(30, Kind::frame, 0, uint64_t{1} << 60, 16); });
     refuses(Err::overflow, [&] { return retype(30, Kind::frame, ~uint64_t{0xfff}, 0x1000); });
     refuses(Err::bad_argument, [&] { return retype(30, static_cast<Kind>(200), 0, 0x1000); });
     refuses(Err::slot_occupied, [&] { return retype(s::root, Kind::frame, 0, 0x1000); });
