@@ -73,48 +73,6 @@ uint32_t Connection::most_receive_bytes(const Config& config, const StreamOption
     return limit_of(config.stream_buffer_bytes, options.receive_order);
 }
 
-void Connection::open(Engine& engine, Instant now) {
-    state_ = State::syn_sent;
-    active_ = true;
-    dispatch(engine, now);
-}
-
-void Connection::open_by(Engine& engine, const Segment& syn, Instant now) {
-    meet(syn, now);
-    dispatch(engine, now);
-}
-
-void Connection::open_by_cookie(const Segment& syn, Instant now) {
-    meet(syn, now);
-    send_next_ = send_max_ = initial_send_ + 1;
-    (void)advertise(true); // the promise that the cookie's segment made
-}
-
-void Connection::meet(const Segment& syn, Instant now) {
-    state_ = State::syn_received;
-    initial_receive_ = syn.sequence;
-    receive_next_ = advertised_edge_ = last_ack_sent_ = syn.sequence + 1;
-    last_heard_ = now;
-    negotiate(syn.options, now);
-    send_window_ = greatest_window_ = syn.window;
-    window_from_sequence_ = syn.sequence;
-}
-
-/// Both SYNs have been seen: what the peer said of itself (RFC 9293 3.7.1, RFC 7323 2.2 and 3.2,
-/// RFC 2018 2).
-void Connection::negotiate(const Options& options, Instant now) {
-    constexpr uint16_t least_mss_bytes = 64; // a peer that says less wants to hurt us
-    const uint16_t theirs = options.mss_bytes.value_or(Options::default_mss_bytes);
-    send_mss_ = std::max(least_mss_bytes, std::min(theirs, path_mss_));
-    offers_window_scale_ = options.window_scale.has_value();
-    send_scale_ = options.window_scale.value_or(0);
-    if (!offers_window_scale_) receive_scale_ = 0;
-    offers_blocks_ = options.sack_permitted;
-    offers_timestamps_ = options.has_timestamps;
-    recent_timestamp_ = options.timestamp_value;
-    recent_since_ = now;
-}
-
 /// RFC 6191 2: where both have timestamps, these decide; where only the new one has, it cannot be
 /// an old duplicate of ours; else RFC 9293 3.10.7.4, by the number alone.
 bool Connection::may_be_replaced_by(const Segment& segment) const {

@@ -156,13 +156,24 @@ class Connection : public SocketBase {
   private:
     enum class Waiting : uint8_t { nothing, acknowledgement, window, end, keep_alive };
 
+    // opening.cpp
+    void process_syn_sent(Engine& engine, const Segment& segment, Instant now);
+    bool process_handshake_ack(Engine& engine, const Segment& segment, Instant now);
+    void meet(const Segment& syn, Instant now);
+    void negotiate(const Options& options, Instant now);
+    void become_established(Engine& engine, const Segment& segment, Instant now);
+
+    // timers.cpp
+    void probe_window(Engine& engine, Instant now);
+    void probe_life(Engine& engine, Instant now);
+    bool given_up(Engine& engine, Instant now);
+
     // input.cpp
     bool is_plain() const;
     bool expects(Bytes bytes) const;
     void take_expected(Engine& engine, const Ipv4Packet& packet, Instant now);
     void data_arrived(Engine& engine, bool at_once, Instant now);
     void process_segment(Engine& engine, const Segment& segment, Instant now);
-    void process_syn_sent(Engine& engine, const Segment& segment, Instant now);
     bool timely(Engine& engine, const Segment& segment, Instant now);
     bool acceptable(const Segment& segment) const;
     void refuse(Engine& engine, const Segment& segment, Instant now);
@@ -170,7 +181,6 @@ class Connection : public SocketBase {
     void process_reset(Engine& engine, const Segment& segment, Instant now);
     bool is_possible_ack(Engine& engine, const Segment& segment, Instant now);
     bool process_ack(Engine& engine, const Segment& segment, Instant now);
-    bool process_handshake_ack(Engine& engine, const Segment& segment, Instant now);
     void process_new_ack(Engine& engine, SeqNumber ack, uint32_t echo, Instant now);
     void update_window(Engine& engine, const Segment& segment, Instant now);
     void process_urgent(Engine& engine, const Segment& segment);
@@ -181,9 +191,6 @@ class Connection : public SocketBase {
     void show_deferred(Engine& engine, Instant now);
     void raise_if_owned(Engine& engine, EventSet what, Instant now);
     void fin_acknowledged(Engine& engine, Instant now);
-    void meet(const Segment& syn, Instant now);
-    void negotiate(const Options& options, Instant now);
-    void become_established(Engine& engine, const Segment& segment, Instant now);
     void sample_rtt(SeqNumber ack, uint32_t echo, Instant now);
     void challenge(Engine& engine, Instant now);
     bool may_challenge(Instant now);
@@ -225,9 +232,6 @@ class Connection : public SocketBase {
     void note_answered(Engine& engine, Instant now);
     void note_new(uint32_t data_bytes, SeqNumber first_end, Instant now);
     void note_sent(Engine& engine, OutSegment out, Instant now);
-    void probe_window(Engine& engine, Instant now);
-    void probe_life(Engine& engine, Instant now);
-    bool given_up(Engine& engine, Instant now);
     void wait_for(Engine& engine, Waiting what, Instant until);
     void wait_for_nothing(Engine& engine, Instant now);
     void offer_more(Engine& engine, Instant now);

@@ -141,40 +141,6 @@ void Connection::take_expected(Engine& engine, const Ipv4Packet& packet, Instant
     if (ack_now_ || in_flight() != sending().size()) dispatch(engine, now);
 }
 
-void Connection::process_syn_sent(Engine& engine, const Segment& segment, Instant now) {
-    const Flags flags = segment.flags;
-    const SeqNumber ack = segment.acknowledgement;
-    if (flags.ack() && (!after(ack, initial_send_) || after(ack, send_max_))) {
-        engine.count(Drop::tcp_bad_handshake);
-        if (!flags.rst()) engine.answer_with_reset(segment, now);
-        return;
-    }
-    if (flags.rst()) {
-        if (flags.ack()) return end(engine, Err::connection_refused);
-        return engine.count(Drop::tcp_bad_reset);
-    }
-    if (!flags.syn()) return engine.count(Drop::tcp_bad_handshake);
-    initial_receive_ = segment.sequence;
-    receive_next_ = advertised_edge_ = last_ack_sent_ = segment.sequence + 1;
-    last_heard_ = now;
-    negotiate(segment.options, now);
-    if (!flags.ack()) { // both called at once: answer with SYN and ACK
-        state_ = State::syn_received;
-        send_window_ = greatest_window_ = segment.window;
-        window_from_sequence_ = segment.sequence;
-        send_next_ = initial_send_;
-        timing_ = false;
-        return dispatch(engine, now);
-    }
-    Segment rest = segment; // without the SYN, which is dealt with
-    rest.sequence = receive_next_;
-    rest.flags = flags.without(wire::Tcp::syn);
-    become_established(engine, segment, now);
-    ack_now_ = true;
-    process_text(engine, rest, now);
-    if (state_ != State::closed) dispatch(engine, now);
-}
-
 /// RFC 7323 5.3 (PAWS) and 3.2. False: the segment ends here.
 bool Connection::timely(Engine& engine, const Segment& segment, Instant now) {
     constexpr Duration clock_life = seconds(24 * 24 * 3600); // 5.5: 24 days
@@ -273,38 +239,6 @@ void Connection::sample_rtt(SeqNumber ack, uint32_t echo, Instant now) {
     if (!repeated || !offers_timestamps_) return;
     const int32_t ticks = int32_t(timestamp(now) - echo);
     if (ticks >= 0) rtt_.sample(Duration{int64_t{ticks} << timestamp_shift});
-}
-
-/// The peer has acknowledged our SYN.
-void Connection::become_established(Engine& engine, const Segment& segment, Instant now) {
-    const bool lost_syn = retries_ != 0;
-    send_unacknowledged_ = initial_send_ + 1;
-    send_next_ = send_max_ = later(send_max_, send_unacknowledged_);
-    sample_rtt(segment.acknowledgement, segment.options.timestamp_echo, now);
-    if (lost_syn) rtt_.after_lost_syn();
-    retries_ = 0;
-    // The window of a SYN is never scaled (RFC 7323 2.2).
-    send_window_ = uint32_t{segment.window} << (segment.flags.syn() ? 0 : send_scale_);
-    greatest_window_ = std::max(greatest_window_, send_window_);
-    window_from_sequence_ = segment.sequence;
-    window_from_ack_ = segment.acknowledgement;
-    engine.congestion_control().start(congestion_, full_segment(), lost_syn);
-    state_ = fin_wanted_ ? State::fin_wait_1 : State::established;
-    wait_for_nothing(engine, now);
-    if (listener != nullptr) return engine.established(*this, now);
-    writer_waits_ = false;
-    engine.raise(*this, Event::connected | Event::writable);
-}
-
-bool Connection::process_handshake_ack(Engine& engine, const Segment& segment, Instant now) {
-    const SeqNumber ack = segment.acknowledgement;
-    if (!after(ack, send_unacknowledged_) || after(ack, send_max_)) {
-        engine.count(Drop::tcp_bad_ack);
-        engine.answer_with_reset(segment, now);
-        return false;
-    }
-    become_established(engine, segment, now);
-    return true;
 }
 
 /// RFC 5961 5.2: neither what was never sent, nor older than the peer's window allows.
