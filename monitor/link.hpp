@@ -37,7 +37,8 @@ class Link final : public async::Source {
     }
 
     bool ready() override {
-        return endpoint_.has_message() || (starved_ && endpoint_.has_credit());
+        if (endpoint_.has_message()) return true;
+        return starved_ ? endpoint_.has_credit() : monitor_.may_have_message(peer_);
     }
 
     void flush() override { endpoint_.notify(bell_); }

@@ -35,11 +35,12 @@ class Worker final : public async::Source {
 
     bool pump() override {
         const bool worked = monitor_.work();
-        if (waits_event.made() && monitor_.expects_answers()) waits_event->set();
+        told_ = waits_for_answers();
+        if (told_) waits_event->set();
         return worked;
     }
 
-    bool ready() override { return monitor_.has_work(); }
+    bool ready() override { return monitor_.has_work() || (waits_for_answers() && !told_); }
 
     void flush() override {}
 
@@ -48,7 +49,10 @@ class Worker final : public async::Source {
     void disarm() override {}
 
   private:
+    bool waits_for_answers() const { return waits_event.made() && monitor_.expects_answers(); }
+
     Monitor& monitor_;
+    bool told_{}; // the clock, that somebody is waited for
 };
 
 /// A page that this core's domains may read, written anew before anybody gets an answer that says

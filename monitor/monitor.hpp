@@ -181,6 +181,12 @@ class Monitor {
 
     bool has_work() const { return busy_; }
 
+    /// Something has changed since next_message had nothing to tell `core`.
+    bool may_have_message(CoreId core) const {
+        const Peer& there = peers_[core.raw];
+        return there.link == Link::open && there.quiet_at != changes_;
+    }
+
     // -- for tests and figures --
 
     LoanTable& loans() { return loans_; }

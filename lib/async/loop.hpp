@@ -45,7 +45,8 @@ class Source {
 
     /// Does a bounded piece of work; false when there was none.
     virtual bool pump() = 0;
-    /// Is there work for pump()? The last look before sleep.
+    /// Is there work for pump()? The last look before sleep, which may follow a turn that worked:
+    /// what another source has left for this one since its pump counts.
     virtual bool ready() = 0;
     /// Wakes peers that wait for what was written since the last time.
     virtual void flush() = 0;
