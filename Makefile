@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test soak chaos check lint units fuzz fuzz-kernel sim net-costs net-cover plugins counts image-more exp exp-quick exp-diff vs-linux longest-path check-isolation messages doctor help clean compdb format
+.PHONY: image setup configure run test test-placements soak chaos check lint units fuzz fuzz-kernel sim net-costs net-cover plugins counts image-more exp exp-quick exp-diff vs-linux longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -24,6 +24,10 @@ run: configure
 
 test: setup
 	@exec $(PYTHON) tools/test.py
+
+# Where the network stack may be: docs/network.md, Placements. `make test` has the short form.
+test-placements: setup
+	@PLACE=netd:e1000 ONLY=system K="network or agent or tap or routing" exec $(PYTHON) tools/test.py
 
 soak: setup
 	@LONG=1 ONLY=system exec $(PYTHON) tools/test.py

@@ -5,7 +5,8 @@
 
 Layout, little endian: 16-byte header {"SKERRYB1", u32 count, u32 total bytes}, `count` entries of
 64 bytes {name[48] padded with NUL, u32 offset, u32 bytes, u32 crc32, u32 kind (0 file, 1 domain)},
-data. Domain images start on a page, files on a 64-byte line; offsets count from the start.
+data. Domain images start on a page, files on a 64-byte line; offsets count from the start. What has
+several names is there once.
 """
 import os
 import struct
@@ -21,7 +22,7 @@ ALIGN = {"file": 64, "domain": 4096}
 
 def pack(items):
     """Bundle bytes of (kind, name, content) triples; ValueError says what is wrong with one."""
-    seen, table, data = set(), b"", b""
+    seen, table, data, places = set(), b"", b"", {}
     start = HEADER.size + ENTRY.size * len(items)
     for kind, name, content in items:
         raw = name.encode()
@@ -30,9 +31,12 @@ def pack(items):
         if name in seen:
             raise ValueError(f"bundle: two entries are called {name!r}")
         seen.add(name)
-        data += bytes(-(start + len(data)) % ALIGN[kind])
-        table += ENTRY.pack(raw, start + len(data), len(content), zlib.crc32(content), KINDS[kind])
-        data += content
+        if (kind, content) not in places:
+            data += bytes(-(start + len(data)) % ALIGN[kind])
+            places[kind, content] = start + len(data)
+            data += content
+        table += ENTRY.pack(raw, places[kind, content], len(content), zlib.crc32(content),
+                            KINDS[kind])  # fmt: skip
     return HEADER.pack(MAGIC, len(items), start + len(data)) + table + data
 
 

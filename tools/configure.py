@@ -247,7 +247,8 @@ class Plan:
                 continue
             image = self.program(place, program)
             if image and program.get("kind", "domain") == "domain":
-                domains.append((program["name"], image))
+                names = [program["name"], *program.get("also", ())]
+                domains += [(name, image) for name in names]
             elif image:
                 images[program["name"]] = image
         items = [f"domain:{name}={path}" for name, path in domains]
@@ -258,7 +259,7 @@ class Plan:
                 name = prefix + os.path.basename(path) if prefix.endswith("/") else prefix
                 items.append(f"file:{name}={path}")
                 files.append(path)
-        ins = [path for _, path in domains] + files
+        ins = list(dict.fromkeys(path for _, path in domains)) + files
         tool = ["tools/bundle.py"]
         bundle = f"{self.build}/bundle{self.suffix}"
         self.edge("bundle", [bundle], ins, implicit=tool, items=" ".join(items))

@@ -11,6 +11,7 @@ TARGETS = {
     "make image-more": "BUILD/skerry-more.iso, which has the programs of tests/model in it too",
     "make run": "boot it in QEMU; the terminal is its serial line, Ctrl-A X leaves",
     "make test": "all checks and tests; ends with `N passed, N failed`",
+    "make test-placements": "the tests of the network with the stack in its driver's domain",
     "make soak": "the system tests for longer: more requests, bytes and damaged packets",
     "make chaos": "a domain that does its worst while HTTP is served, for twenty seeds more",
     "make check": "the rules of the tree: includes, format, instructions, sizes",

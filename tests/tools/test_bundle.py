@@ -43,3 +43,11 @@ def test_what_is_no_entry_is_said(tmp_path, spec):
     with pytest.raises(SystemExit, match=f"bundle: {spec} is not domain:NAME=PATH"):
         bundle.main(str(tmp_path / "out"), spec)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_has_two_names_is_there_once():
+    content = bytes(range(256)) * 64
+    items = [("domain", "a", content), ("domain", "b", content), ("file", "c", content)]
+    packed = bundle.pack(items)
+    assert bundle.unpack(packed) == items
+    assert packed.count(content) == 2, "a domain starts on a page, a file does not"

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "drivers/pci/silence.hpp"
+#include "lib/base/bundle.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/cores.hpp"
+#include "lib/os/manifest.hpp"
 #include "lib/os/spawners.hpp"
 
 namespace pci {
@@ -35,8 +37,32 @@ Result<> Keeper::begin() {
     const os::Description window = TRY(os::describe(window_));
     window_begin_ = window.base;
     window_end_ = window.base + window.bytes;
+    if (const auto learnt = learn_stack_place(); !learnt)
+        log::warn("manifest cannot be read: {}", learnt.error());
     os::binder().keep_devices(*this);
     return {};
+}
+
+/// By the same manifest as init's, which does not start a stack that shares a domain.
+Result<> Keeper::learn_stack_place() {
+    const os::CapSlot frame = TRY(self_.find_given("bundle"));
+    const os::View view = TRY(os::View::make(frame, 0, TRY(os::describe(frame)).bytes, abi::read));
+    const auto files = TRY(bundle::Bundle::parse(view.span()));
+    const Bytes data = TRY(files.find("manifest")).data;
+    const void* const text = data.data();
+    const auto manifest = os::Manifest::parse(
+        {static_cast<const char*>(text), data.size()}, [](const os::Manifest::Problem&) {}
+        // init tells of them
+    );
+    stack_with_ = Text<16>::cut(manifest.shared_with("netd", self_.settings()));
+    return {};
+}
+
+/// The driver, or the driver with the stack.
+Text<16> Keeper::image_for(const DriverEntry& driver, unsigned card) const {
+    if (card != 0 || stack_with_.view() != driver.program) return Text<16>::cut(driver.program);
+    std::array<char, 16> text;
+    return Text<16>::cut(format_to(text, "{}-netd", driver.program));
 }
 
 async::Task<>
@@ -49,8 +75,9 @@ Keeper::start(const hw::PciFunction& function, const DriverEntry& driver, unsign
         log::warn("{} is not placed on core {}, which is not there", driver.program, core);
         core = self_.core().raw;
     }
-    co_await start_on(core, function, driver, card, line);
-    log::info("{} drives {} on core {}", driver.program, Written{function.at}, core);
+    const Text<16> image = image_for(driver, card);
+    co_await start_on(core, function, driver, card, image, line);
+    log::info("{} drives {} on core {}", image.view(), Written{function.at}, core);
     co_return {};
 }
 
@@ -61,6 +88,7 @@ async::Task<> Keeper::start_on(
     hw::PciFunction function,
     const DriverEntry& driver,
     unsigned card,
+    Text<16> image,
     Result<Line> line
 ) {
     const bool here = core == self_.core().raw;
@@ -93,7 +121,7 @@ async::Task<> Keeper::start_on(
     place->driver = &driver;
     place->spawner = &spawner;
     const auto started = co_await async::result_of(client.spawn_with(
-        Text<16>::cut(driver.program),
+        image,
         Text<128>::cut(arguments_of(arguments, here, function, card, line)),
         {},
         0,

@@ -76,8 +76,11 @@ class Keeper final : public os::DeviceKeeper {
         hw::PciFunction function,
         const DriverEntry& driver,
         unsigned card,
+        Text<16> image,
         Result<Line> line
     );
+    Result<> learn_stack_place();
+    Text<16> image_for(const DriverEntry& driver, unsigned card) const;
     Result<os::OwnedCap> registers_at(const WindowPart& part);
     Result<> hand(unsigned core, std::string_view label, const os::OwnedCap& what);
     async::Task<Spawner*> spawner_on(unsigned core);
@@ -95,6 +98,7 @@ class Keeper final : public os::DeviceKeeper {
     Config& config_;
     Lines& lines_;
     os::LocalClient<interfaces::monitor::Client> monitor_;
+    Text<16> stack_with_; // the driver whose domain the network stack shares; empty: none
     os::CapSlot window_{};
     uint64_t window_begin_{}, window_end_{};
     std::array<LinkedSpawner*, 8> spawners_{}; // for good

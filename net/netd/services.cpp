@@ -1,5 +1,5 @@
-// net/netd/main.cpp — the network stack as a service: "net" for applications, "netctl" for the
-// shell, "routes" for net/routed. Without a card it waits for one: nobody is served before.
+#include "net/netd/services.hpp"
+
 #include <array>
 
 #include "interfaces/netctl.hpp"
@@ -13,7 +13,6 @@
 #include "lib/os/lasting.hpp"
 #include "lib/os/memory.hpp"
 #include "net/netd/addresses.hpp"
-#include "net/netd/card.hpp"
 #include "net/netd/control.hpp"
 #include "net/netd/host.hpp"
 #include "net/netd/routes.hpp"
@@ -32,19 +31,21 @@ static_assert(applications_max + shells_max + 1 <= Host::owners_max, "the last i
 
 /// Everything of this domain that lives as long as it does.
 struct Netd {
-    explicit Netd(os::Domain& in)
+    Netd(os::Domain& in, MakeFirstCard first)
         : self{in}, host{in.loop()},
-          cards{
-              {Card{in, host, {{0}}},
-               Card{in, host, {{1}}},
-               Card{in, host, {{2}}},
-               Card{in, host, {{3}}}}
+          others{
+              {DistantCard{in, host, {{1}}},
+               DistantCard{in, host, {{2}}},
+               DistantCard{in, host, {{3}}}}
           },
-          states{{&cards[0].state(), &cards[1].state(), &cards[2].state(), &cards[3].state()}} {}
+          cards{{&first(in, host), &others[0], &others[1], &others[2]}},
+          states{{&cards[0]->state(), &cards[1]->state(), &cards[2]->state(), &cards[3]->state()}} {
+    }
 
     os::Domain& self;
     Host host;
-    std::array<Card, net::Stack::links_max> cards;
+    std::array<DistantCard, net::Stack::links_max - 1> others;
+    std::array<Card*, net::Stack::links_max> cards;
     std::array<InterfaceState*, net::Stack::links_max> states;
     std::optional<os::Memory> stack_memory;
     std::optional<Resolver> resolver;
@@ -63,7 +64,7 @@ class SocketServer : public Session {
 class ControlServer : public control::Server {
   public:
     ControlServer(os::Session&, Netd& all) : control::Server{all.host, all.states, *all.resolver} {
-        set_port(all.cards[0].port());
+        set_port(all.cards[0]->port());
         if (const auto entered = enter(); !entered)
             log::warn("netctl client refused: {}", entered.error());
     }
@@ -136,7 +137,7 @@ Result<> make_stack(const net::MacAddress mac) {
     all.stack_memory.emplace(TRY(os::Memory::make(bytes)));
     const MutableBytes memory = all.stack_memory->span();
     net::Stack* const stack =
-        TRY(net::Stack::create(memory, config, all.cards[0], all.host, all.host.now()));
+        TRY(net::Stack::create(memory, config, *all.cards[0], all.host, all.host.now()));
     all.host.set_stack(*stack);
     log::info(
         "stack {} connections, {} KiB of buffers, each up to {} KiB, {} KiB in all",
@@ -150,7 +151,7 @@ Result<> make_stack(const net::MacAddress mac) {
 
 /// errors   what binding to nic.0 and starting it answer
 async::Task<> open_first_card() {
-    Card& card = netd->cards[0];
+    Card& card = *netd->cards[0];
     co_await make_stack(co_await card.open());
     co_await card.start();
     co_return {};
@@ -174,7 +175,7 @@ async::Task<> serve_card(Card& card, size_t number) {
 /// Each further card joins when its driver offers it.
 async::Task<> open_card(size_t number) {
     Netd& all = *netd;
-    Card& card = all.cards[number];
+    Card& card = *all.cards[number];
     const net::MacAddress mac = co_await card.open();
     co_await all.host.stack().add_link(mac, net::Config{}.mtu_bytes, card);
     // A link is one for good: without its card the stack starts anew.
@@ -215,22 +216,22 @@ async::Task<> run() {
     co_await all.self.loop().spawn("next card", [&] { return open_card(1); });
     // Its packets were in memory that went with the card's end of it: who starts us again starts
     // with an empty stack (usr/init/manifest).
-    co_await all.cards[0].gone();
+    co_await all.cards[0]->gone();
     log::error("the network card has gone");
     co_return {};
 }
 
 } // namespace
-} // namespace netd
 
-int domain_main(os::Domain& self) {
+int serve(os::Domain& self, MakeFirstCard first) {
     self.set_task_bytes(128 * 1024);
-    netd::netd.make(self);
-    if (const auto started =
-            self.loop().spawn("netd", [&] { return os::lasting(self, netd::run()); });
+    netd.make(self, first);
+    if (const auto started = self.loop().spawn("netd", [&] { return os::lasting(self, run()); });
         !started) {
         log::error("netd cannot start: {}", started.error());
         return 1;
     }
     return self.serve();
 }
+
+} // namespace netd
