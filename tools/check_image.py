@@ -152,7 +152,7 @@ def rules(build):
 
     def kernel_and_net_have_no_globals():
         rooms = (f"{build}/obj/kernel/kernel/", f"{build}/obj/domain/net/")
-        domains = tuple(f"{build}/obj/domain/net/{name}/" for name in ("netd", "routed"))
+        domains = tuple(f"{build}/obj/domain/net/{name}/" for name in ("netd", "netcard", "routed"))
         for path in defined_objects(build):
             if not path.startswith(rooms) or path.startswith(domains):
                 continue
