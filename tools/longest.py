@@ -75,15 +75,18 @@ def symbols():
 
 
 def operations(source, names):
-    """{address: operation}: handlers are the lambdas of one function, in the order of its lines; or
-    the functions that need no look into the table."""
-    order = re.findall(r"^    (?:on|in_registers)\((?:Op::)?(\w+),", source, re.M)
+    """{address: operation}: handlers are the lambdas of a few functions, each in the order of its
+    lines; or the functions that need no look into the table."""
+    function = re.compile(r"^consteval void Invoker::(add_\w+_rules)\(.*?\{$(.*?)^\}", re.M | re.S)
+    handler = re.compile(r"Invoker::(add_\w+_rules)\(.*\)::'lambda(\d*)'\(.*\)::__invoke")
+    order = {name: re.findall(r"^    rules\.(?:on|in_registers)\((?:Op::)?(\w+),", body, re.M)
+             for name, body in function.findall(source)}  # fmt: skip
     place = {}
     for address, _, name in names:
-        found = re.search(r"Invoker::rules\(\)::'lambda(\d*)'\(kernel::Invoker&\)::__invoke", name)
+        found = handler.search(name)
         direct = re.match(r"kernel::Core::(call|reply_wait|wait)\(", name)
         if found:
-            place[address] = order[int(found[1]) + 1 if found[1] else 0]
+            place[address] = order[found[1]][int(found[2]) + 1 if found[2] else 0]
         elif direct:
             place[address] = direct[1]
     return place

@@ -62,6 +62,11 @@ def test_figures_that_depend_on_the_tree_have_not_grown(runs, agreed):
     assert not grown, "now, agreed"
 
 
+def test_what_three_cores_borrowed_comes_back():
+    """Two messages a borrower."""
+    assert counts.run_lent(3).note.startswith("6 messages, ")
+
+
 def test_interrupts_wait_no_longer_than_is_stated():
     paths, _ = longest.measured(["bench"], longest.symbols())
     assert "cnode_retype" in paths

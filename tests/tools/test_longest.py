@@ -12,10 +12,14 @@ B ffffffff80002000 1
 """
 
 SOURCE = """\
-    const auto on = [&](Op op) {};
-    on(null_call, ~0u, {}, [](I&) {});
-    on(Op::yield, dispatcher, execute, [](I& i) {});
-    in_registers(call, Kind::endpoint, write, [](I& i) {});
+consteval void Invoker::add_capability_rules(Rules& rules) {
+    rules.on(null_call, ~0u, {}, [](I&) {});
+}
+
+consteval void Invoker::add_dispatcher_rules(Rules& rules) {
+    rules.on(Op::yield, dispatcher, execute, [](I& i) {});
+    rules.in_registers(call, Kind::endpoint, write, [](I& i) {});
+}
 """
 
 
@@ -37,8 +41,10 @@ def test_the_longest_of_several_guests_is_kept_with_its_blocks():
 
 
 def test_handlers_have_the_names_of_their_lines():
-    names = [(16 * i, 16, f"kernel::Invoker::rules()::'lambda{n}'(kernel::Invoker&)::__invoke(X)")
-             for i, n in enumerate(("", "0", "1"))]  # fmt: skip
+    function = "kernel::Invoker::add_{}_rules(kernel::Invoker::Rules&)"
+    handler = function + "::'lambda{}'(kernel::Invoker&)::__invoke(X)"
+    lambdas = (("capability", ""), ("dispatcher", ""), ("dispatcher", "0"))
+    names = [(16 * i, 16, handler.format(*which)) for i, which in enumerate(lambdas)]
     names.append((999, 1, "kernel::Core::reply_wait(kernel::Dispatcher&)"))
     names.append((1024, 1, "kernel::Core::reply_wait_in_full(kernel::Dispatcher&)"))
     assert longest.operations(SOURCE, names) == {
