@@ -160,8 +160,7 @@ def build_guest():
     link = [configure.LD, *configure.LINK.split(), "-T", configure.DOMAIN_SCRIPT]
     link += [f"--defsym=domain_base={GUEST_ADDRESS:#x}", "-o", full]
     subprocess.run(link + objects, check=True)
-    strip = [configure.OBJCOPY, "--strip-debug", "--discard-locals", full, image]
-    subprocess.run(strip, check=True)
+    subprocess.run([sys.executable, "tools/strip.py", full, image], check=True)
     with open(image, "rb") as f:
         packed = bundle.pack([("domain", "init", f.read())])
     with open(os.path.join(WORK, "bundle"), "wb") as f:

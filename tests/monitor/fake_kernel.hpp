@@ -41,6 +41,13 @@ struct Memory {
         return base;
     }
 
+    /// What lies behind it stays whose it was.
+    void give(unsigned core, uint64_t base, uint64_t bytes) {
+        const auto behind = owner.upper_bound(base + bytes);
+        if (behind != owner.begin()) owner.try_emplace(base + bytes, std::prev(behind)->second);
+        owner[base] = core;
+    }
+
     bool is_of(unsigned core, uint64_t base) const {
         const auto found = owner.upper_bound(base);
         return found != owner.begin() && std::prev(found)->second == core;
@@ -106,7 +113,7 @@ class FakeKernel : public Kernel {
         if (is_memory && memory_.is_of(core_, what.base)) return fail(Err::range_in_use);
         if (refuse_accept > 0 && --refuse_accept == 0) return fail(Err::no_slots);
         Cap cap{what, false, false};
-        if (what.kind == abi::Kind::ram) memory_.owner[what.base] = core_;
+        if (what.kind == abi::Kind::ram) memory_.give(core_, what.base, what.bytes);
         cap.keeper = cap.borrowed = what.kind == abi::Kind::frame;
         return insert(cap);
     }

@@ -263,7 +263,8 @@ def a_driver_that_cannot_run_loses_its_card(guest):
         guest.command("spawn hog on 3 8000")
         assert "is killed" in guest.command("kill netd", timeout=60)
         ends = [guest.wait_for(line, 60, start).start() for line in LOSES_ITS_CARD]
-        assert ends == sorted(ends)
+        held, *between, killed = ends  # two domains say these, and the console hears one first
+        assert held < min(between) and max(between) < killed
         assert look_at_free_memory(guest) == ["0"] * 4
         guest.wait_for(r"domain hog ended with code 0", 60, start)
     guest.wait_for(r"spawn\] e1000 is started again", 60, start)
