@@ -36,6 +36,11 @@ std::string_view trimmed(std::string_view text) {
     return text;
 }
 
+std::string_view digits_of(uint64_t number, std::span<char> room) {
+    const auto end = std::to_chars(room.data(), room.data() + room.size(), number).ptr;
+    return {room.data(), static_cast<size_t>(end - room.data())};
+}
+
 bool printable(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
 }
@@ -131,16 +136,27 @@ std::string_view reason(uint16_t status) {
     }
 }
 
+/// Piece by piece: to look for braces in each byte of it was a sixth of a request.
 std::string_view write_head(const Head& head, std::span<char> out) {
-    return format_to(
-        out,
-        "HTTP/1.1 {} {}\r\nServer: Skerry\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}\r\n",
-        head.status,
+    std::array<char, 20> status, length;
+    const std::array pieces{
+        std::string_view{"HTTP/1.1 "},
+        digits_of(head.status, status),
+        std::string_view{" "},
         reason(head.status),
+        std::string_view{"\r\nServer: Skerry\r\nContent-Type: "},
         head.content_type,
-        head.content_bytes,
-        head.keep_alive ? std::string_view{} : std::string_view{"Connection: close\r\n"}
-    );
+        std::string_view{"\r\nContent-Length: "},
+        digits_of(head.content_bytes, length),
+        std::string_view{head.keep_alive ? "\r\n\r\n" : "\r\nConnection: close\r\n\r\n"},
+    };
+    size_t used = 0;
+    for (const std::string_view piece : pieces) {
+        if (piece.size() > out.size() - used) return {};
+        std::ranges::copy(piece, out.begin() + static_cast<ptrdiff_t>(used));
+        used += piece.size();
+    }
+    return {out.data(), used};
 }
 
 std::string_view content_type_of(std::string_view path) {
