@@ -27,7 +27,7 @@ test: setup
 
 # Where the network stack may be: docs/network.md, Placements. `make test` has the short form.
 test-placements: setup
-	@PLACE=netd:e1000 ONLY=system K="network or agent or tap or routing" exec $(PYTHON) tools/test.py
+	@PLACE=netd:e1000 ONLY=system K="test_network or test_agent or test_tap or test_routing" exec $(PYTHON) tools/test.py
 
 soak: setup
 	@LONG=1 ONLY=system exec $(PYTHON) tools/test.py
