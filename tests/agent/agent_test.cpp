@@ -38,9 +38,6 @@ struct SocketAgent : testing::Test, NetworkHost {
     std::string ask(std::string_view request) {
         std::array<char, netsvc::GivenAnswers::answer_bytes> room;
         TextWriter out{room};
-
-        class Kept : public async::Job {};
-
         Kept job;
         EXPECT_TRUE(job.start(carry_out(request, out)));
         run.loop.run();
@@ -376,8 +373,6 @@ TEST_F(SocketAgent, ResetClosesAllAndHandlesBeginAnew) {
 }
 
 TEST_F(SocketAgent, AnswersByDatagramAndTheSameIdAlike) {
-    class Kept : public async::Job {};
-
     Kept served, asked;
     ASSERT_TRUE(served.start(agent.serve()));
     std::vector<std::string> answers;

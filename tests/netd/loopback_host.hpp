@@ -8,6 +8,9 @@
 #include "net/netd/host.hpp"
 #include "tests/async/fake_waiter.hpp"
 
+/// A task that goes on while the test does something else.
+class Kept final : public async::Job {};
+
 struct LoopbackHost {
     /// `config` as far as it matters to the test; `task_bytes` for the loop's tasks.
     LoopbackHost(net::Config config, size_t task_bytes, uint16_t connections = 16)
@@ -31,11 +34,9 @@ struct LoopbackHost {
         }
     };
 
-    class Timers : public async::Job {};
-
     TestLoop run;
     NoLink link;
     netd::Host host{run.loop};
     std::vector<std::byte> memory;
-    Timers timers;
+    Kept timers;
 };

@@ -53,8 +53,6 @@ struct NetworkHost : LoopbackHost {
     os::Network network{run.loop, client, area, chunk_bytes};
 };
 
-class Kept final : public async::Job {};
-
 /// And who talks to it, over loopback: another application, whose calls are made directly.
 struct PeerHost : NetworkHost {
     PeerHost(net::Config config, size_t task_bytes, size_t chunks, uint16_t connections)

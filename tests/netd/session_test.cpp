@@ -51,9 +51,6 @@ struct NetdSession : testing::Test, LoopbackHost {
     template <class T>
     std::optional<Result<T>> after(async::Task<T> task) {
         std::optional<Result<T>> result;
-
-        class Kept : public async::Job {};
-
         Kept job;
         EXPECT_TRUE(job.start(keep(std::move(task), result)));
         run.loop.run();
@@ -133,9 +130,6 @@ TEST_F(NetdSession, AnswersAReceiveWhenDataCome) {
     ASSERT_TRUE(*after(session->connect({client, own, 80})));
     const uint32_t server = (*after(session->accept({listener})))->connection;
     std::optional<Result<api::ReceiveResult>> got;
-
-    class Kept : public async::Job {};
-
     Kept job;
     ASSERT_TRUE(job.start(keep(session->receive({server, 0, 10}), got)));
     run.loop.run();
@@ -162,9 +156,6 @@ TEST_F(NetdSession, CarriesDatagrams) {
 TEST_F(NetdSession, EndsPendingRequestsAtClose) {
     const uint32_t listener = listening(80);
     std::optional<Result<api::AcceptResult>> got;
-
-    class Kept : public async::Job {};
-
     Kept job;
     ASSERT_TRUE(job.start(keep(session->accept({listener}), got)));
     run.loop.run();
@@ -233,9 +224,6 @@ TEST_F(NetdSession, PollsManyUntilOneIsReadyOrTimeHasPassed) {
     const Instant before = run.loop.now();
     EXPECT_EQ((*after(session->poll({0, 1, 300})))->ready, 0u);
     EXPECT_GE(run.loop.now() - before, milliseconds(300));
-
-    class Kept : public async::Job {};
-
     Kept job;
     std::optional<Result<api::PollResult>> got;
     ASSERT_TRUE(job.start(keep(session->poll({0, 1, ~0u}), got)));
@@ -253,9 +241,6 @@ TEST_F(NetdSession, TellsOfChangesOfWhatIsWatched) {
     const uint32_t listener = listening(80), client = opened(), silent = opened();
     const auto told = [&] {
         std::vector<std::pair<uint32_t, uint32_t>> all;
-
-        class Kept : public async::Job {};
-
         Kept job;
         std::optional<Result<api::ChangesResult>> got;
         EXPECT_TRUE(job.start(keep(session->changes({8192, 10}), got)));
@@ -295,9 +280,6 @@ TEST_F(NetdSession, ACallThatWaitsLeavesWhenItsSocketNoLongerDoes) {
     ASSERT_TRUE(*after(session->connect({client, own, 80})));
     const uint32_t server = (*after(session->accept({listener})))->connection;
     std::optional<Result<api::ReceiveResult>> got;
-
-    class Kept : public async::Job {};
-
     Kept job;
     ASSERT_TRUE(job.start(keep(session->receive({server, 0, 10}), got)));
     run.loop.run();
