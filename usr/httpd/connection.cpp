@@ -21,8 +21,13 @@ async::Task<> may_wait(os::Stream& stream) {
 /// Writes an answer through one chunk: fills it, sends it when full.
 class Answer {
   public:
-    Answer(os::Stream& stream, const os::Network::Chunk& chunk, Places& places)
-        : stream_{stream}, chunk_{chunk}, places_{places} {}
+    Answer(
+        os::Stream& stream,
+        const os::Network::Chunk& chunk,
+        Places& places,
+        Places::Wait::In in = Places::Wait::In::request
+    )
+        : stream_{stream}, chunk_{chunk}, places_{places}, in_{in} {}
 
     MutableBytes room() const { return chunk_.bytes().subspan(used_); }
 
@@ -32,7 +37,7 @@ class Answer {
 
     async::Task<> flush() {
         if (used_ == 0) co_return {};
-        const Places::Wait wait{places_, stream_.handle(), Places::Wait::In::request};
+        const Places::Wait wait{places_, stream_.handle(), in_};
         co_await stream_.send(chunk_, used_);
         if (wait.asked()) co_await may_wait(stream_);
         used_ = 0;
@@ -65,6 +70,7 @@ class Answer {
     os::Stream& stream_;
     const os::Network::Chunk& chunk_;
     Places& places_;
+    Places::Wait::In in_;
     uint32_t used_{};
 };
 
@@ -159,7 +165,7 @@ async::Task<Left> serve_requests(os::Stream& stream, Content& content, Places& p
         const auto got = co_await async::result_of(received(stream, chunk, most, parser, places));
         if (!got && got.error() == Err::would_block && parser.idle()) co_return Left::idle;
         if (!got && got.error() == Err::would_block) {
-            Answer answer{stream, chunk, places};
+            Answer answer{stream, chunk, places, Places::Wait::In::leaving};
             co_await refuse(answer, request_timeout, false, true);
             co_await answer.flush();
             co_return Left::ended;

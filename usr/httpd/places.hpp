@@ -35,11 +35,16 @@ class Places {
     /// While who has a place waits for its peer.
     class Wait {
       public:
-        enum class In : uint8_t { between, request };
+        enum class In : uint8_t {
+            between, // two requests
+            request,
+            leaving, // it was asked: it only says that it goes
+        };
 
         Wait(Places& places, uint32_t socket, In in)
             : places_{places}, socket_{socket}, in_{in}, since_{places.loop_.now()} {
             places_.waits_.push_back(*this);
+            if (in_ != In::leaving && places_.wanted()) places_.changed_.set();
         }
 
         Wait(const Wait&) = delete;
@@ -91,7 +96,7 @@ class Places {
     Wait* choose(std::optional<Instant>& later) {
         Wait* slow = nullptr;
         for (Wait& wait : waits_) {
-            if (wait.asked_) continue;
+            if (wait.asked_ || wait.in_ == Wait::In::leaving) continue;
             if (wait.in_ == Wait::In::between) return &wait;
             if (slow == nullptr) slow = &wait;
         }
