@@ -34,9 +34,6 @@ class Arp {
     /// An ARP packet, its Ethernet header taken off.
     void input(Bytes packet, Interface& in, Instant now);
 
-    /// Sends an IPv4 packet to a neighbour, or holds it until the neighbour answers.
-    ///   errors   no_space (link full); host_unreachable (it did not answer a moment ago)
-    ///   hint     where the neighbour was found last
     /// Is the neighbour known, and at `hint`? Then output() goes to the link at once.
     bool knows(Hop to, uint16_t hint) const {
         const Neighbour& neighbour = neighbours_[hint];
@@ -44,6 +41,9 @@ class Arp {
                neighbour.state == State::known;
     }
 
+    /// Sends an IPv4 packet to a neighbour, or holds it until the neighbour answers.
+    ///   errors   no_space (link full); host_unreachable (it did not answer a moment ago)
+    ///   hint     where the neighbour was found last
     Result<> output(OutPacket& packet, Hop to, uint16_t& hint, Instant now);
 
     std::optional<Instant> next_deadline() const { return deadline_; }

@@ -186,7 +186,10 @@ Result<> Ip::output_along(OutPacket& packet, const Addresses& addresses, Way& wa
         return output_fragments(packet, addresses, way, now);
     }
     const uint16_t fragment = packet.dont_fragment ? wire::Ipv4::dont_fragment : uint16_t{0};
-    lay_header(packet, addresses, identification_++, fragment);
+    const uint16_t identification = identification_;
+    // RFC 6864 4.1: none twice; a card that cuts counts one up with each segment.
+    identification_ += packet.segment_bytes == 0 ? 1 : uint16_t(packet.segments());
+    lay_header(packet, addresses, identification, fragment);
     return send(packet, addresses.destination, way, now);
 }
 

@@ -110,8 +110,8 @@ class Ip {
     /// gets there at once, and they need no more cutting.
     bool is_cut_by_link(const OutPacket& packet, const Way& way) const {
         const size_t headers = sizeof(wire::Ipv4) + packet.headers().size();
-        return way.abilities.segments && headers + packet.segment_bytes <= way.mtu_bytes &&
-               arp_.knows(way.hop, way.hint);
+        return way.abilities.segments && packet.segment_bytes >= LinkWork::least_segment &&
+               headers + packet.segment_bytes <= way.mtu_bytes && arp_.knows(way.hop, way.hint);
     }
 
     Result<> output(OutPacket& packet, const Addresses& addresses, Instant now) {

@@ -30,6 +30,7 @@ struct LinkWork {
     /// and lengths as they then are, PUSH and FIN on the last. The field of IP's checksum holds 0,
     /// the pseudo-header was summed without a length.
     uint16_t segment_bytes{};
+    static constexpr uint16_t least_segment = 32; // shorter ones are not worth a card's while
 };
 
 class Link {

@@ -139,7 +139,7 @@ struct Rx : hw::Reg<8, hw::ReadWrite, uint64_t> {    // 3.2.3
     using TransportSummed = Bit<37>;                 // TCPCS: of TCP or UDP
     using IpSummed        = Bit<38>;                 // IPCS
 };
-// CE, SE, SEQ, CXE, RXE; the checksum errors TCPE and IPE are the stack's to judge (3.2.3.2).
+// CE, SE, SEQ, CXE, RXE; with TCPE or IPE a frame goes up, and the stack sums it up (3.2.3.2).
 constexpr uint8_t rx_frame_errors = 0b1001'0111, rx_sum_errors = 0b0110'0000;
 
 struct Tx : hw::Reg<8, hw::ReadWrite, uint64_t> {    // 3.3.3

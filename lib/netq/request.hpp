@@ -23,6 +23,8 @@ class Request {
         refused, // give pieces() back, then clear(): it, or what it belongs to, breaks the rules
     };
 
+    static constexpr uint16_t segment_bytes_least = 32; // shorter: not worth a card's while
+
     /// The next descriptor from the stack; there is room, as each step but goes_on ends in clear().
     Step add(const Descriptor& d) {
         pieces_[count_++] = d;
@@ -59,7 +61,6 @@ class Request {
 
   private:
     static constexpr uint8_t transport_at_least = 14 + 20, tcp_bytes_least = 20;
-    static constexpr uint16_t segment_bytes_least = 32;
 
     bool keeps_rules() const {
         const Descriptor& d = first();
@@ -67,6 +68,8 @@ class Request {
         const bool tcp = d.has(Flag::sum_tcp), udp = d.has(Flag::sum_udp);
         if (!tcp && !udp) return !d.has(Flag::segment);
         if ((tcp && udp) || d.transport_at < transport_at_least) return false;
+        // A card names the field by a byte of its own (317453, 3.3.6): where it is has to fit.
+        if (d.transport_at + (tcp ? 16u : 6u) > 255) return false;
         // The header that is to be worked on lies in the first buffer.
         const uint32_t header_end = d.transport_at + (tcp ? uint32_t{tcp_bytes_least} : 8u);
         if (d.bytes < header_end) return false;

@@ -29,6 +29,8 @@ Result<> NicPort::provide(uint32_t buffer) {
 
 namespace {
 
+static_assert(net::LinkWork::least_segment == netq::Request::segment_bytes_least);
+
 netq::Descriptor described(net::LinkWork work) {
     using Sum = net::LinkWork::Sum;
     if (work.sum == Sum::none) return {};

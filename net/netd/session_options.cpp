@@ -47,6 +47,7 @@ Result<> Session::change(Socket& socket, Option option, uint32_t value) {
         return {};
     case Option::watched:
         socket.watched = on;
+        if (!on && socket.untold_hook.linked()) untold_.remove(socket);
         note_change(socket); // how it is now, first
         return {};
     case Option::broadcast: socket.broadcast = on; return {};

@@ -296,8 +296,10 @@ void Connection::process_new_ack(Engine& engine, SeqNumber ack, uint32_t echo, I
     } else {
         duplicate_acks_ = 0;
         // RFC 2861: a window that was not used has not been tried; but what waits to go as a train
-        // would have used it.
-        const uint32_t waits = sending().size() > in_flight() ? burst(congestion_.window_bytes) : 0;
+        // would have used it, if the peer's window allows.
+        const bool more =
+            sending().size() > in_flight() && send_window_ >= congestion_.window_bytes;
+        const uint32_t waits = more ? burst(congestion_.window_bytes) : 0;
         if (flying + std::max(congestion_.mss_bytes, waits) >= congestion_.window_bytes) {
             engine.congestion_control().acknowledged(congestion_, acked, rtt_.smoothed(), now);
         }

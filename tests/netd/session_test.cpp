@@ -268,6 +268,9 @@ TEST_F(NetdSession, TellsOfChangesOfWhatIsWatched) {
     ASSERT_TRUE(*after(session->send({client, 0, 5})));
     ASSERT_TRUE(*after(session->close({server})));
     EXPECT_EQ(told(), Told{}) << "nothing of what is closed";
+    ASSERT_TRUE(*after(session->set_option({silent, api::Option::watched, 1})));
+    ASSERT_TRUE(*after(session->set_option({silent, api::Option::watched, 0})));
+    EXPECT_EQ(told(), Told{}) << "nor of what is watched no more";
     EXPECT_EQ(after(session->changes({16380, 1}))->error(), Err::range_bounds);
     EXPECT_EQ(after(session->changes({0, 0}))->error(), Err::range_bounds);
     EXPECT_EQ(after(session->changes({0, ~0u}))->error(), Err::range_bounds);

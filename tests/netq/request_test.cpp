@@ -50,8 +50,11 @@ TEST(Request, AsksForSumsOnlyWhereAHeaderIs) {
     EXPECT_EQ(judged(headed(42, udp)), Step::whole);
     EXPECT_EQ(judged(headed(41, udp)), Step::refused);
     EXPECT_EQ(judged(headed(60, tcp, 33)), Step::refused) << "inside the IP header";
-    EXPECT_EQ(judged(headed(300, tcp, 255)), Step::whole);
-    EXPECT_EQ(judged(headed(274, tcp, 255)), Step::refused);
+    EXPECT_EQ(judged(headed(300, tcp, 239)), Step::whole);
+    EXPECT_EQ(judged(headed(300, tcp, 240)), Step::refused) << "the field is past byte 255";
+    EXPECT_EQ(judged(headed(300, udp, 249)), Step::whole);
+    EXPECT_EQ(judged(headed(300, udp, 250)), Step::refused);
+    EXPECT_EQ(judged(headed(258, tcp, 239)), Step::refused);
     EXPECT_EQ(judged(headed(60, tcp | udp)), Step::refused);
 }
 
