@@ -71,6 +71,8 @@ def main(arguments):
     if wrong := [word for word in words if not word.isdecimal()]:
         sys.exit(f"boot_figures: {wrong[0]} is no number of cores")
     numbers = [int(word) for word in words] or ([4, 16, 64] if counted else [4, 16, 64, 255])
+    if counted and 1 in numbers:
+        sys.exit("boot_figures: instructions of the others than core 0 take at least 2 cores")
     if counted:
         return show_instructions(numbers)
     stages = " ".join(f"{stage:>8}" for stage in STAGES)

@@ -19,7 +19,7 @@ def docs_name_tests_that_exist():
     known |= {os.path.basename(f).partition(".")[0] for f in ours}
     for path in cxx_files():  # a type may look like a test
         known |= set(re.findall(r"\b(?:class|struct|concept|using) (\w+)", "\n".join(lines(path))))
-    camel = r"[A-Z][a-z]+(?:[A-Z]+[a-z]*){2,}"
+    camel = r"[A-Z][a-z]*(?:[A-Z]+[a-z]+){2,}"
     named = re.compile(rf"`([A-Z]\w+\.(?:[A-Z]\w+|\*)|{camel})`|\b(test_\w+)|=([A-Z]\w+\.\*)")
     for path in pages():
         for number, line in enumerate(lines(path), 1):

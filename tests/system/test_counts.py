@@ -62,9 +62,10 @@ def test_figures_that_depend_on_the_tree_have_not_grown(runs, agreed):
     assert not grown, "now, agreed"
 
 
-def test_what_three_cores_borrowed_comes_back():
-    """Two messages a borrower."""
-    assert counts.run_lent(3).note.startswith("6 messages, ")
+@pytest.mark.parametrize("cores, messages", [(3, 6), (8, 10)])
+def test_what_other_cores_borrowed_comes_back(cores, messages):
+    """Two messages a borrower, of whom the owner asks a few and they the others."""
+    assert counts.run_lent(cores).note.startswith(f"{messages} messages, ")
 
 
 def test_interrupts_wait_no_longer_than_is_stated():

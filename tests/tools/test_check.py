@@ -101,6 +101,7 @@ def test_the_table_refuses(source, target):
         ("lines_are_short", "tools/a.py", "x = '" + "y" * 100 + "'\n", 1),
         ("docs_name_tests_that_exist", "docs/a.md", "\n`Arp.AnswersNobody` holds it\n", 2),
         ("docs_name_tests_that_exist", "net/README.md", "`AnswersToNobody` holds it\n", 1),
+        ("docs_name_tests_that_exist", "docs/a.md", "`AFrameOfNobody` holds it\n", 1),
         ("docs_name_tests_that_exist", "tests/README.md", "`--gtest_filter=Arp.*`\n", 1),
         ("docs_name_tests_that_exist", "docs/a/b.md", "held by test_nobody\n", 1),
         ("sources_are_formatted", "net/a.cpp", "int  x;\n", 1),
