@@ -125,11 +125,12 @@ class Loop {
             // Mostly what one turn leaves undone is nothing: then another one would find that out
             // dearly. As long as it is so, sleep() is asked at once, which looks at all again.
             const bool asks = !worked || (rests_ && ready_.empty());
-            if (asks) rests_ = sleep();
-            if (asks && (rests_ || !worked)) {
+            const Rest rest = asks ? sleep() : Rest::busy;
+            if (asks) rests_ = rest != Rest::busy;
+            if (rest == Rest::slept) {
                 busy = 0;
             } else if (++busy % turns_between_looks == 0 || (!cold_.empty() && waiter_.is_rung())) {
-                // Who is never idle must hear interrupts and local calls all the same.
+                // Who never sleeps must hear interrupts, local calls and cold sources all the same.
                 take_events();
             }
         }
@@ -241,6 +242,10 @@ class Loop {
   private:
     static constexpr uint32_t turns_between_looks = 64;
 
+    /// How it ended when the loop was to rest: there was something to do at the last look; polling
+    /// found it; or it came while this slept, with all events that there were.
+    enum class Rest : uint8_t { busy, polled, slept };
+
     friend class Waiting;
 
     class Spawned final : public Job {
@@ -313,7 +318,7 @@ class Loop {
 
     inline void cool_down();
     inline void look_at_cold();
-    inline bool sleep();
+    inline Rest sleep();
     inline void deliver(uint64_t bits);
 
     bool prepare_polling() {
@@ -449,10 +454,9 @@ inline bool Loop::look_away(Source& what) {
     return true;
 }
 
-/// False: there was something to do, or else it has waited for that.
-inline bool Loop::sleep() {
-    if (stopping_) return true;
-    if (poll_turns_ != 0 && prepare_polling() && poll()) return true;
+inline Loop::Rest Loop::sleep() {
+    if (stopping_) return Rest::slept;
+    if (poll_turns_ != 0 && prepare_polling() && poll()) return Rest::polled;
     // seq_cst: pairs with the fence of ump::BasicEndpoint::notify (see nothing_to_do)
     const auto fence = [] { std::atomic_thread_fence(std::memory_order_seq_cst); };
     const bool rests = nothing_to_do(hot_, ++epoch_, fence);
@@ -462,7 +466,7 @@ inline bool Loop::sleep() {
     }
     for (Source& source : hot_)
         source.disarm();
-    return rests;
+    return rests ? Rest::slept : Rest::busy;
 }
 
 } // namespace async

@@ -80,6 +80,11 @@ class Network {
   private:
     friend class Socket;
 
+    /// A stack that gives a handle twice may leave the second one open.
+    void note_to_close(uint32_t handle) {
+        if (to_close_count_ < to_close_.size()) to_close_[to_close_count_++] = handle;
+    }
+
     async::Loop& loop_;
     socket_api::Client& client_;
     MutableBytes area_;
@@ -88,7 +93,7 @@ class Network {
     async::Semaphore free_;
     std::array<uint16_t, chunks_max> stack_;
     size_t top_{};
-    std::array<uint32_t, socket_api::SOCKETS> to_close_; // each open one at most once
+    std::array<uint32_t, socket_api::SOCKETS> to_close_;
     size_t to_close_count_{};
 };
 
@@ -104,7 +109,7 @@ class Socket {
 
     ~Socket() {
         if (network_ == nullptr) return;
-        network_->to_close_[network_->to_close_count_++] = handle_;
+        network_->note_to_close(handle_);
         // Without memory for the task the next one that ends closes this one too.
         std::ignore = network_->loop().spawn("close", [&] { return close_all(*network_); });
     }
@@ -127,7 +132,7 @@ class Socket {
             // A connection that is gone already needs no closing.
             const auto closed = co_await async::result_of(network.client().close(handle));
             if (!closed && closed.error() == Err::no_memory) {
-                network.to_close_[network.to_close_count_++] = handle;
+                network.note_to_close(handle);
                 break;
             }
         }

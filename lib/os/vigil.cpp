@@ -10,6 +10,7 @@ bool Vigil::arranges_look() {
     if (!running_) {
         running_ = true;
         running_ = loop_.spawn("vigil", [this] { return run(); }).has_value();
+        if (!running_) seen_ = 0; // asked again, when there may be memory
         return running_;
     }
     if (interval_ == usual_interval_) return false;

@@ -18,7 +18,8 @@ class Watchers {
 
     Watchers(const Watchers&) = delete;
 
-    /// Passes on what the stack tells, as long as the stack is there; then all are woken.
+    /// Passes on what the stack tells, as long as the stack is there; then all are woken, to find
+    /// that nothing can be done any more.
     async::Task<> follow();
 
   private:
@@ -30,6 +31,9 @@ class Watchers {
 
     async::Task<> pass_on(const Network::Chunk& chunk);
 
+    /// Of a socket. Its number is in the low bits of its handle (socket.if: changes).
+    Watched*& at(uint32_t handle) { return places_[(handle & 0xffff) % places_.size()]; }
+
     Network& network_;
     std::array<Watched*, socket_api::SOCKETS> places_{};
 };
@@ -39,12 +43,15 @@ class Watched {
   public:
     Watched(Watchers& watchers, const Socket& socket)
         : watchers_{watchers}, handle_{socket.handle()}, changed_{socket.network().loop()} {
-        place() = this;
+        watchers_.at(handle_) = this;
     }
 
     Watched(const Watched&) = delete;
 
-    ~Watched() { place() = nullptr; }
+    ~Watched() {
+        // A stack that gives a handle twice has taken the place for the second one.
+        if (watchers_.at(handle_) == this) watchers_.at(handle_) = nullptr;
+    }
 
     /// Before the first wait, which ends at once. From now on no call on the socket waits.
     async::Task<> begin() {
@@ -78,7 +85,10 @@ class Watched {
         co_return {};
     }
 
-    Watched*& place() const { return watchers_.places_[(handle_ & 0xffff) % socket_api::SOCKETS]; }
+    void tell(uint32_t ready) {
+        ready_ = ready;
+        changed_.set();
+    }
 
     Watchers& watchers_;
     uint32_t handle_;
@@ -97,10 +107,9 @@ inline async::Task<> Watchers::pass_on(const Network::Chunk& chunk) {
                 chunk.bytes().subspan(i * entry_bytes, entry_bytes),
                 std::as_writable_bytes(std::span{&change, 1}).begin()
             );
-            Watched* const watched = places_[(change.socket & 0xffff) % places_.size()];
+            Watched* const watched = at(change.socket);
             if (watched == nullptr || watched->handle_ != change.socket) continue; // closed since
-            watched->ready_ = change.ready;
-            watched->changed_.set();
+            watched->tell(change.ready);
         }
     }
 }
@@ -109,7 +118,7 @@ inline async::Task<> Watchers::follow() {
     const auto chunk = co_await network_.chunk();
     const auto ended = co_await async::result_of(pass_on(chunk));
     for (Watched* watched : places_)
-        if (watched != nullptr) watched->changed_.set();
+        if (watched != nullptr) watched->tell(socket_api::READABLE | socket_api::HANG_UP);
     co_await ended;
     co_return {};
 }

@@ -461,11 +461,13 @@ struct PolledSource final : async::Source {
     int messages{3}; // still to come
     int pumped{}, armings{};
     bool same_core{};
+    std::function<void()> on_pump;
 
     bool pump() override {
         if (!ready()) return false;
         word = 0;
         ++pumped;
+        if (on_pump) on_pump();
         return true;
     }
 
@@ -505,6 +507,48 @@ TEST(LoopPolling, IsForOtherCoresOnly) {
     t.loop.run();
     EXPECT_EQ(source.armings, 4) << "each message was found at the last look";
     t.loop.remove(source);
+}
+
+/// Of both kinds: a peer that answers while this polls, and one whose message is there at the last
+/// look before each sleep.
+class NeverQuiet : public testing::TestWithParam<bool> {};
+
+INSTANTIATE_TEST_SUITE_P(LoopPolling, NeverQuiet, testing::Bool());
+
+TEST_P(NeverQuiet, KeepsNobodyElseFromBeingHeard) {
+    TestLoop t{64 * 1024, 100};
+    PolledSource talks;
+    talks.same_core = GetParam();
+    talks.messages = 1000;
+    CoolSource cold{t.waiter};
+    async::Event irq{t.loop};
+    t.loop.bind(5, irq);
+    int heard_event = 0, heard_cold = 0;
+    const auto wait = [](async::Event& e, PolledSource& source, int& heard) -> Task<> {
+        co_await e.wait();
+        heard = source.pumped;
+        co_return {};
+    };
+    ASSERT_TRUE(t.loop.spawn("wait", [&] { return wait(irq, talks, heard_event); }));
+    talks.on_pump = [&] {
+        if (talks.pumped == 300) {
+            EXPECT_TRUE(cold.is_cold());
+            cold.send();
+            t.waiter.plan(t.waiter.now(), uint64_t{1} << 5);
+        }
+        if (cold.got == 1 && heard_cold == 0) heard_cold = talks.pumped;
+    };
+    t.loop.add(talks);
+    t.loop.add(cold);
+    t.loop.run();
+    EXPECT_EQ(talks.pumped, 1000);
+    for (const int heard : {heard_event, heard_cold}) {
+        EXPECT_GE(heard, 300);
+        EXPECT_LE(heard, 300 + 130) << "two looks";
+    }
+    t.loop.unbind(5);
+    t.loop.remove(talks);
+    t.loop.remove(cold);
 }
 
 TEST(LoopPolling, ABudgetOfZeroNeverPolls) {

@@ -109,4 +109,18 @@ TEST_F(VigilTest, WhoGoesIsNotLookedAt) {
     EXPECT_EQ(line.suspicions, 0);
 }
 
+/// Or who never sends anything again would wait for ever.
+TEST_F(VigilTest, WithoutMemoryItIsArrangedTheNextTimeItIsAskedFor) {
+    std::vector<void*> taken;
+    while (void* const block = test.loop.pool().allocate(64))
+        taken.push_back(block);
+    line.call();
+    EXPECT_FALSE(vigil.arranges_look());
+    for (void* block : taken)
+        async::FramePool::release(block);
+    EXPECT_TRUE(vigil.arranges_look());
+    pass(seconds(5));
+    EXPECT_GT(line.suspicions, 0);
+}
+
 } // namespace
