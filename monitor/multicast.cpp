@@ -2,9 +2,9 @@
 // tree of what messages cost that it makes itself, and answers when all behind it have. So nobody
 // has to agree on a tree, and the longest way is logarithmic.
 //
-// When one of them is lost the owner asks all directly, and begins a new round. What is still on
-// its way of an earlier one is overtaken by that: a core drops it once it has heard of the owner,
-// and who passed it on answers for itself alone.
+// When one of them is lost the owner asks all directly, and begins a new round: when it hears of
+// the loss, or of who passed it on and heard of the loss first. What is still on its way of an
+// earlier round is overtaken by that: a core drops it once it has heard of the owner.
 #include <utility>
 
 #include "lib/base/mutant.hpp"
@@ -186,12 +186,14 @@ void Monitor::lost_on_the_way(CoreId core) {
     for (RevokeJob& job : peer(core).jobs)
         end_relay(job);
     drop_forwards(core, std::nullopt);
-    // The owner hears of it as well, and asks all directly.
     forwards_.each([&](Forward& forward) { forward.content.beyond.erase(core); });
-    relays_.each([&](Relay& relay) {
-        relay.content.beyond.erase(core);
-        relay.unanswered.erase(core);
-    });
+    for (RevokeJob& job : jobs_) {
+        if (job.relay == nullptr) continue;
+        // The owner asks those behind it; if it has yet to hear of the loss, because we say so.
+        job.incomplete |= job.relay->unanswered.contains(core);
+        job.relay->content.beyond.erase(core);
+        job.relay->unanswered.erase(core);
+    }
     busy_ = true;
     bool meant = false;
     for (const Revocation* const revocation : marks_)

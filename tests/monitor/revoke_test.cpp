@@ -1,26 +1,39 @@
 // Revocation across cores: everything goes, everybody concerned is told, nobody else hears of it.
+#include <numeric>
+
 #include "tests/monitor/pair.hpp"
 
 using namespace monitor_test;
 
 namespace {
 
-/// One frame of core 0, lent to `borrowers` other cores.
+std::vector<unsigned> first_after_core_0(unsigned count) {
+    std::vector<unsigned> cores(count);
+    std::iota(cores.begin(), cores.end(), 1u);
+    return cores;
+}
+
+/// One frame of core `owner`, lent to other cores.
 struct Lenders {
     World world;
+    unsigned owner;
     std::vector<std::unique_ptr<Pair>> pairs;
     CapSlot frame;
     uint64_t base;
-    std::vector<CapSlot> copies; // of core i + 1
+    std::vector<CapSlot> copies; // of the i-th borrower
 
-    explicit Lenders(unsigned cores, unsigned borrowers, uint64_t seed = 1)
-        : world{cores, seed}, frame{world.kernel(0).frame()},
-          base{world.kernel(0).describe(frame)->base} {
+    Lenders(unsigned cores, unsigned borrowers, uint64_t seed = 1)
+        : Lenders{cores, 0, first_after_core_0(borrowers), seed} {}
+
+    Lenders(unsigned cores, unsigned who, const std::vector<unsigned>& borrowers, uint64_t seed)
+        : world{cores, seed}, owner{who}, frame{world.kernel(owner).frame()},
+          base{world.kernel(owner).describe(frame)->base} {
         world.start_all();
         world.settle();
-        for (unsigned i = 0; i < borrowers; ++i) {
+        for (unsigned i = 0; i < borrowers.size(); ++i) {
             const std::string name = "s" + std::to_string(i);
-            pairs.push_back(std::make_unique<Pair>(world, 0, i + 1, name, 20 + 2 * i));
+            const uint32_t id = 20 + 2 * i;
+            pairs.push_back(std::make_unique<Pair>(world, owner, borrowers[i], name, id));
             Pair& pair = *pairs.back();
             EXPECT_TRUE(pair.client.send(pair.client_end, 1, frame));
             world.settle();
@@ -33,8 +46,9 @@ struct Lenders {
 
     size_t uses_elsewhere() {
         size_t sum = 0;
-        for (unsigned core = 1; core < world.islands.size(); ++core)
-            sum += world.kernel(core).uses(base);
+        for (unsigned core = 0; core < world.islands.size(); ++core)
+            if (core != owner && !world.stopped.contains(core))
+                sum += world.kernel(core).uses(base);
         return sum;
     }
 };
@@ -184,6 +198,33 @@ TEST(Revoke, GoesOnWhenACoreOnTheWayIsLost) {
             news = *caller.monitor().next(caller.badge);
         EXPECT_EQ(news.notice, Notice::revoked) << "seed " << seed;
         EXPECT_TRUE(t.world.kernel(0).marks.empty());
+        t.world.expect_no_bad_messages();
+    });
+}
+
+/// Who passed it on hears of a loss behind it before the owner does, who learns of it by that.
+TEST(Revoke, IsNotOverBeforeThoseBehindALostCoreWereAsked) {
+    with_seeds([](uint64_t seed) {
+        constexpr unsigned owner = 13, parent = World::parent_of(owner);
+        const std::vector<unsigned> borrowers{1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12};
+        Lenders t{14, owner, borrowers, seed};
+        for (const unsigned core : borrowers) // sending is what takes time: a deep tree
+            t.world.at(core).set_handling({.send = 20000, .way = 1});
+        t.world.late.emplace(parent, owner);
+        Domain& caller = t.pairs[0]->client;
+        ASSERT_TRUE(caller.revoke(t.frame));
+        for (unsigned steps = t.world.draw(60); steps > 0; --steps)
+            t.world.step();
+        const unsigned lost = borrowers[t.world.draw(unsigned(borrowers.size()))];
+        t.world.islands[lost]->stalled = true;
+        t.world.give_up(0, lost);
+        EXPECT_EQ(t.world.at(owner).core_at(lost)->state, CoreState::up) << "it does not know";
+        if (caller.next().notice == Notice::revoked) EXPECT_EQ(t.uses_elsewhere(), 0u);
+        t.world.late.clear();
+        t.world.settle();
+        EXPECT_EQ(t.world.at(owner).core_at(lost)->state, CoreState::failed);
+        EXPECT_EQ(t.uses_elsewhere(), 0u);
+        EXPECT_TRUE(t.world.kernel(owner).marks.empty());
         t.world.expect_no_bad_messages();
     });
 }

@@ -85,7 +85,7 @@ class World {
     }
 
     /// A tree by two.
-    static unsigned parent_of(unsigned core) { return (core - 1) / 2; }
+    static constexpr unsigned parent_of(unsigned core) { return (core - 1) / 2; }
 
     /// What the hand-over page says.
     void begin(unsigned core) {
@@ -231,6 +231,7 @@ class World {
     std::vector<std::unique_ptr<Island>> islands;
     std::map<uint64_t, Wire> wires; // by base of the frame
     std::set<unsigned> stopped;
+    std::set<std::pair<unsigned, unsigned>> late; // from one to the other nothing arrives yet
     uint64_t lines_moved{};
 
   private:
@@ -260,7 +261,7 @@ class World {
 
     bool take_line(unsigned core, unsigned peer) {
         const auto end = islands[core]->links.ends.find(peer);
-        if (end == islands[core]->links.ends.end()) return false;
+        if (end == islands[core]->links.ends.end() || late.contains({peer, core})) return false;
         auto& in = wires[end->second.base].lines[end->second.first ? 1 : 0];
         if (in.empty()) return false;
         const Message message = in.front();
