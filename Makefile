@@ -7,7 +7,7 @@ NINJA := ninja -f $(BUILD)/build$(if $(MORE),-more).ninja
 export BUILD MORE
 
 .DEFAULT_GOAL := image
-.PHONY: image setup configure run test test-placements soak chaos check lint units fuzz fuzz-kernel sim net-costs net-cover plugins counts image-more exp exp-quick exp-diff vs-linux longest-path check-isolation messages doctor help clean compdb format
+.PHONY: image setup configure run test test-placements soak chaos check lint units fuzz fuzz-kernel sim tapstack net-costs net-cover plugins counts image-more exp exp-quick exp-diff vs-linux longest-path check-isolation messages doctor help clean compdb format
 
 setup:
 	@tools/setup.sh
@@ -59,6 +59,9 @@ sim: configure
 net-cover: configure
 	@$(NINJA) --quiet net-cover
 	@$(PYTHON) tools/net_cover.py
+
+tapstack: configure
+	@$(NINJA) tapstack
 
 net-costs: configure
 	@$(NINJA) --quiet net-costs

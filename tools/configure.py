@@ -368,6 +368,14 @@ class Plan:
         self.edge("host_link", [out], ins, flags="", libs=libs)
         self.phony("net-costs", [out])
 
+    def tapstack(self):
+        """The network stack and its services as a process of the host, sanitized."""
+        ins = [self.compile("host", f) for f in expand(["tools/tapstack/*.cpp"])]
+        ins += self.host_archives("host", "tapstack")
+        out = f"{self.build}/tapstack/tapstack"
+        self.edge("host_link", [out], ins, flags=SANITIZE, libs="-fuse-ld=lld-19")
+        self.phony("tapstack", [out])
+
     def plugins(self):
         outs = []
         for source in expand([f"tools/{t}/*.c" for t in PLUGINS]):
@@ -405,6 +413,7 @@ def main(arguments):
     plan.net_cover()
     plan.simulator()
     plan.costs()
+    plan.tapstack()
     plan.plugins()
     text = "\n".join([f"builddir = {build}", *plan.lines]) + "\n"
     path = os.path.join(build, f"build{plan.suffix}.ninja")

@@ -17,6 +17,7 @@ TARGETS = {
     "make check": "the rules of the tree: includes, format, instructions, sizes",
     "make lint": "clang-tidy over the sources of the system (minutes)",
     "make counts": "instructions of each operation beside its target and other systems",
+    "make tapstack": "the network stack as a process of Linux, on a TAP: BUILD/tapstack/tapstack",
     "make net-cover": "lines of net/ that its unit tests reach, and those that they do not",
     "make net-costs": "instructions of the network stack alone, by stage",
     "make exp": "experiments: rows, plots and a page in BUILD/exp; NAME=groups: that one",

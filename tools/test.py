@@ -195,7 +195,7 @@ def main(arguments):
             sys.exit("test: configure failed\n0 passed, 1 failed")
         remove_stale(build)
         targets = ["image"] + ["tests"] * ("units" in only or "tsan" in only) + ["plugins"]
-        targets += ["sim"] * ("sim" in only)
+        targets += ["sim"] * ("sim" in only) + ["tapstack"] * ("system" in only)
         for target in targets:
             if ninja(build, target):
                 tally.add(0, 1, f"building {target}")

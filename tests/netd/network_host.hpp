@@ -4,53 +4,28 @@
 #include <optional>
 #include <vector>
 
-#include "lib/os/socket.hpp"
-#include "net/netd/session.hpp"
 #include "tests/netd/loopback_host.hpp"
-#include "tests/ump/channel_fixture.hpp"
+#include "tools/tapstack/application.hpp"
 
 struct LoopBell final : rpc::Bell {
-    FakeWaiter* waiter{};
+    explicit LoopBell(FakeWaiter& of) : waiter{of} {}
 
-    void ring() override { waiter->plan(waiter->now(), 1); }
+    void ring() override { waiter.plan(waiter.now(), 1); }
+
+    FakeWaiter& waiter;
 };
 
-struct NetworkHost : LoopbackHost {
+struct HostWithBell : LoopbackHost {
+    using LoopbackHost::LoopbackHost;
+
+    LoopBell bell{run.waiter};
+};
+
+struct NetworkHost : HostWithBell, tapstack::Application {
     NetworkHost(net::Config config, size_t task_bytes, size_t chunks, uint16_t connections = 16)
-        : LoopbackHost{config, task_bytes, connections}, area(chunks * chunk_bytes) {
-        EXPECT_TRUE(session.enter());
-        to_client.waiter = to_server.waiter = &run.waiter;
+        : HostWithBell{config, task_bytes, connections}, Application{run.loop, host, bell, chunks} {
+        EXPECT_TRUE(enter());
     }
-
-    static constexpr uint32_t chunk_bytes = 65536;
-
-    std::vector<std::byte> area;
-    netd::Session session{host, area};
-    interfaces::socket::ServerSide<netd::Session> server_side{session};
-    rpc::OnlyCalls client_side;
-    TestChannel wire{16};
-    LoopBell to_client, to_server;
-    rpc::Channel server_end{
-        run.loop,
-        rpc::Setup{
-            .side = wire.layout.server(),
-            .bell = &to_client,
-            .contract = interfaces::socket::contract,
-            .calls_at_a_time = 250
-        },
-        server_side
-    };
-    rpc::Channel client_end{
-        run.loop,
-        rpc::Setup{
-            .side = wire.layout.client(),
-            .bell = &to_server,
-            .contract = interfaces::socket::contract
-        },
-        client_side
-    };
-    interfaces::socket::Client client{client_end};
-    os::Network network{run.loop, client, area, chunk_bytes};
 };
 
 /// And who talks to it, over loopback: another application, whose calls are made directly.

@@ -50,14 +50,7 @@ async::Task<> run() {
     all.client.emplace(all.binding.channel());
     all.network.emplace(loop, *all.client, all.binding.bulk(), chunk_bytes);
     Services& services = all.services.emplace(*all.network, marks_of(all.self.settings().count));
-    co_await loop.spawn("changes of sockets", [&] { return services.watchers.follow(); });
-    co_await loop.spawn("TCP echo", [&] { return services.tcp_echo(); });
-    co_await loop.spawn("TCP discard", [&] { return services.tcp_discard(); });
-    co_await loop.spawn("TCP line", [&] { return services.tcp_line(); });
-    co_await loop.spawn("TCP pattern", [&] { return services.tcp_pattern(); });
-    co_await loop.spawn("TCP checksum", [&] { return services.tcp_checksum(); });
-    co_await loop.spawn("UDP echo", [&] { return services.udp_echo(); });
-    co_await loop.spawn("UDP discard", [&] { return services.udp_discard(); });
+    co_await services.start();
     if (all.self.settings().test)
         co_await loop.spawn("socket agent", [&] {
             return all.agent.emplace(*all.network).serve();

@@ -236,4 +236,16 @@ async::Task<> Services::udp_discard() {
     }
 }
 
+Result<> Services::start() {
+    async::Loop& loop = network.loop();
+    TRY_VOID(loop.spawn("changes of sockets", [&] { return watchers.follow(); }));
+    TRY_VOID(loop.spawn("TCP echo", [&] { return tcp_echo(); }));
+    TRY_VOID(loop.spawn("TCP discard", [&] { return tcp_discard(); }));
+    TRY_VOID(loop.spawn("TCP line", [&] { return tcp_line(); }));
+    TRY_VOID(loop.spawn("TCP pattern", [&] { return tcp_pattern(); }));
+    TRY_VOID(loop.spawn("TCP checksum", [&] { return tcp_checksum(); }));
+    TRY_VOID(loop.spawn("UDP echo", [&] { return udp_echo(); }));
+    return loop.spawn("UDP discard", [&] { return udp_discard(); });
+}
+
 } // namespace netsvc

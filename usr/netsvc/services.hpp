@@ -20,6 +20,9 @@ class Services {
     OperationMarks marks;
     os::Watchers watchers{network};
 
+    /// Each as a task of its own, for good.   errors   no_memory
+    Result<> start();
+
     async::Task<> tcp_echo();
     async::Task<> tcp_discard();
     async::Task<> tcp_line();
