@@ -1,4 +1,5 @@
 // Finding slots, and making capabilities from capabilities: copy, move, retype, derive.
+#include <algorithm>
 #include <new>
 
 #include "kernel/core.hpp"
@@ -7,8 +8,6 @@
 namespace kernel {
 
 namespace {
-
-constexpr uint8_t deepest_derivation = 250;
 
 bool is_one_of_memory(Kind k) {
     return k == Kind::ram || k == Kind::frame;
@@ -49,6 +48,12 @@ Fault Core::why_not(const Dispatcher& d, uint64_t slot) const {
     const uint64_t leaf = slot / abi::cnode_slots;
     if (leaf >= abi::cnode_slots) return Err::cap_invalid;
     return d.cspace->slot[leaf].kind == Kind::cnode ? Err::cap_empty : Err::cap_invalid;
+}
+
+Fault Core::why_no_place(const Slot& in, uint64_t index) {
+    if (in.kind != Kind::cnode) return Err::cap_type;
+    if (!in.rights.has(abi::write)) return Err::cap_rights;
+    return index >= abi::cnode_slots ? Err::bad_argument : Err::slot_occupied;
 }
 
 Result<Slot*> Core::find_changeable(const Dispatcher& d, uint64_t slot) const {
@@ -102,7 +107,8 @@ Result<> Core::move(Slot& source, Slot& into) {
 
 void Core::make_object(Kind kind, uint64_t base) {
     if (kind == Kind::cnode) {
-        new (at<CNode>(base)) CNode{};
+        for (Slot& slot : at<CNode>(base)->slot)
+            slot.clear();
     } else if (kind == Kind::dispatcher) {
         auto* const d = new (at<Dispatcher>(base)) Dispatcher{};
         d->self = phys(base);
@@ -113,13 +119,23 @@ void Core::make_object(Kind kind, uint64_t base) {
             slot.flags = flag::held;
     } else if (abi::table_level(kind) != 0) {
         // the owners' page needs no zeroing: it is read only where an entry is present
-        auto& entry = at<PageTable>(base)->entry;
-        entry.fill(0);
+        auto& entry = *new (&at<PageTable>(base)->entry) PageTable::Entries{};
         if (kind != Kind::address_space) return;
         const auto& kernel_entry = at<PageTable>(config_.kernel_root.raw)->entry;
-        for (size_t i = table_entries / 2; i < table_entries; ++i)
-            entry[i] = kernel_entry[i];
+        constexpr size_t first = table_entries / 2;
+        std::copy_n(&kernel_entry[first], table_entries - first, &entry[first]);
     }
+}
+
+/// All but its place in the database.
+void Core::make_part(const Slot& source, Kind kind, uint64_t base, uint64_t bytes, Slot& into) {
+    make_object(kind, base);
+    into.base = base;
+    into.bytes = bytes;
+    into.kind = kind;
+    into.rights = kind == source.kind ? source.rights : abi::all_rights;
+    into.depth = static_cast<uint8_t>(source.depth + 1);
+    into.flags = static_cast<uint8_t>(into.flags | (source.flags & flag::borrowed));
 }
 
 Result<>
@@ -138,13 +154,7 @@ Core::retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span
 
     uint64_t base = begin;
     for (Slot& slot : into) {
-        make_object(kind, base);
-        slot.base = base;
-        slot.bytes = bytes;
-        slot.kind = kind;
-        slot.rights = kind == source.kind ? source.rights : abi::all_rights;
-        slot.depth = static_cast<uint8_t>(source.depth + 1);
-        slot.flags = static_cast<uint8_t>(slot.flags | (source.flags & flag::borrowed));
+        make_part(source, kind, base, bytes, slot);
         if (&slot == &into.front())
             database_.insert_at(*place, slot);
         else

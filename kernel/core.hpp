@@ -126,6 +126,7 @@ class Core {
         case std::to_underlying(abi::Op::table_map): return map_quickly(d, *cap);
         case std::to_underlying(abi::Op::cnode_copy): return copy_quickly(d, *cap);
         case std::to_underlying(abi::Op::cnode_delete): return delete_quickly(d, *cap);
+        case std::to_underlying(abi::Op::cnode_retype): return retype_quickly(d, *cap);
         default: return invoke(d, *cap);
         }
     }
@@ -276,6 +277,7 @@ class Core {
     [[gnu::noinline]] After yield_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After copy_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After delete_quickly(Dispatcher& d, Slot& cap);
+    [[gnu::noinline]] After retype_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After resume_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After map_quickly(Dispatcher& d, Slot& cap);
     [[gnu::noinline]] After call_with_capability(Dispatcher& caller, Slot& cap);
@@ -284,17 +286,24 @@ class Core {
 
     Result<Slot*> find_changeable(const Dispatcher& d, uint64_t slot) const;
 
-    [[gnu::always_inline]] Result<Slot*> place(Slot& cnode_capability, uint64_t index) const {
-        if (cnode_capability.kind != Kind::cnode) return fail(Err::cap_type);
-        if (!cnode_capability.rights.has(abi::write)) return fail(Err::cap_rights);
-        if (index >= abi::cnode_slots) return fail(Err::bad_argument);
-        Slot& slot = cnode(cnode_capability).slot[index];
-        if (!slot.empty()) return fail(Err::slot_occupied);
-        return &slot;
+    /// A slot to be filled; nullptr: that is none, and `why_no_place` knows why.
+    [[gnu::always_inline]] Slot* empty_slot(const Slot& in, uint64_t index) const {
+        if (in.kind != Kind::cnode || !in.rights.has(abi::write)) return nullptr;
+        if (index >= abi::cnode_slots) return nullptr;
+        Slot& slot = cnode(in).slot[index];
+        return slot.empty() ? &slot : nullptr;
+    }
+
+    static Fault why_no_place(const Slot& in, uint64_t index);
+
+    Result<Slot*> place(const Slot& in, uint64_t index) const {
+        if (Slot* const found = empty_slot(in, index)) return found;
+        return fail(why_no_place(in, index));
     }
 
     Result<> check_copy(const Slot& source, Rights rights) const;
     void make_object(Kind kind, uint64_t base);
+    void make_part(const Slot& source, Kind kind, uint64_t base, uint64_t bytes, Slot& into);
     Result<> derive(Slot& dispatcher, Slot& into, Kind kind, uint64_t tag);
 
     // removal (removal.cpp)

@@ -86,7 +86,7 @@ Slot* previous_or_last(const Database::Slots& slots, Slot* at) {
 
 void make_empty(Slot& slot) {
     const auto kept = static_cast<uint8_t>(slot.flags & flag::held);
-    slot = Slot{};
+    slot.clear();
     slot.flags = kept;
 }
 
@@ -123,12 +123,13 @@ void Database::insert_at(const Place& place, Slot& slot) {
 void Database::insert_behind(Slot& previous, Slot& slot) {
     const Slot* const next = Slots::next(previous);
     if (next != nullptr && !before(key_of(slot), key_of(*next))) return insert(slot);
+    slot.ring = nullptr;
     slots_.insert_after(previous, slot);
     ++count_;
 }
 
 void Database::insert_as(Slot& into, const Slot& what) {
-    into.take_contents(what, 0);
+    into.take_contents(what, what.rights, 0);
     insert(into);
 }
 
@@ -159,7 +160,7 @@ void Database::erase(Slot& slot) {
 }
 
 void Database::relocate(Slot& from, Slot& into) {
-    into.take_contents(from, 0);
+    into.take_contents(from, from.rights, 0);
     if (from.in_tree())
         replace(from, into);
     else

@@ -28,6 +28,14 @@ struct SlotLinks {
     static uint8_t& height(Slot& s) { return s.height; }
 
     static bool update(Slot& s);
+
+    static void begin(Slot& s) { s.max_end = s.end(); }
+
+    static bool include(Slot& above, const Slot& leaf) {
+        if (above.max_end >= leaf.max_end) return false;
+        above.max_end = leaf.max_end;
+        return true;
+    }
 };
 
 class Database {
@@ -128,8 +136,7 @@ class Database {
 };
 
 inline void Database::insert_copy(Slot& source, Slot& into, Rights rights) {
-    into.take_contents(source, flag::revoking | flag::marked | flag::keeper);
-    into.rights = rights;
+    into.take_contents(source, rights, flag::revoking | flag::marked | flag::keeper);
     ++count_;
     ring::join(source.in_tree() ? source : *in_tree(source), into);
 }

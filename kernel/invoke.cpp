@@ -337,8 +337,8 @@ Result<> Invoker::describe() {
     const bool badged = slot.kind == Kind::endpoint || slot.kind == Kind::doorbell ||
                         (slot.kind == Kind::frame && slot.has(flag::borrowed));
     value(0, static_cast<uint64_t>(slot.kind) | uint64_t{slot.rights.raw} << 8);
-    value(1, slot.base);
-    value(2, slot.bytes);
+    value(1, slot.empty() ? 0 : slot.base);
+    value(2, slot.empty() ? 0 : slot.bytes);
     value(3, badged ? slot.tag() : 0);
     value(4, description(slot));
     return {};

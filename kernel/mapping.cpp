@@ -1,11 +1,17 @@
 // Page-table edits. Every present entry has a Mapping slot that made it and that removes it.
 #include "kernel/mapping.hpp"
 
+#include <algorithm>
+
 namespace kernel {
 
 namespace {
 
 constexpr uint32_t flush_singly = 16; // more pages than this: the whole TLB
+
+std::span<uint64_t> entries_of(PageTable& table, const Slot& mapping) {
+    return run_of(table.entry.data(), mapping.entry, mapping.entry_count());
+}
 
 } // namespace
 
@@ -40,15 +46,14 @@ Result<> Core::map(Slot& table, Slot& source, const MapRequest& request, Slot& i
 
 /// The mapping has moved: its entries find it in the new place.
 void Core::adopt(Slot& mapping) {
-    PageTable& table = *at<PageTable>(mapping.table);
-    for (uint32_t i = 0; i < mapping.entry_count(); ++i)
-        table.owner[mapping.entry + i] = &mapping;
+    auto& owners = at<PageTable>(mapping.table)->owner;
+    std::ranges::fill(run_of(owners.data(), mapping.entry, mapping.entry_count()), &mapping);
 }
 
 void Core::unmap(Slot& mapping) {
-    PageTable& table = *at<PageTable>(mapping.table);
-    for (uint32_t i = 0; i < mapping.entry_count(); ++i)
-        table.entry[mapping.entry + i] = 0;
+#pragma clang loop unroll_count(8)
+    for (uint64_t& entry : entries_of(*at<PageTable>(mapping.table), mapping))
+        entry = 0;
     flush(mapping);
     if (!mapping.has(flag::maps_table)) return;
     for (KnownPlace& known : known_places_)
@@ -62,21 +67,18 @@ Result<> Core::protect(Slot& mapping, Rights rights) {
     if (database_.revoking(mapping)) return fail(Err::revoking);
 
     constexpr uint64_t protection = pte::writable | pte::no_execute;
-    PageTable& table = *at<PageTable>(mapping.table);
-    for (uint32_t i = 0; i < mapping.entry_count(); ++i) {
-        uint64_t& entry = table.entry[mapping.entry + i];
-        entry = (entry & ~protection) | protection_bits(rights);
-    }
+    const uint64_t wanted = protection_bits(rights);
+    for (uint64_t& entry : entries_of(*at<PageTable>(mapping.table), mapping))
+        entry = (entry & ~protection) | wanted;
     flush(mapping);
     return {};
 }
 
 Result<Core::Touched> Core::touched(const Slot& mapping) const {
     if (mapping.kind != Kind::mapping) return fail(Err::bad_operation);
-    const PageTable& table = *at<PageTable>(mapping.table);
     uint64_t any = 0;
-    for (uint32_t i = 0; i < mapping.entry_count(); ++i)
-        any |= table.entry[mapping.entry + i];
+    for (const uint64_t entry : entries_of(*at<PageTable>(mapping.table), mapping))
+        any |= entry;
     // an entry for a table has no dirty bit
     const bool memory = !mapping.has(flag::maps_table);
     return Touched{(any & pte::accessed) != 0, memory && (any & pte::dirty) != 0};
@@ -120,9 +122,10 @@ void Core::flush(const Slot& mapping) {
         machine_.flush_all();
         return;
     }
-    for (uint32_t i = 0; i < count; ++i) {
-        machine_.flush_page(place->address + i * entry_bytes(mapping.level));
-    }
+    const uint64_t apart = entry_bytes(mapping.level);
+    VirtAddr page = place->address;
+    for (uint32_t i = 0; i < count; ++i, page = page + apart)
+        machine_.flush_page(page);
 }
 
 } // namespace kernel

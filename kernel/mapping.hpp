@@ -21,9 +21,11 @@ check_entries(const Slot& table, const PageTable& page, const MapRequest& reques
     const uint32_t limit = table.kind == Kind::address_space ? user_root_entries : table_entries;
     if (request.count == 0 || request.count > limit) return fail(Err::bad_argument);
     if (request.entry > limit - request.count) return fail(Err::bad_argument);
-    for (uint32_t i = 0; i < request.count; ++i) {
-        if ((page.entry[request.entry + i] & pte::present) != 0) return fail(Err::entry_occupied);
-    }
+    uint64_t any = 0;
+#pragma clang loop unroll_count(8)
+    for (const uint64_t entry : run_of(page.entry.data(), request.entry, request.count))
+        any |= entry;
+    if ((any & pte::present) != 0) return fail(Err::entry_occupied);
     return {};
 }
 
@@ -45,12 +47,15 @@ check_memory(unsigned level, const Slot& source, const MapRequest& request) {
 [[gnu::always_inline]] inline void
 Core::fill(const MapRequest& request, Slot& mapping, uint64_t first, uint64_t apart) {
     PageTable& table = *at<PageTable>(mapping.table);
-    uint64_t entry = first;
-    for (uint32_t i = request.entry; i < request.entry + request.count; ++i) {
-        table.entry[i] = entry;
-        table.owner[i] = &mapping;
-        entry += apart;
+    uint64_t what = first;
+#pragma clang loop unroll_count(8)
+    for (uint64_t& entry : run_of(table.entry.data(), request.entry, request.count)) {
+        entry = what;
+        what += apart;
     }
+#pragma clang loop unroll_count(8)
+    for (Slot*& owner : run_of(table.owner.data(), request.entry, request.count))
+        owner = &mapping;
 }
 
 /// What nothing speaks against any more, of memory or of a table.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "kernel/slot.hpp"
 #include "lib/abi/invocation.hpp"
@@ -17,11 +18,19 @@ constexpr uint32_t table_entries = 512;
 constexpr uint32_t user_root_entries = 255;
 
 struct PageTable {
-    std::array<uint64_t, table_entries> entry;
+    using Entries = std::array<uint64_t, table_entries>;
+
+    Entries entry;
     std::array<Slot*, table_entries> owner; // valid where the entry is present
 };
 
 static_assert(sizeof(PageTable) == abi::bytes_of(Kind::page_table));
+
+/// The run of `count` of them that begins at number `first`, and ends in the table.
+template <class T>
+[[gnu::always_inline]] constexpr std::span<T> run_of(T* all, uint32_t first, uint32_t count) {
+    return {all + first, count};
+}
 
 /// Bits of an entry (Intel SDM 3A 4.5).
 namespace pte {

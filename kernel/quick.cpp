@@ -1,8 +1,8 @@
 // The calls that are made most, with nothing in their way: a message, an answer of words alone, a
-// wake-up, a wait, a yield, a resume; copy and delete; a page mapped. Each does in a few steps what
-// it is defined to do elsewhere (yield and resume are defined here alone), hands the core over
-// without a look at the ready lists or the alarm where neither can matter, and leaves everything
-// else to the invocation in full.
+// wake-up, a wait, a yield, a resume; copy, delete and retype; a page mapped. Each does in a few
+// steps what it is defined to do elsewhere (yield and resume are defined here alone), hands the
+// core over without a look at the ready lists or the alarm where neither can matter, and leaves
+// everything else to the invocation in full.
 #include "kernel/answer.hpp"
 #include "kernel/core.hpp"
 #include "kernel/hostile.hpp"
@@ -132,11 +132,11 @@ After Core::yield_quickly(Dispatcher& d, Slot& cap) {
 
 /// What may be copied, into an empty slot.
 After Core::copy_quickly(Dispatcher& d, Slot& cap) {
-    const auto into = place(cap, d.registers.rsi);
+    Slot* const into = empty_slot(cap, d.registers.rsi);
+    if (into == nullptr) return invoke(d, cap);
     Slot* const source = look_up(d, d.registers.rdx);
-    if (!into || source == nullptr) return invoke(d, cap);
-    if (!check_copy(*source, source->rights)) return invoke(d, cap);
-    database_.insert_copy(*source, **into, source->rights);
+    if (source == nullptr || !check_copy(*source, source->rights)) return invoke(d, cap);
+    database_.insert_copy(*source, *into, source->rights);
     d.registers.rax = 0;
     return After::goes_on;
 }
@@ -154,6 +154,30 @@ After Core::delete_quickly(Dispatcher& d, Slot& cap) {
     return After::goes_on;
 }
 
+/// One object, or one range, made of RAM where nothing is made yet.
+After Core::retype_quickly(Dispatcher& d, Slot& cap) {
+    const Registers& r = d.registers;
+    Slot* const into = empty_slot(cap, r.rsi);
+    if (into == nullptr || r.r12 != 1 || r.r10 >= abi::kind_names.size()) return invoke(d, cap);
+    Slot* const source = look_up(d, r.rdx);
+    if (source == nullptr || source->kind != Kind::ram) return invoke(d, cap);
+    const auto kind = static_cast<Kind>(r.r10);
+    const uint64_t offset = r.r8, bytes = r.r9;
+    const bool memory = kind == Kind::ram || kind == Kind::frame;
+    if (bytes == 0 || (!memory && bytes != abi::bytes_of(kind))) return invoke(d, cap);
+    if ((offset | bytes) % page_bytes != 0) return invoke(d, cap);
+    if (offset > source->bytes || bytes > source->bytes - offset) return invoke(d, cap);
+    if (!source->rights.has(abi::write) || source->depth >= deepest_derivation)
+        return invoke(d, cap);
+    const uint64_t begin = source->base + offset;
+    const auto place = database_.free_place(*source, begin, bytes, 1);
+    if (!place || database_.revoking(*source)) return invoke(d, cap);
+    make_part(*source, kind, begin, bytes, *into);
+    database_.insert_at(*place, *into);
+    d.registers.rax = 0;
+    return After::goes_on;
+}
+
 /// One page of a frame, cached, where there is none.
 After Core::map_quickly(Dispatcher& d, Slot& cap) {
     const Registers& r = d.registers;
@@ -163,7 +187,7 @@ After Core::map_quickly(Dispatcher& d, Slot& cap) {
     Slot* const places = look_up(d, r.r12);
     if (source == nullptr || source->kind != Kind::frame || places == nullptr)
         return invoke(d, cap);
-    const auto into = place(*places, r.r13);
+    Slot* const into = empty_slot(*places, r.r13);
     const MapRequest page{
         .entry = static_cast<uint32_t>(r.rsi),
         .offset = r.r10,
@@ -171,7 +195,7 @@ After Core::map_quickly(Dispatcher& d, Slot& cap) {
         .flags = 0,
         .count = 1,
     };
-    if (!into || !map_memory(cap, 1, *source, page, **into)) return invoke(d, cap);
+    if (into == nullptr || !map_memory(cap, 1, *source, page, *into)) return invoke(d, cap);
     d.registers.rax = 0;
     return After::goes_on;
 }

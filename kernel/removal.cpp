@@ -163,7 +163,8 @@ bool Core::goes_alone(Slot& slot) const {
     const bool contains_nothing = slot.kind == Kind::ram || slot.kind == Kind::mapping ||
                                   slot.kind == Kind::endpoint || slot.kind == Kind::doorbell;
     if (contains_nothing || !database_.is_last(slot)) return true;
-    return slot.kind == Kind::frame && database_.is_bare(slot);
+    // only Loans derive from a frame
+    return slot.kind == Kind::frame && (loans_ == 0 ? !slot.ring : database_.is_bare(slot));
 }
 
 Result<> Core::remove(Slot& slot) {

@@ -21,6 +21,10 @@ struct LaterLinks {
     static uint8_t& height(Dispatcher& d) { return d.later_height; }
 
     static bool update(Dispatcher&) { return false; }
+
+    static void begin(Dispatcher&) {}
+
+    static bool include(Dispatcher&, const Dispatcher&) { return false; }
 };
 
 class Scheduler {

@@ -30,6 +30,7 @@ constexpr uint8_t marked = 64;    // core_mark: the range is being revoked on al
 /// Of a borrowed frame. Deeper than any derivation on this core, so that the loan which stands for
 /// given RAM comes before what was lent back out of it.
 constexpr uint8_t borrowed_depth = 251;
+constexpr uint8_t deepest_derivation = 250;
 
 struct Slot {
     uint64_t base;
@@ -57,6 +58,15 @@ struct Slot {
     };
 
     bool empty() const { return kind == Kind::empty; }
+
+    /// Nothing is in it; the words around these say nothing then.
+    void clear() {
+        kind = Kind::empty;
+        rights = {};
+        depth = height = 0;
+        entry = 0;
+        level = flags = 0;
+    }
 
     uint64_t end() const { return base + bytes; }
 
@@ -89,14 +99,14 @@ struct Slot {
         return kind == Kind::mapping && left->kind != Kind::mapping;
     }
 
-    /// What `from` says, without its place in the database and these flags.
-    void take_contents(const Slot& from, uint8_t dropped_flags) {
+    /// What `from` says, but its place in the database, its rights and these flags.
+    void take_contents(const Slot& from, Rights granted, uint8_t dropped_flags) {
         const auto kept = static_cast<uint8_t>(flags & flag::held);
         const auto taken = static_cast<uint8_t>(from.flags & ~(flag::held | dropped_flags));
         base = from.base;
         bytes = from.bytes;
         kind = from.kind;
-        rights = from.rights;
+        rights = granted;
         depth = from.depth;
         entry = from.entry;
         level = from.level;

@@ -87,7 +87,9 @@ void ExtendedState::make_fresh(std::byte* area) const {
     constexpr uint16_t control_word = 0x37f;
     constexpr uint32_t mxcsr = 0x1f80;
     constexpr size_t mxcsr_at = 24;
-    fill_bytes(area, 0, area_bytes);
+    // The image of FXSAVE and the header behind it; what the header calls initial is not read.
+    constexpr size_t read_bytes = 512 + 64;
+    fill_bytes(area, 0, read_bytes);
     copy_bytes(area, &control_word, sizeof control_word);
     copy_bytes(area + mxcsr_at, &mxcsr, sizeof mxcsr);
 }

@@ -18,6 +18,10 @@ concept TreeAccess = requires(T& item) {
     { A::height(item) } -> std::same_as<uint8_t&>; // 0: not in a tree
     // Recomputes the summary from the object and its children; did it change?
     { A::update(item) } -> std::same_as<bool>;
+    // The summary of a leaf that `item` has become.
+    { A::begin(item) } -> std::same_as<void>;
+    // A new leaf hangs somewhere below `item`; did that change its summary?
+    { A::include(item, item) } -> std::same_as<bool>;
 };
 
 template <class T, class A>
@@ -179,9 +183,10 @@ class Tree {
         A::left(item) = A::right(item) = nullptr;
         A::parent(item) = above;
         A::height(item) = 1;
+        A::begin(item);
         *link = &item;
-        (void)A::update(item);
-        summarize(above, nullptr);
+        for (T* at = above; at != nullptr && A::include(*at, item);)
+            at = A::parent(*at);
         grow(item);
     }
 
@@ -210,22 +215,18 @@ class Tree {
         hang(A::parent(item), &item, &heir);
     }
 
-    /// After a change below `at`. Summaries first: a rotation needs those of its children, and what
-    /// comes up has the summary of what was there.
+    /// After a subtree of `at` may have become lower. Upwards: summaries and heights until one is
+    /// as high as it was, then summaries alone until nothing changes any more, but not before
+    /// `must_visit`, whose summary is still that of its old place.
     void repair(T* at, T* must_visit) {
-        summarize(at, must_visit);
-        rebalance(at);
-    }
-
-    /// Upwards until nothing changes any more, but not before `must_visit`, whose summary is still
-    /// that of its old place.
-    static void summarize(T* at, T* must_visit) {
-        for (; at != nullptr; at = A::parent(*at)) {
-            const bool changed = A::update(*at);
-            if (at == must_visit)
+        bool changes = true, lower = true;
+        for (; at != nullptr && (changes || lower || must_visit != nullptr); at = A::parent(*at)) {
+            changes = A::update(*at);
+            if (at == must_visit) {
                 must_visit = nullptr;
-            else if (!changed && must_visit == nullptr)
-                return;
+                changes = true;
+            }
+            if (lower) lower = rebalance(at);
         }
     }
 
@@ -245,17 +246,15 @@ class Tree {
         }
     }
 
-    /// Upwards until a subtree is as high as it was.
-    void rebalance(T* at) {
-        for (; at != nullptr; at = A::parent(*at)) {
-            const int left = height(A::left(*at)), right = height(A::right(*at));
-            const uint8_t was = A::height(*at);
-            if (left - right > 1 || right - left > 1)
-                at = balance(*at, left > right);
-            else
-                A::height(*at) = static_cast<uint8_t>(1 + (left > right ? left : right));
-            if (A::height(*at) == was) return;
-        }
+    /// `at` becomes what stands there then. Is that lower than what stood there?
+    bool rebalance(T*& at) {
+        const int left = height(A::left(*at)), right = height(A::right(*at));
+        const uint8_t was = A::height(*at);
+        if (left - right > 1 || right - left > 1)
+            at = balance(*at, left > right);
+        else
+            A::height(*at) = static_cast<uint8_t>(1 + (left > right ? left : right));
+        return A::height(*at) != was;
     }
 
     T* balance(T& at, bool left_is_higher) {

@@ -241,8 +241,23 @@ TEST_F(Capabilities, DescribeSaysWhatIsThere) {
     EXPECT_EQ(World::value(d, 0), static_cast<uint64_t>(Kind::ram) | 15u << 8);
     EXPECT_EQ(World::value(d, 1), me.quota);
     EXPECT_EQ(World::value(d, 2), uint64_t{1} << 18);
-    EXPECT_EQ(World::value(world.invoke(Op::cnode_describe, leaf_cap, {19}), 0), 0u);
     EXPECT_EQ(world.call(Op::cnode_describe, leaf_cap, {64}), Err::bad_argument);
+}
+
+/// Neither what memory held before it became a CNode, nor what the slot held.
+TEST_F(Capabilities, DescribeSaysNothingOfAnEmptySlot) {
+    const auto says_nothing = [&](uint64_t cnode, uint64_t index) {
+        Dispatcher& d = world.invoke(Op::cnode_describe, cnode, {index});
+        for (size_t i = 0; i < 5; ++i)
+            EXPECT_EQ(World::value(d, i), 0u);
+    };
+    says_nothing(leaf_cap, 19);
+    ASSERT_EQ(retype(30, Kind::cnode, 0x4000, abi::bytes_of(Kind::cnode)), Err::none);
+    for (const uint64_t index : {0u, 1u, 63u})
+        says_nothing(30, index);
+    ASSERT_EQ(retype(31, Kind::frame, 0x6000, 0x1000), Err::none);
+    ASSERT_EQ(world.call(Op::cnode_delete, leaf_cap, {31}), Err::none);
+    says_nothing(leaf_cap, 31);
 }
 
 TEST_F(Capabilities, EndpointCarriesItsBadgeAndDoorbellItsBit) {

@@ -30,6 +30,13 @@ struct Links {
         const int sum = n.key + (n.left ? n.left->sum : 0) + (n.right ? n.right->sum : 0);
         return std::exchange(n.sum, sum) != sum;
     }
+
+    static void begin(Node& n) { n.sum = n.key; }
+
+    static bool include(Node& above, const Node& leaf) {
+        above.sum += leaf.key;
+        return leaf.key != 0;
+    }
 };
 
 using Nodes = Tree<Node, Links>;
