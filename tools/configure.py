@@ -132,7 +132,8 @@ class Plan:
         self.build, self.table, self.only, self.cmdline = build, table, only, cmdline
         self.more, self.suffix = more, "-more" if more else ""
         for folder in sorted(glob(f"{more}/usr/*")) if more else []:
-            program = {"name": os.path.basename(folder), "sources": [f"{folder}/*"]}
+            program = {"name": os.path.basename(folder), "sources": [f"{folder}/*"],
+                       "uses": ["net"]}  # fmt: skip
             table["program"].append(program)
         self.defines = "".join(f" -D{d}" for d in defines)
         self.lines = [RULES.format(build=build, cxx=CXX, ld=LD, ar=AR)]

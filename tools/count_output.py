@@ -1,5 +1,5 @@
 """Reads what tools/count/insncount.c writes; the format is in tools/count/README.md."""
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 
 @dataclass
@@ -9,12 +9,14 @@ class Counts:
     polling: int
     fences: int = 0  # and atomic read-modify-writes
     ipis: int = 0  # sent to other cores
+    wakes: int = 0  # of places that the plugin was told of
+    lines: int = 0  # put into channels
 
     def __sub__(self, other):
         return Counts(*(a - b for a, b in zip(self.fields(), other.fields())))
 
     def fields(self):
-        return self.instructions, self.repeats, self.polling, self.fences, self.ipis
+        return astuple(self)
 
 
 @dataclass
@@ -64,7 +66,9 @@ def parse(lines):
             output.specials[words[1]] = int(words[0])
         elif kind == "E":
             marker, vcpu, *counts = map(int, words)
-            output.events.append(Event(marker, vcpu, Counts(*counts[:5]), Counts(*counts[5:])))
+            half = len(counts) // 2
+            own, together = Counts(*counts[:half]), Counts(*counts[half:])
+            output.events.append(Event(marker, vcpu, own, together))
         else:
             raise ValueError(f"insncount: unknown line {line!r}")
     return output

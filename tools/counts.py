@@ -123,20 +123,26 @@ def disagreements(serial, counts):
             for name, clock, plugin in pairs if abs(clock - plugin) > CLOCK_SLACK]  # fmt: skip
 
 
+SLEEPS = "_ZN2os6Waiter4waitE"  # each domain's loop goes there when it has nothing to do
+
+
 def write_symbols(folder):
-    """Symbols of all programs for the profile, and where their code only polls."""
+    """Symbols of all programs for the profile; where their code only polls; where it sleeps."""
     os.makedirs(folder, exist_ok=True)
-    symbols, polling = [], []
+    symbols, polling, sleeping = [], [], []
     for path in sorted(glob(f"{BUILD}/bin/*.elf")):
         text = subprocess.run(["llvm-nm-19", path], capture_output=True, text=True).stdout
         symbols.append(text)
         ends = dict((n, a) for a, _, n in re.findall(r"^(\S+) (\S) (text_poll_\w+)$", text, re.M))
         if ends.get("text_poll_begin") != ends.get("text_poll_end"):
             polling.append(f"{ends['text_poll_begin']} {ends['text_poll_end']}\n")
+        sleeping += [f"{a}\n" for a in re.findall(rf"^(\S+) \S {SLEEPS}", text, re.M)]
     with open(f"{folder}/symbols", "w") as f:
         f.writelines(symbols)
     with open(f"{folder}/polling", "w") as f:
         f.writelines(polling)
+    with open(f"{folder}/wakes", "w") as f:
+        f.writelines(sleeping)
 
 
 def plugin_arguments(out):

@@ -79,6 +79,8 @@ def network(run, taps):
     backends = [f"user,id=net0{wanted}", "user,id=net1,net=10.78.0.0/24"]
     if run.net == "tap":
         backends = [f"tap,id=net{i},ifname={t},script=no,downscript=no" for i, t in enumerate(taps)]
+    if run.net == "hub":
+        backends = [f"hubport,id=net{i},hubid=0" for i in range(run.nics)]
     words = []
     for number in range(run.nics):
         words += ["-netdev", backends[number], "-device"]
@@ -115,8 +117,10 @@ def command(run, iso, rundir, khz, taps=(), control=None, stdout="/dev/stdout"):
     words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
     words += ["-name", "skerry,debug-threads=on", "-machine", "pc"]
     if "-icount" in extra:
-        # The counter then advances by one a nanosecond of virtual time.
+        # The counter then advances by one a nanosecond of virtual time, and with it the clock of
+        # day: what waits for that one would wait for the host.
         khz = "1000000"
+        extra = [*extra, "-rtc", "base=2026-01-01,clock=vm"]
     if "coherence.so" in run.values["QEMU_ARGS"]:  # the model's clock
         khz = re.search(r",mhz=(\d+)|$", run.values["QEMU_ARGS"])[1] or "2000"
         khz += "000"

@@ -17,7 +17,7 @@ RUN = {
     "CPU": ("max", "QEMU's CPU model"),
     "NIC": ("e1000", "network card: e1000, e1000-82545em, e1000e (82574L), or none"),
     "NICS": ("1", "how many network cards, 1 or 2: docs/routing.md"),
-    "NET": ("user", "user (no root needed), tap, or none; TAP= implies tap"),
+    "NET": ("user", "user (no root needed), tap, none, hub (of the cards); TAP= implies tap"),
     "TAP": ("", "TAP device; an existing one is used and left, a missing one made and removed"),
     "TAP2": ("", "the same for the second card"),
     "NETNS": ("", "network namespace to run in; made and removed when missing"),
@@ -193,7 +193,7 @@ class Run:
     nodes: int
     nic: str
     nics: int
-    net: str  # user, tap or none
+    net: str  # user, tap, hub or none
     ip: object
     gw: object
     forwards: list
@@ -207,7 +207,7 @@ def checked(values):
     if tap and values["NET"] == "user":
         values["NET"] = "tap"
     nic = choice(values, "NIC", ("e1000", "e1000-82545em", "e1000e", "none"))
-    net = choice(values, "NET", ("user", "tap", "none"))
+    net = choice(values, "NET", ("user", "tap", "hub", "none"))
     matching(values, "TAP2", r"[A-Za-z0-9_.-]{1,15}", "a device name of up to 15 characters")
     if values["TAP2"] and (net != "tap" or values["NICS"] == "1"):
         raise SettingError("TAP2 is for NICS=2 on TAP")

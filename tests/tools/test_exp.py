@@ -18,6 +18,7 @@ import report  # noqa: E402
 import results  # noqa: E402
 from engine import Engine, Store, Task, jobs_of  # noqa: E402
 from experiment import ExperimentError, load  # noqa: E402
+from guests import Job  # noqa: E402
 from machines import Machine  # noqa: E402
 
 from guest import GuestError  # noqa: E402
@@ -86,6 +87,10 @@ WRONG = [
     ('machine = ["4x4-amd"]', 'machine = ["40x40"]', "sweep.machine: '40x40' has 40 sockets"),
     ("{size}", "{sise}", "domain.arguments: no such axis: 'sise'"),
     ("[measures.model]", "[measures.time]", "measures: 'time' is none of count, model"),
+    ("[sweep]", '[domain.settings]\nNICK = "x"\n[sweep]', "domain.settings: 'NICK' is none of"),
+    ("[sweep]", '[domain.settings]\nNIC = "{c}"\n[sweep]', "domain.settings: no such axis: 'c'"),
+    ("[sweep]", '[words.sise]\n1 = "x"\n[sweep]', "words: 'sise' is none of machine, cores, size"),
+    ("[sweep]", '[words.size]\n1 = "x"\n[sweep]', "words.size: '8' is none of 1"),
     ('y = "cycles"', 'y = "cylces"', "plot.y: 'cylces' is none of cycles"),
     ('gate = ["null_call"]', 'gate = ["nul_call"]', "gate: 'nul_call' is none of null_call"),
     ('sanity = ["empty"', 'sanity = ["emtpy"', "sanity: 'emtpy' is none of"),
@@ -101,6 +106,30 @@ def test_a_wrong_file_is_refused_by_one_sentence_with_file_and_key(write, old, n
         load(path, ["null_call"])
     assert str(refused.value).startswith(f"{path}: ") and why in str(refused.value)
     assert "\n" not in str(refused.value).strip() or why == "cannot be read"
+
+
+def test_an_axis_may_have_words_for_arguments_and_settings(write):
+    text = FILE.replace("[sweep]", """[domain.settings]
+PLACE = "netd:1{size}"
+[words.size]
+1 = ""
+8 = ",httpd:2"
+[sweep]""").replace("{cores} {sockets} {size}", "{cores}{size}")
+    e = load(write(text), ["null_call"])
+    assert [e.arguments_of(p) for p in e.points()] == ["2", "2,httpd:2", "4"]
+    assert e.settings_of(e.points()[1]) == {"PLACE": "netd:1,httpd:2"}
+    assert Job(e, "model", [e.points()[1]]).settings()["PLACE"] == "netd:1,httpd:2"
+
+
+def test_the_counting_plugin_is_asked_for_what_is_measured(write):
+    text = FILE.replace('cycles = "simulated cycles"', 'instructions = "n"').replace("cycles", "n")
+    text = text.replace("measures.model", "measures.count").replace('y = "n"', 'y = "instructions"')
+    plain = Job(load(write(text), ["null_call"]), "count", [{"cores": 2, "size": 1}]).counting(512)
+    assert "wakes=" not in plain and "lines=" not in plain and "without" not in plain
+    text = text.replace('instructions = "n"', 'instructions = "n"\nwakes = "n"\nmessages = "n"')
+    text = text.replace("[domain]", "[domain]\nwithout = 3")
+    asked = Job(load(write(text), ["null_call"]), "count", [{"cores": 2, "size": 1}]).counting(512)
+    assert "/wakes,lines=512,without=3" in asked
 
 
 def test_a_sweep_that_excludes_everything_is_impossible(write):
@@ -326,6 +355,18 @@ def test_counts_come_from_the_plugin_in_the_order_of_rows():
         reading.count(rows, passed[:4])
 
 
+def test_a_sample_of_many_is_shared_among_them():
+    import count_output
+
+    text = "[0 1 a] row check=empty samples=1:\n[0 1 a] row kind=x samples=3 each=4:\n"
+    rows = reading.rows_of(text)
+    passed = [count_output.Counts(n, 0, 0, wakes=w, lines=8) for n, w in
+              ((2, 0), (42, 6), (32, 9), (52, 6))]  # fmt: skip
+    reading.count(rows, passed)
+    measured = {"instructions": 10, "worst": 12.5, "wakes": 1.5, "messages": 2}
+    assert rows[1].values == measured and rows[1].labels == {"kind": "x"}
+
+
 def published(measured, experiment, folder):
     folder.mkdir(exist_ok=True)
     tasks, engine = measured(good)[::2]
@@ -421,7 +462,7 @@ def command(write, tmp_path, monkeypatch):
     (tmp_path / "image").write_text("image")
     for name in ("FOLDER", "IMAGE"):
         monkeypatch.setattr(guests, name, str(tmp_path / name.lower()))
-    monkeypatch.setattr(guests, "write_polling", lambda: os.makedirs(guests.FOLDER, exist_ok=True))
+    monkeypatch.setattr(guests, "write_places", lambda: os.makedirs(guests.FOLDER, exist_ok=True))
     monkeypatch.setattr(main.provenance, "of_boot", lambda tree, *_: tree | {"mode": "model"})
 
     def run(*words, script=good, file=path):

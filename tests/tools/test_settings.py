@@ -81,7 +81,7 @@ def test_ones_own_accelerator_replaces_ours():
         ({"CORES": "four"}, "CORES=four: must be a number from 1 to 255"),
         ({"MEM": "512"}, "MEM=512: must look like 512M or 2G, and be at least 8M"),
         ({"NIC": "rtl8139"}, "NIC=rtl8139: must be one of e1000, e1000-82545em, e1000e, none"),
-        ({"NET": "bridge"}, "NET=bridge: must be one of user, tap, none"),
+        ({"NET": "bridge"}, "NET=bridge: must be one of user, tap, hub, none"),
         ({"NET": "none", "TAP": "t"}, "NET=none and TAP=t contradict each other"),
         ({"IP": "10.77.0.2"}, "IP=10.77.0.2: must look like 10.77.0.2/24"),
         ({"IP": "10.77.0.300/24"}, "IP=10.77.0.300/24: must look like 10.77.0.2/24"),
@@ -136,6 +136,16 @@ def test_a_second_card_is_in_a_network_of_its_own():
     line = words(NICS=2)
     assert after("-netdev", line)[1:] == ["user,id=net1,net=10.78.0.0/24"]
     assert "e1000,netdev=net1,mac=52:54:00:77:00:03,romfile=" in line
+
+
+def test_cards_on_a_hub_see_each_other_and_nobody_else():
+    backends = after("-netdev", words(NET="hub", NICS="2"))
+    assert backends == ["hubport,id=net0,hubid=0", "hubport,id=net1,hubid=0"]
+
+
+def test_under_icount_the_clock_of_day_is_the_guest_s_own():
+    assert after("-rtc", words(QEMU_ARGS="-icount shift=0")) == ["base=2026-01-01,clock=vm"]
+    assert not after("-rtc", words())
     line = words(NICS=2, TAP="a", TAP2="b")
     assert [word.split(",")[2] for word in after("-netdev", line)] == ["ifname=a", "ifname=b"]
     with pytest.raises(settings.SettingError, match="TAP2"):

@@ -1,16 +1,14 @@
 /* QEMU TCG plugin: exact counts of executed guest instructions between markers, by vCPU and in
  * total, and a flat profile by symbol. README.md has options, output and traps. */
-#include "qemu_plugin.h"
+#include "../isolation/declared.h"
+#include "decode.h"
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 int qemu_plugin_version = 1;
 
-enum { MAX_CPUS = 256, MAX_EVENTS = 1 << 20, MAX_RANGES = 64, MARKER_IDS = 1024 };
+enum { MAX_EVENTS = 1 << 20, MAX_STRETCHES = 64, MAX_WAKES = 256, MARKER_IDS = 1024 };
 enum { WINDOW_BEGIN = 1, WINDOW_END = 2, IPI_SENT = 13 };
 
 /* What one vCPU, or all together, have executed. */
@@ -20,6 +18,8 @@ struct counts {
     uint64_t polling; /* of the instructions, those in the polling ranges */
     uint64_t fences; /* and atomic read-modify-writes, which order as much */
     uint64_t ipis; /* interrupts sent to other cores, by their marker */
+    uint64_t wakes; /* how often a place of wakes= was reached */
+    uint64_t lines; /* lines put into channels, with lines= */
 };
 
 /* One line of its own each, so that vCPU threads do not fight over them. */
@@ -39,48 +39,43 @@ struct event {
     struct counts own, all;
 };
 
-enum special {
-    CR3_LOAD, CR_LOAD, INVLPG, WRMSR, RDMSR, PORT_IO, HLT, SYSCALL, IRET, SWAPGS, LOCKED, FENCE,
-    PAUSE, CPUID, RDTSC, DEVICE_LOAD, DEVICE_STORE, SPECIALS
-};
-
-static const char *const special_names[SPECIALS] = {
-    "cr3_load", "cr0_cr4_load", "invlpg", "wrmsr", "rdmsr", "port_io", "hlt", "syscall", "iret",
-    "swapgs", "lock_prefix", "fence", "pause", "cpuid", "rdtsc", "device_load", "device_store",
-};
-
 static struct vcpu vcpus[MAX_CPUS];
 static struct symbol *symbols, user_symbol = {.name = "(user)"}, other = {.name = "(unknown)"};
 static size_t symbol_count;
 static struct {
     uint64_t begin, end;
-} polling[MAX_RANGES];
+} polling[MAX_STRETCHES];
 static size_t polling_count;
+static uint64_t wakes[MAX_WAKES];
+static size_t wake_count;
 static uint64_t specials[SPECIALS], specials_at_begin[SPECIALS], specials_in_window[SPECIALS];
 static struct event *events;
 static size_t event_count;
 static struct counts at_begin, in_window;
 static enum { BEFORE, INSIDE, AFTER } window = BEFORE;
-static bool want_devices, one_counter;
-static int cpus = 1, rows = 400;
+static bool want_devices, want_lines, one_counter;
+static int cpus = 1, rows = 400, left_out = -1;
 static const char *out_path;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct counts minus(struct counts a, struct counts b) {
     return (struct counts){
         a.instructions - b.instructions, a.repeats - b.repeats, a.polling - b.polling,
-        a.fences - b.fences, a.ipis - b.ipis
+        a.fences - b.fences, a.ipis - b.ipis, a.wakes - b.wakes, a.lines - b.lines
     };
 }
 
 static struct counts total(void) {
     struct counts sum = {0};
     for (int i = 0; i < MAX_CPUS; i++) {
+        if (i == left_out) continue;
         sum.instructions += vcpus[i].now.instructions;
         sum.repeats += vcpus[i].now.repeats;
         sum.polling += vcpus[i].now.polling;
         sum.fences += vcpus[i].now.fences;
         sum.ipis += vcpus[i].now.ipis;
+        sum.wakes += vcpus[i].now.wakes;
+        sum.lines += vcpus[i].now.lines;
     }
     return sum;
 }
@@ -137,6 +132,7 @@ static void dump_profile(FILE *f) {
 static void print_counts(FILE *f, struct counts c) {
     fprintf(f, " %" PRIu64 " %" PRIu64 " %" PRIu64, c.instructions, c.repeats, c.polling);
     fprintf(f, " %" PRIu64 " %" PRIu64, c.fences, c.ipis);
+    fprintf(f, " %" PRIu64 " %" PRIu64, c.wakes, c.lines);
 }
 
 static void dump(void) {
@@ -216,6 +212,11 @@ static void on_fence(unsigned vcpu, void *data) {
     vcpus[one_counter ? 0 : vcpu].now.fences++;
 }
 
+static void on_wake(unsigned vcpu, void *data) {
+    (void)data;
+    vcpus[one_counter ? 0 : vcpu].now.wakes++;
+}
+
 /* Called before the instruction is counted: when the one counted last was the same one, this is a
  * further iteration of it. */
 static void on_repeat(unsigned vcpu, void *data) {
@@ -234,64 +235,44 @@ static void on_access(unsigned vcpu, uint32_t info, uint64_t address, void *data
     __atomic_fetch_add(&specials[kind], 1, __ATOMIC_RELAXED);
 }
 
-/* Decoding, as far as we care. */
+/* Channels, as tools/messages sees them: a line is whole when its control word is there. */
 
-static bool is_prefix(uint8_t byte) {
-    switch (byte) {
-    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
-    case 0xf0: case 0xf2: case 0xf3: return true;
-    default: return (byte & 0xf0) == 0x40;
-    }
+static void on_store(unsigned vcpu, uint32_t info, uint64_t address, void *data) {
+    (void)data;
+    uint64_t at;
+    if (!qemu_plugin_mem_is_store(info)) return; /* QEMU 7.2 tells of some loads all the same */
+    if ((address & 63) != 56 || !physical(info, address, &at)) return;
+    uint32_t channel = range_at(at);
+    if (!channel || ranges[channel].use != USE_CHANNEL) return;
+    if (at - ranges[channel].begin >= 128) vcpus[one_counter ? 0 : vcpu].now.lines++;
 }
 
-static int second_byte(const uint8_t *b, size_t n, bool f3) {
-    if (n < 2) return -1;
-    uint8_t modrm = n > 2 ? b[2] : 0;
-    unsigned reg = modrm >> 3 & 7;
-    switch (b[1]) {
-    case 0x05: return SYSCALL;
-    case 0x22: return reg == 3 ? CR3_LOAD : CR_LOAD;
-    case 0x30: return WRMSR;
-    case 0x31: return RDTSC;
-    case 0x32: return RDMSR;
-    case 0xa2: return CPUID;
-    case 0xae: return n > 2 && modrm >= 0xe8 && !f3 ? FENCE : -1;
-    case 0x01:
-        if (modrm == 0xf8) return SWAPGS;
-        if (modrm == 0xf9) return RDTSC; /* RDTSCP */
-        return n > 2 && modrm < 0xc0 && reg == 7 ? INVLPG : -1;
-    default: return -1;
+static void on_use(unsigned vcpu, uint32_t info, uint64_t address, void *data) {
+    uint64_t at, begin, end;
+    enum mark mark = (enum mark)(uintptr_t)data;
+    if (!physical(info, address, &at)) return;
+    pthread_mutex_lock(&lock);
+    if (both_operands(vcpu, at, &begin, &end)) {
+        if (mark == USE_NOTHING) end_ranges(begin, end);
+        else declare(mark, begin, end);
     }
+    pthread_mutex_unlock(&lock);
 }
 
-/* Which special instruction this is, or -1; `repeats` tells a REP string instruction. */
-static int classify(const uint8_t *b, size_t n, bool *repeats) {
-    bool locked = false, f3 = false, rep = false;
-    *repeats = false;
-    for (; n && is_prefix(*b); b++, n--) {
-        locked |= *b == 0xf0;
-        f3 |= *b == 0xf3;
-        rep |= *b == 0xf3 || *b == 0xf2;
-    }
-    if (!n) return -1;
-    bool string = (*b >= 0xa4 && *b <= 0xa7) || (*b >= 0xaa && *b <= 0xaf);
-    *repeats = rep && (string || (*b >= 0x6c && *b <= 0x6f));
-    if (locked) return LOCKED;
-    switch (*b) {
-    case 0x86: case 0x87: return n > 1 && b[1] < 0xc0 ? LOCKED : -1; /* XCHG locks by itself */
-    case 0x90: return f3 ? PAUSE : -1;
-    case 0xcf: return IRET;
-    case 0xf4: return HLT;
-    case 0x0f: return second_byte(b, n, f3);
-    case 0x6c: case 0x6d: case 0x6e: case 0x6f: case 0xe4: case 0xe5: case 0xe6: case 0xe7:
-    case 0xec: case 0xed: case 0xee: case 0xef: return PORT_IO;
-    default: return -1;
-    }
+static void watch_lines(struct qemu_plugin_insn *insn) {
+    enum mark mark = mark_of(qemu_plugin_insn_data(insn), qemu_plugin_insn_size(insn));
+    if (mark >= USE_CHANNEL)
+        qemu_plugin_register_vcpu_mem_cb(
+            insn, on_use, CB_NO_REGISTERS, MEMORY_READ_WRITE, (void *)(uintptr_t)mark
+        );
+    else if (qemu_plugin_insn_vaddr(insn) < 1ull << 63) /* the kernel sends none */
+        qemu_plugin_register_vcpu_mem_cb(insn, on_store, CB_NO_REGISTERS, MEMORY_READ_WRITE, NULL);
 }
 
-/* 0F 1F 80 imm32 with imm32 = 0x4B4D0000 | id. */
-static bool is_marker(const uint8_t *b, size_t n) {
-    return n == 7 && !memcmp(b, "\x0f\x1f\x80", 3) && b[5] == 0x4d && b[6] == 0x4b;
+static bool is_wake(uint64_t pc) {
+    for (size_t i = 0; i < wake_count; i++)
+        if (pc == wakes[i]) return true;
+    return false;
 }
 
 static bool is_polling(uint64_t pc) {
@@ -323,6 +304,9 @@ static void watch(struct qemu_plugin_insn *insn) {
         qemu_plugin_register_vcpu_mem_cb(
             insn, on_access, CB_NO_REGISTERS, MEMORY_READ_WRITE, NULL
         );
+    if (want_lines) watch_lines(insn);
+    if (is_wake(pc))
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_wake, CB_NO_REGISTERS, NULL);
     if (is_polling(pc))
         qemu_plugin_register_vcpu_insn_exec_cb(
             insn, on_polling_instruction, CB_NO_REGISTERS, NULL
@@ -384,10 +368,17 @@ static void load_symbols(const char *path) {
 /* `HEX HEX` lines: begin and end of a stretch of code that only polls. */
 static void load_polling(const char *path) {
     FILE *f = open_or_die(path);
-    while (polling_count < MAX_RANGES &&
+    while (polling_count < MAX_STRETCHES &&
            fscanf(f, "%" SCNx64 " %" SCNx64, &polling[polling_count].begin,
                   &polling[polling_count].end) == 2)
         polling_count++;
+    fclose(f);
+}
+
+/* `HEX` lines: where a program goes to sleep, or is woken. */
+static void load_wakes(const char *path) {
+    FILE *f = open_or_die(path);
+    while (wake_count < MAX_WAKES && fscanf(f, "%" SCNx64, &wakes[wake_count]) == 1) wake_count++;
     fclose(f);
 }
 
@@ -395,6 +386,9 @@ static bool take_option(const char *name, const char *value) {
     if (!strcmp(name, "out")) out_path = strdup(value);
     else if (!strcmp(name, "syms")) load_symbols(value);
     else if (!strcmp(name, "poll")) load_polling(value);
+    else if (!strcmp(name, "wakes")) load_wakes(value);
+    else if (!strcmp(name, "lines")) want_lines = begin_ranges(strtoull(value, NULL, 10) << 20);
+    else if (!strcmp(name, "without")) left_out = atoi(value);
     else if (!strcmp(name, "rows")) rows = atoi(value);
     else if (!strcmp(name, "io")) want_devices = atoi(value);
     else return false;

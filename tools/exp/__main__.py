@@ -112,7 +112,7 @@ def run(arguments, guest_class=guests.Skerry):
     except ExperimentError as e:
         print(f"exp: {e}", file=sys.stderr)
         return 2
-    guests.write_polling()
+    guests.write_places()
     tree, tasks = plan_all(experiments, "--quick" in options, seed)
     if "--points" in options:
         print("\n".join(f"{t.experiment.name} {t.key}" for part in tasks.values() for t in part))

@@ -1,7 +1,10 @@
 """An experiment file (usr/bench/NAME.toml), checked: what is wrong is one sentence with the key.
 
     question, published      sentences: what it asks, and whose figure it is held against
-    [domain]                 name, arguments (with {axis}), start, place, cores, memory, seconds
+    [domain]                 name, arguments (with {axis}), start, place, cores, memory, seconds;
+                             without: a core that is the other machine, left out of the counts
+    [domain.settings]        more settings of tools/run.py (with {axis})
+    [words.AXIS]             value = "what stands for it" in arguments and settings
     [sweep]                  axis = [values]; the axes `machine` and `cores` mean what they say
     [[exclude]]              axis = [values]: points that have all of these are left out
     [quick]                  the axes' values for `make exp-quick`
@@ -14,10 +17,13 @@
 import itertools
 import json
 import os
+import sys
 import tomllib
 from dataclasses import dataclass, field
 
-from machines import Machine
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import settings  # noqa: E402
+from machines import Machine  # noqa: E402
 
 MODES = ("count", "model")
 STARTS = ("spawn", "setting")
@@ -26,9 +32,10 @@ MOST_POINTS = 2000
 NEEDED, TOP = ("question", "domain", "measures"), {
     "question": str, "published": str, "domain": dict, "sweep": dict, "exclude": list,
     "quick": dict, "labels": list, "measures": dict, "sanity": list, "plot": list, "gate": list,
+    "words": dict,
 }  # fmt: skip
 DOMAIN = {"name": str, "arguments": str, "start": str, "place": int, "cores": int, "memory": str,
-          "seconds": int}  # fmt: skip
+          "seconds": int, "without": int, "settings": dict}  # fmt: skip
 PLOT = {"name": str, "title": str, "mode": str, "x": str, "y": str, "lines": str, "each": str,
         "where": dict, "log": str}  # fmt: skip
 
@@ -53,6 +60,7 @@ class Experiment:
     sanity: list
     plots: list = field(default_factory=list)
     gate: list = field(default_factory=list)
+    words: dict = field(default_factory=dict)  # {axis: {value: text}}
 
     def points(self, quick=False):
         """Each as {axis: value}, in the file's order."""
@@ -67,12 +75,21 @@ class Experiment:
         return point.get("cores", 1) if self.domain["start"] == "setting" else self.domain["cores"]
 
     def arguments_of(self, point):
-        return self.domain["arguments"].format(**known_words(point))
+        return self.domain["arguments"].format(**self.known_words(point))
+
+    def settings_of(self, point):
+        """Those that the file adds."""
+        words = self.known_words(point)
+        return {k: str(v).format(**words) for k, v in self.domain.get("settings", {}).items()}
+
+    def known_words(self, point):
+        """What `arguments` and settings may name."""
+        said = {axis: self.words.get(axis, {}).get(str(v), v) for axis, v in point.items()}
+        return of_machine(point) | said
 
 
-def known_words(point):
-    """What `arguments` may name."""
-    words = dict(point)
+def of_machine(point):
+    words = {}
     if "machine" in point:
         machine = Machine(point["machine"])
         words |= {"sockets": machine.sockets, "socket_cores": machine.cores,
@@ -146,12 +163,24 @@ class Checker:
             e.arguments_of(point)
         except (KeyError, IndexError, ValueError) as missing:
             self.refuse("domain.arguments", f"no such axis: {missing}")
+        try:
+            e.settings_of(point)
+        except (KeyError, IndexError, ValueError) as missing:
+            self.refuse("domain.settings", f"no such axis: {missing}")
         for mode in e.measures:
             cores, wanted = e.cores_of(mode, point), point.get("cores", 1)
             if wanted > cores:
                 of = point.get("machine") if mode == "model" else "the boot (domain.cores)"
                 self.refuse("sweep", f"{wanted} cores are more than the {cores} of {of}: exclude "
                             "that point")  # fmt: skip
+
+    def vocabulary(self, e):
+        """Settings that there are; a word for each value of an axis that has any."""
+        self.words("domain.settings", e.domain.get("settings", {}), settings.RUN)
+        self.words("words", e.words, e.sweep)
+        for axis, texts in e.words.items():
+            values = [str(v) for v in e.sweep[axis] + e.quick.get(axis, [])]
+            self.words(f"words.{axis}", values, list(texts))
 
     def plots(self, e):
         for plot in e.plots:
@@ -188,8 +217,10 @@ def load(path, baseline=None):
         found.get("published", ""), domain, found.get("sweep", {}), found.get("exclude", []),
         found.get("quick", {}), found.get("labels", []), found["measures"],
         found.get("sanity", list(SANITY)), found.get("plot", []), found.get("gate", []),
+        found.get("words", {}),
     )  # fmt: skip
     check.words("sanity", e.sanity, SANITY)
+    check.vocabulary(e)
     check.sweep(e)
     check.plots(e)
     check.words("gate", e.gate, baseline if baseline is not None else gated(path))

@@ -46,17 +46,27 @@ class Job:
         if domain["start"] == "setting":
             found["COUNT"] = f"{domain['name']}{self.experiment.arguments_of(first)}"
         found["QEMU_ARGS"] = self.plugin(first, domain["memory"])
-        return found | {"ISO": IMAGE}
+        return found | self.experiment.settings_of(first) | {"ISO": IMAGE}
 
     def plugin(self, point, memory):
         out = self.out()
-        if self.mode == "count":
-            counted = f"{BUILD}/plugin/insncount.so,out={out},poll={FOLDER}/polling"
-            return f"-icount shift=0,sleep=off -plugin {counted}"
-        options = Machine(point["machine"]).options()
         size = int(memory[:-1]) * (1024 if memory[-1] == "G" else 1)
+        if self.mode == "count":
+            return f"-icount shift=0,sleep=off {self.counting(size)}"
+        options = Machine(point["machine"]).options()
         options += f",mem_mb={size},wdog_us={WATCHDOG_US}"
         return f"-plugin {BUILD}/plugin/coherence.so,out={out},{options}"
+
+    def counting(self, mem_mb):
+        options = f"out={self.out()},poll={FOLDER}/polling"
+        measures = self.experiment.measures[self.mode]
+        if "wakes" in measures:
+            options += f",wakes={FOLDER}/wakes"
+        if "messages" in measures:
+            options += f",lines={mem_mb}"
+        if "without" in self.experiment.domain:
+            options += f",without={self.experiment.domain['without']}"
+        return f"-plugin {BUILD}/plugin/insncount.so,{options}"
 
     def out(self):
         return os.path.join(FOLDER, f"{self.name}.out")
@@ -217,8 +227,8 @@ def run(job, report, guest_class=Skerry):
             tell(outcome)
 
 
-def write_polling():
-    """Where programs only poll (tools/count), for the plugin."""
+def write_places():
+    """Where programs only poll, and where they go to sleep (tools/count), for the plugin."""
     import counts
 
     os.makedirs(FOLDER, exist_ok=True)

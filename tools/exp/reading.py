@@ -21,6 +21,7 @@ class PointError(Exception):
 class Row:
     labels: dict
     samples: int = 0
+    each: int = 1
     values: dict = field(default_factory=dict)
 
 
@@ -46,11 +47,12 @@ def rows_of(text):
         if bench := re.search(r"\bcount (\w+) (\d+) (\d+) (\d+) (\d+)\s*$", line):
             word = bench[1]
             labels = {"check": word} if word in ("empty", "nops") else {"figure": word}
-            found.append(Row(labels, int(bench[2]), {"clock": int(bench[3])}))
-        elif row := re.search(r"\] row ([^:]*): (.*)$", line):
+            found.append(Row(labels, int(bench[2]), values={"clock": int(bench[3])}))
+        elif row := re.search(r"\] row ([^:]*):(?: (.*))?$", line):
             labels = {k: number(v) for k, v in pairs(row[1]).items()}
-            values = {k: whole(k, v) for k, v in pairs(row[2]).items()}
-            found.append(Row(labels, labels.pop("samples", 0), values))
+            values = {k: whole(k, v) for k, v in pairs(row[2] or "").items()}
+            samples, each = labels.pop("samples", 0), labels.pop("each", 1)
+            found.append(Row(labels, samples, each, values))
     return found
 
 
@@ -60,13 +62,26 @@ def count(rows, passed):
         raise PointError(f"the plugin saw {len(passed)} samples, the guest lists {expected}")
     start, harness = 0, 0
     for row in rows:
-        taken = sorted(c.instructions - c.polling for c in passed[start : start + row.samples])
+        taken = passed[start : start + row.samples]
         start += row.samples
-        if taken:
-            if row.labels.get("check") == "empty":
-                harness = taken[len(taken) // 2]
-            row.values["instructions"] = taken[len(taken) // 2] - harness
-            row.values["worst"] = taken[-1] - harness
+        if not taken:
+            continue
+        lengths = sorted(c.instructions - c.polling for c in taken)
+        if row.labels.get("check") == "empty":
+            harness = middle(lengths)
+        row.values["instructions"] = share(middle(lengths) - harness, row.each)
+        row.values["worst"] = share(lengths[-1] - harness, row.each)
+        row.values["wakes"] = share(middle(sorted(c.wakes for c in taken)), row.each)
+        row.values["messages"] = share(middle(sorted(c.lines for c in taken)), row.each)
+
+
+def middle(ordered):
+    return ordered[len(ordered) // 2]
+
+
+def share(number, each):
+    """Of one of them: a whole number if it was all of the sample."""
+    return number if each == 1 else round(number / each, 2)
 
 
 def regions(rows, records):

@@ -58,10 +58,12 @@ Result<> Keeper::learn_stack_place() {
     return {};
 }
 
-/// The driver, or the driver with the stack.
+/// The driver, the driver with the stack, or whoever `place=nic.N:PROGRAM` gives that card to.
 Text<16> Keeper::image_for(const DriverEntry& driver, unsigned card) const {
-    if (card != 0 || stack_with_.view() != driver.program) return Text<16>::cut(driver.program);
     std::array<char, 16> text;
+    const auto owner = self_.settings().shared_with(format_to(text, "nic.{}", card));
+    if (!owner.empty()) return Text<16>::cut(owner);
+    if (card != 0 || stack_with_.view() != driver.program) return Text<16>::cut(driver.program);
     return Text<16>::cut(format_to(text, "{}-netd", driver.program));
 }
 
@@ -69,13 +71,14 @@ async::Task<>
 Keeper::start(const hw::PciFunction& function, const DriverEntry& driver, unsigned card) {
     const auto line = lines_.line_of(function);
     if (!line) log::warn("{} has no interrupt that is known: it is polled", Written{function.at});
-    const auto placed = self_.settings().core_for(driver.program);
+    const Text<16> image = image_for(driver, card);
+    auto placed = self_.settings().core_for(image.view());
+    if (!placed) placed = self_.settings().core_for(driver.program);
     unsigned core = placed ? placed->raw % self_.core_count() : self_.core().raw;
     if (!co_await async::result_of(spawner_on(core))) {
         log::warn("{} is not placed on core {}, which is not there", driver.program, core);
         core = self_.core().raw;
     }
-    const Text<16> image = image_for(driver, card);
     co_await start_on(core, function, driver, card, image, line);
     log::info("{} drives {} on core {}", image.view(), Written{function.at}, core);
     co_return {};
