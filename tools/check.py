@@ -33,6 +33,7 @@ MAY_INCLUDE = {
     "lib/rpc": ["lib/base", "lib/abi", "lib/ump", "lib/async"],
     "lib/interfaces": ["lib/base", "lib/abi", "lib/ump", "lib/async", "lib/rpc"],
     "lib/os": ["lib/"],
+    "lib/bsd": ["lib/"],
     "kernel": LIB_LOW,
     "cpudriver": ["kernel", *LIB_LOW, "lib/hw", "cpudriver/x86_64"],
     "cpudriver/x86_64": ["kernel", *LIB_LOW, "lib/hw", "cpudriver/first_domain.hpp"],
@@ -55,6 +56,9 @@ FREESTANDING = set(
     "source_location span string_view tuple type_traits utility algorithm".split()
 )
 USER = FREESTANDING | {"atomic", "coroutine", "charconv", "variant", "exception"}
+# Layouts and numbers of sockets as programs for Linux know them.
+LINUX = {"arpa/inet.h", "cstdarg", "fcntl.h", "netinet/in.h", "netinet/tcp.h", "poll.h"}
+LINUX |= {"sys/ioctl.h", "sys/socket.h", "unistd.h"}
 # Longest prefix counts. Programs of the host may include what they like.
 ANGLES = {
     "kernel": FREESTANDING,
@@ -63,6 +67,7 @@ ANGLES = {
     "lib/base": FREESTANDING,
     "lib/abi": FREESTANDING,
     "lib/hw": FREESTANDING,
+    "lib/bsd": USER | LINUX,
     "": USER,
 }
 ASM_FILES = r"(cpudriver/(x86_64|boot)/.*\.S|lib/os/.*\.S|cpudriver/x86_64/instructions\.hpp|"

@@ -314,9 +314,12 @@ TEST_F(Threads, EachHasItsOwnWords) {
             name.set("x");
             os::scheduler().yield();
             seen.push_back(mine.get());
+            mine.here() += 10;
+            os::scheduler().yield();
+            seen.push_back(mine.get());
         });
     run();
-    EXPECT_EQ(seen, (std::vector{1, 2}));
+    EXPECT_EQ(seen, (std::vector{1, 2, 11, 12}));
 }
 
 TEST_F(Threads, AThreadOfAnotherDispatcherIsSentThere) {

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from namespace import Namespace, missing  # noqa: E402
 from skerry import Skerry, image_with  # noqa: E402
 
-PORTS = "tcp:7,tcp:9,tcp:13,tcp:19,tcp:5001,udp:7,udp:9"
+PORTS = "tcp:7,tcp:9,tcp:13,tcp:19,tcp:5001,udp:7,udp:9,tcp:7007,udp:7007"
 
 
 def wait_until_ready(guest):

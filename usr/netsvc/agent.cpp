@@ -6,6 +6,7 @@
 #include "lib/base/crc32.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/pattern.hpp"
+#include "lib/bsd/errors.hpp"
 
 namespace netsvc {
 
@@ -152,7 +153,7 @@ async::Task<> Agent::carry_out(Words& words, const os::Network::Chunk& data, Tex
     std::array<char, 32> text;
     if (!done) {
         answer.put(" -1 ");
-        answer.put(word_of(done.error().top()).name);
+        answer.put(bsd::word_of(done.error().top()).name);
         co_return {};
     }
     answer.put(format_to(text, " {} OK", done->value));
@@ -388,7 +389,7 @@ async::Task<Agent::Outcome> Agent::get_option(uint32_t handle, uint32_t socket, 
     const bool is_stream = held_[handle - first_handle]->is_stream;
     if (option == Option::receive_buffer || option == Option::send_buffer)
         value = buffer_as_linux(option, is_stream, value);
-    if (option == Option::error && value != 0) value = word_of(static_cast<Err>(value)).number;
+    if (option == Option::error && value != 0) value = bsd::word_of(static_cast<Err>(value)).number;
     co_return Outcome{.value = value};
 }
 

@@ -81,6 +81,9 @@ class ThreadLocal {
         __builtin_memcpy(word, &value, sizeof(T));
     }
 
+    /// Where it lies, for who wants its address: until the thread ends.
+    T& here() { return *new (find(true)) T{get()}; }
+
   private:
     uint64_t* find(bool make) const {
         for (ThreadBlock::Local& local : scheduler().current()->locals) {
