@@ -195,6 +195,8 @@ class Monitor {
 
     BorrowTable& borrows() { return borrows_; }
 
+    RelayTable& relays() { return relays_; }
+
     const ParcelTable& parcels() const { return parcels_; }
 
     const RevocationTable& revocations() const { return revocations_; }

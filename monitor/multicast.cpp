@@ -190,7 +190,8 @@ void Monitor::lost_on_the_way(CoreId core) {
     for (RevokeJob& job : jobs_) {
         if (job.relay == nullptr) continue;
         // The owner asks those behind it; if it has yet to hear of the loss, because we say so.
-        job.incomplete |= job.relay->unanswered.contains(core);
+        const bool unheard = job.relay->unanswered.contains(core);
+        if (!planted(Mutant::relay_for_the_lost)) job.incomplete |= unheard;
         job.relay->content.beyond.erase(core);
         job.relay->unanswered.erase(core);
     }

@@ -108,15 +108,16 @@ def stage_sim(tally, build):
     """Each sweep is one test, each planted bug another; without a bug its seeds are clean."""
     fresh = os.environ.get("SEED") or str(time.time_ns() // 1000 % 10**9)
     program = f"{build}/sim/sim"
+    planted = ["--seeds", "500", "--cores", "5"]  # a revoke's tree of three levels below its owner
     for what, command in (
         ("fixed seeds, sanitizers", [f"{program}_san", "--seeds", "25", "--often", "--twice"]),
-        ("the seeds of the planted bugs", [program, "--seeds", "500"]),
+        ("the seeds of the planted bugs", [program, *planted]),
         (f"fresh seeds from {fresh}", [program, "--seeds", "500", "--first", fresh]),
     ):
         print(f"sim: {what}", flush=True)
         failed = int(stream(command)[0] != 0)
         tally.add(1 - failed, failed, f"sim: {what}")
-    code, output = stream([program, "--mutants", "--seeds", "500"])
+    code, output = stream([program, "--mutants", *planted])
     match = re.search(r"^mutants: (\d+) found, (\d+) missed$", output, re.M)
     found, missed = (int(match[1]), int(match[2])) if match else (0, 1)
     tally.add(found, missed or int(bool(code)), "sim: planted bugs")

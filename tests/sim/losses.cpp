@@ -86,6 +86,34 @@ bool World::look_at_clock(unsigned core) {
     return true;
 }
 
+/// Somebody who was asked to revoke something by way of another, and has passed it on.
+std::optional<unsigned> World::on_the_way() {
+    std::optional<unsigned> found;
+    for (auto& island : islands_)
+        island->monitor.relays().each([&](const monitor::Relay& relay) {
+            relay.unanswered.each([&](CoreId core) {
+                if (this->island(core.raw).monitor.relays().count() != 0) found = core.raw;
+            });
+        });
+    return found;
+}
+
+/// All cores have borrowed what is revoked, and one is lost that has yet to answer for others.
+void World::lose_on_the_way() {
+    const bool obliging = std::exchange(settings.obliging, true);
+    const CapSlot frame = lend_widely(random.draw(cores()), cores() - 1);
+    settings.obliging = obliging;
+    domains_[0].revoke_then_delete(frame);
+    for (unsigned steps = 2000; steps > 0; --steps) {
+        (void)step(true);
+        const auto core = on_the_way();
+        if (!core || stays(*core) || !random.one_in(8)) continue;
+        --losses_left_;
+        ++tally.lost;
+        return lose(*core, "core hangs on the way of a revoke");
+    }
+}
+
 void World::lose_something() {
     const unsigned core = random.draw(cores());
     if (stays(core)) return;

@@ -39,6 +39,7 @@ void World::run(uint64_t seed) {
     tally = {};
     now = 1;
     boot();
+    if (lossy_ && deep_) lose_on_the_way();
     chaos();
     settle();
     check_at_rest(*this);
@@ -69,6 +70,7 @@ void World::boot() {
     booted_ = false;
     lossy_ = settings.losses && cores() > 1 && random.one_in(2);
     losses_left_ = lossy_ ? 1 + random.draw(3) : 0;
+    deep_ = random.one_in(2);
     for (Domain& domain : domains_)
         domain.life = Domain::Life::unborn;
     for (unsigned i = 0; i < cores(); ++i) {
@@ -88,6 +90,7 @@ void World::begin_monitor(unsigned core, bool from_the_start) {
     monitor::Monitor& monitor = island(core).monitor;
     for (unsigned i = 0; i < cores(); ++i)
         monitor.set_core(core_id(i), apic_of(i));
+    if (deep_) monitor.set_handling({.send = 20000, .way = 1}); // then trees are chains
     must(monitor.open_doorstep().has_value(), "no doorstep");
     if (from_the_start) must(monitor.set_ram(ram_of(core)).has_value(), "the RAM of a core");
 }
@@ -352,15 +355,10 @@ void World::kill_all() {
 
 // -- a figure --
 
-World::RevokeFigure World::revoke_figure(unsigned borrowers) {
-    settings.teams = false;
-    settings.obliging = true;
-    settings.losses = false;
-    random = Random{1};
-    tally = {};
-    boot();
-    for (unsigned core = 0; core <= borrowers; ++core)
-        must(spawners_[core].spawn().has_value(), "a domain for the figure");
+/// A frame of a domain on core `at`, of which one on each of `borrowers` other cores has a copy.
+CapSlot World::lend_widely(unsigned at, unsigned borrowers) {
+    for (unsigned i = 0; i <= borrowers; ++i)
+        must(spawners_[(at + i) % cores()].spawn().has_value(), "a domain that borrows");
     Domain& owner = domains_[0];
     const auto name = service_name(0);
     owner.offer_own(name);
@@ -369,15 +367,26 @@ World::RevokeFigure World::revoke_figure(unsigned borrowers) {
     for (unsigned begin = 1; begin <= borrowers; begin += Domain::max_ends) {
         const unsigned end = std::min(begin + Domain::max_ends, borrowers + 1);
         for (unsigned i = begin; i < end; ++i)
-            must(domains_[i].bind_to(name).has_value(), "a bind for the figure");
+            must(domains_[i].bind_to(name).has_value(), "a bind of who borrows");
         settle();
         owner.send_to_all(frame);
         settle();
         owner.close_all();
         settle();
     }
+    return frame;
+}
+
+World::RevokeFigure World::revoke_figure(unsigned borrowers) {
+    settings.teams = false;
+    settings.obliging = true;
+    settings.losses = false;
+    random = Random{1};
+    tally = {};
+    boot();
+    const CapSlot frame = lend_widely(0, borrowers);
     revokes_ = {};
-    owner.revoke_then_delete(frame);
+    domains_[0].revoke_then_delete(frame);
     settle();
     return revokes_;
 }

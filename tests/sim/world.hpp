@@ -131,7 +131,10 @@ class World {
     void look_who_was_stopped(unsigned core);
     void check_inherited();
     bool look_at_clock(unsigned core);
+    CapSlot lend_widely(unsigned at, unsigned borrowers);
     void lose_something();
+    std::optional<unsigned> on_the_way();
+    void lose_on_the_way();
     bool find_out();
     bool give_up_start(unsigned core, CoreId parent);
     bool use_what_is_left(unsigned core);
@@ -159,6 +162,7 @@ class World {
     std::array<Team, 2> teams_;
     unsigned team_count_{};
     bool lossy_{}; // cores go and come in this run
+    bool deep_{};  // what goes along a tree of cores is passed on often
     unsigned losses_left_{};
     bool booted_{}; // all cores know of each other: from now on some may be lost
     uint64_t channels_opened_{};
