@@ -129,6 +129,10 @@ def boots_stub(accel):
         )  # fmt: skip
 
 
+def kvm_runs():
+    return os.path.exists("/dev/kvm") and boots_stub("kvm")[0] == STUB_EXIT
+
+
 def accelerators(report):
     code, text = boots_stub("tcg")
     if code == STUB_EXIT:

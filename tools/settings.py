@@ -55,6 +55,8 @@ COUNTS = {
 }
 EXP = {
     "NAME": ("", "make exp: experiments of usr/bench by name; empty: all"),
+    "MODE": ("", "make exp: count, model or time; empty: the first two"),
+    "CONSOLE": ("", "make exp MODE=time: what the serial line of a real machine has said, a file"),
     "A": ("", "make exp-diff: the revision to compare with"),
     "B": ("", "make exp-diff: the revision that is compared; empty: the tree as it is"),
     "ROUNDS": ("2", "make vs-linux: how often the wall clock is taken, of both in turn"),

@@ -86,7 +86,7 @@ WRONG = [
     ('machine = ["4x4-amd"]', 'machine = ["9x9-star"]', "sweep.machine: '9x9-star' is none of"),
     ('machine = ["4x4-amd"]', 'machine = ["40x40"]', "sweep.machine: '40x40' has 40 sockets"),
     ("{size}", "{sise}", "domain.arguments: no such axis: 'sise'"),
-    ("[measures.model]", "[measures.time]", "measures: 'time' is none of count, model"),
+    ("[measures.model]", "[measures.tme]", "measures: 'tme' is none of count, model, time"),
     ("[sweep]", '[domain.settings]\nNICK = "x"\n[sweep]', "domain.settings: 'NICK' is none of"),
     ("[sweep]", '[domain.settings]\nNIC = "{c}"\n[sweep]', "domain.settings: no such axis: 'c'"),
     ("[sweep]", '[words.sise]\n1 = "x"\n[sweep]', "words: 'sise' is none of machine, cores, size"),

@@ -4,6 +4,9 @@
     tools/exp --points [NAME...]       only lists them: experiment and key of each point
     tools/exp --only=KEY NAME          only measures that one (Snakefile)
 
+The environment's MODE chooses a mode: count, model or time; without it all but the last, which
+needs KVM that works, or CONSOLE=FILE: what the serial line of a real machine has said.
+
 Files come into BUILD/exp/NAME, and BUILD/exp/report.html shows all of the run. The exit status is 1
 when a point has failed or plots could not be drawn, 2 when an experiment file, an option or the
 seed is wrong.
@@ -22,11 +25,12 @@ import provenance  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
 from engine import Engine, Store, plan  # noqa: E402
-from experiment import ExperimentError, load  # noqa: E402
+from experiment import MODES, ExperimentError, load  # noqa: E402
 
 from guest import ROOT  # noqa: E402
 
 FILES = os.path.join(ROOT, "usr/bench")
+EXACT = ("count", "model")  # what runs when no mode is named
 
 
 def paths_of(names):
@@ -42,11 +46,17 @@ def folder_of(experiment):
     return os.path.join(guests.FOLDER, experiment.name)
 
 
-def plan_all(experiments, quick, seed):
+def modes_of(text):
+    if text not in ("", *MODES):
+        raise ExperimentError(f"MODE={text}: must be one of {', '.join(MODES)}")
+    return (text,) if text else EXACT
+
+
+def plan_all(experiments, quick, seed, modes=EXACT):
     """(tree's provenance, {name: tasks})."""
     sources = os.environ.get("EXP_TREE") or ROOT  # of another revision (diff.py)
     tree = provenance.of_tree(sources)
-    return tree, {e.name: plan(e, quick, seed, tree, ROOT) for e in experiments}
+    return tree, {e.name: plan(e, quick, seed, tree, ROOT, modes) for e in experiments}
 
 
 def measure(experiments, tasks, seed, guest_class=guests.Skerry, cpus=None):
@@ -108,12 +118,19 @@ def run(arguments, guest_class=guests.Skerry):
             if option not in ("--quick", "--points") and not option.startswith("--only="):
                 there = "--quick, --points, --only=KEY"
                 raise ExperimentError(f"no option {option}; there are {there}")
-        experiments = ready([a for a in arguments if a not in options])
+        modes = modes_of(os.environ.get("MODE") or "")
+        names = [a for a in arguments if a not in options]
+        experiments = [e for e in ready(names) if any(m in modes for m in e.measures)]
+        if not experiments:
+            raise ExperimentError(f"{' '.join(names)}: nothing to measure in mode "
+                                  f"{' or '.join(modes)}")  # fmt: skip
+        if "time" in modes:
+            guest_class = guests.clock_of_time(experiments)
     except ExperimentError as e:
         print(f"exp: {e}", file=sys.stderr)
         return 2
     guests.write_places()
-    tree, tasks = plan_all(experiments, "--quick" in options, seed)
+    tree, tasks = plan_all(experiments, "--quick" in options, seed, modes)
     if "--points" in options:
         print("\n".join(f"{t.experiment.name} {t.key}" for part in tasks.values() for t in part))
         return 0

@@ -2,8 +2,9 @@
 """`make exp-diff A=rev B=rev NAME=...`: builds both revisions, runs experiments on both, compares.
 
 The harness and the experiment files are those of this tree; the image, its domains and the plugins
-are the revision's. Without B it is the tree as it is. Both modes are exact: two runs of one
-revision are equal, so every difference is one, and no interval has to be guessed.
+are the revision's. Without B it is the tree as it is. Count and model are exact: two runs of one
+revision are equal, so every difference is one, and no interval has to be guessed. Of times the
+medians are compared, and told apart where their intervals are.
 """
 import os
 import subprocess
@@ -11,6 +12,7 @@ import sys
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), p) for p in (".", "..")]
 import results  # noqa: E402
+import spread  # noqa: E402
 
 from guest import BUILD, ROOT  # noqa: E402
 
@@ -92,11 +94,24 @@ def compare(first, second):
     """Lines of the table, in the order of A, then what only B has."""
     for key in [*first, *(k for k in second if k not in first)]:
         experiment, mode, labels, name = key
+        if mode == "time" and name != "median":
+            continue
         a, b = first.get(key), second.get(key)
         ratio = f"{b / a:.3f}" if a and b is not None else ""
         metric = " ".join((experiment, mode, *labels, name))
-        yield (metric, *("" if v is None else f"{v:,}" for v in (a, b)), ratio, "exact",
-               verdict(a, b))  # fmt: skip
+        interval, said = "exact", verdict(a, b)
+        if mode == "time" and None not in (a, b):
+            interval, said = of_times(*(spread_of(table, key) for table in (first, second)))
+        yield (metric, *("" if v is None else f"{v:,}" for v in (a, b)), ratio, interval, said)
+
+
+def spread_of(table, key):
+    return {name: table[*key[:-1], name] for name in ("median", "low", "high")}
+
+
+def of_times(a, b):
+    low, high = b["low"] / a["high"], b["high"] / a["low"]
+    return f"{low:.3f}..{high:.3f}", spread.verdict(a, b)
 
 
 def show(rows):

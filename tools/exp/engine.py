@@ -69,10 +69,10 @@ def boot_key(experiment, mode, point):
     return json.dumps(settings, sort_keys=True) + alone
 
 
-def plan(experiment, quick, seed, tree, root):
-    """All tasks of an experiment."""
+def plan(experiment, quick, seed, tree, root, modes=("count", "model")):
+    """All tasks of an experiment in these modes."""
     tasks, origins = [], {}
-    for mode in experiment.measures:
+    for mode in (m for m in experiment.measures if m in modes):
         for point in experiment.points(quick):
             key = boot_key(experiment, mode, point)
             if key not in origins:

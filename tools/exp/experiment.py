@@ -9,7 +9,7 @@
     [[exclude]]              axis = [values]: points that have all of these are left out
     [quick]                  the axes' values for `make exp-quick`
     labels                   what rows of one point differ in, as the guest names them
-    [measures.MODE]          measure = "unit", for each mode it runs in: count, model
+    [measures.MODE]          measure = "unit", for each mode it runs in: count, model, time
     sanity                   checks inside every point: empty, nops, sent
     [[plot]]                 name, title, mode, x, y, lines, each, where, log
     gate                     figures of tests/baseline.json that hold it in `make test`
@@ -25,7 +25,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import settings  # noqa: E402
 from machines import Machine  # noqa: E402
 
-MODES = ("count", "model")
+MODES = ("count", "model", "time")
 STARTS = ("spawn", "setting")
 SANITY = ("empty", "nops", "sent")
 MOST_POINTS = 2000

@@ -72,7 +72,9 @@ def of_tree(root):
 
 
 def of_boot(tree, root, image, settings, mode, seed):
-    """Of one guest: `settings` are those of tools/run.py."""
+    """Of one guest: `settings` are those of tools/run.py. A captured machine is known by its words."""
+    if capture := os.environ.get("CONSOLE"):
+        return tree | {"qemu": "none", "capture": file_hash(capture), "mode": mode, "seed": seed}
     words = [f"{k}={v}" for k, v in settings.items()] + ["DRY=1", f"RUNDIR={RUNDIR}", "HEADLESS=1"]
     clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
     dry = subprocess.run([os.path.join(root, "tools/run.py"), *words], cwd=root, text=True,

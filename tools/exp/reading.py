@@ -3,10 +3,13 @@
 A domain prints `row LABEL=WORD ... samples=N: MEASURE=NUMBER ...`, and among them the checks
 `row check=empty`, `check=nops` (1,000 NOPs) and `check=sent` (sent=, received=). usr/bench prints
 `count ID SAMPLES MEDIAN MEAN WORST`, whose label is `figure`. In count mode each sample stands
-between markers 16 and 17, in the order of the rows.
+between markers 16 and 17, in the order of the rows. In time mode lines `taken LABEL=WORD: N N N`, any
+number of them, have the samples as they were taken.
 """
 import re
 from dataclasses import dataclass, field
+
+import spread
 
 BEGIN, END = 16, 17
 NOPS, NOP_SLACK = 1000, 2
@@ -82,6 +85,23 @@ def middle(ordered):
 def share(number, each):
     """Of one of them: a whole number if it was all of the sample."""
     return number if each == 1 else round(number / each, 2)
+
+
+def times(text, point, seed):
+    """Rows of a figure each: what its samples say. Figures of other points are left out."""
+    taken = {}
+    for line in text.splitlines():
+        if found := re.search(r"\] taken ([^:]*):((?: \d+)+)\s*$", line):
+            labels = pairs(found[1])
+            if all(str(point.get(axis, word)) == word for axis, word in labels.items()):
+                taken.setdefault(tuple(labels.items()), []).extend(map(int, found[2].split()))
+    rows = []
+    for labels, samples in taken.items():
+        try:
+            rows.append(Row(dict(labels), len(samples), values=spread.summary(samples, seed)))
+        except spread.SpreadError as e:
+            raise PointError(str(e)) from None
+    return rows
 
 
 def regions(rows, records):

@@ -49,7 +49,8 @@ bool Harness::more() {
 
 void Harness::finish() {
     INVARIANT(result_count_ < results_.size(), "there are fewer figures than places");
-    const std::span taken = std::span{taken_}.first(wanted_);
+    const std::span taken = std::span{sorted_}.first(wanted_);
+    std::ranges::copy(samples(), taken.begin());
     std::ranges::sort(taken);
     uint64_t sum = 0;
     for (uint64_t t : taken)

@@ -87,6 +87,11 @@ class Harness {
 
     bool wants(std::string_view id) const { return order_.wants(id); }
 
+    /// The one figure that was asked for, if it was one; its samples as they came.
+    std::string_view only() const { return order_.only; }
+
+    std::span<const uint64_t> samples() const { return std::span{taken_}.first(wanted_); }
+
     std::span<const Summary> results() const { return std::span{results_}.first(result_count_); }
 
     /// What could not be measured, and why.
@@ -107,7 +112,7 @@ class Harness {
     uint32_t wanted_{}, turn_{}, count_{};
     bool measuring_{}, profiled_{};
     uint64_t begun_{}, overhead_{};
-    std::array<uint64_t, Order::most_samples> taken_{};
+    std::array<uint64_t, Order::most_samples> taken_{}, sorted_{};
     std::array<Summary, 64> results_{};
     size_t result_count_{};
     std::array<Failure, 64> failures_{};

@@ -2,6 +2,7 @@
 // and prints a line for each figure. tools/counts.py reads them. One image in several roles: the
 // argument names that of a peer.
 #include "lib/async/loop.hpp"
+#include "lib/base/format.hpp"
 #include "lib/base/log.hpp"
 #include "lib/os/immortal.hpp"
 #include "usr/bench/figures.hpp"
@@ -29,11 +30,26 @@ Result<> measure(os::Domain& self) {
     return {};
 }
 
+/// By the clock, in the order in which they were taken: statistics are the host's affair.
+void print_samples(std::string_view id, std::span<const uint64_t> samples) {
+    constexpr size_t a_line = 10;
+    while (!samples.empty()) {
+        std::array<char, 160> text;
+        TextWriter line{text};
+        const size_t count = std::min(samples.size(), a_line);
+        for (const uint64_t sample : samples.first(count))
+            format(line, " {}", sample);
+        log::info("taken figure={}:{}", id, line.text());
+        samples = samples.subspan(count);
+    }
+}
+
 void print() {
     for (const Harness::Failure& f : harness->failures())
         log::warn("{} could not be measured: {}", f.id, f.why);
     for (const Summary& s : harness->results())
         log::info("count {} {} {} {} {}", s.id, s.samples, s.median, s.mean, s.worst);
+    if (!harness->only().empty()) print_samples(harness->only(), harness->samples());
     log::info("bench done");
 }
 
