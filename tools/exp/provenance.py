@@ -72,7 +72,7 @@ def of_tree(root):
 
 
 def of_boot(tree, root, image, settings, mode, seed):
-    """Of one guest: `settings` are those of tools/run.py. A captured machine is known by its words."""
+    """Of one guest: `settings` are those of tools/run.py. A captured machine is what it said."""
     if capture := os.environ.get("CONSOLE"):
         return tree | {"qemu": "none", "capture": file_hash(capture), "mode": mode, "seed": seed}
     words = [f"{k}={v}" for k, v in settings.items()] + ["DRY=1", f"RUNDIR={RUNDIR}", "HEADLESS=1"]

@@ -3,8 +3,8 @@
 A domain prints `row LABEL=WORD ... samples=N: MEASURE=NUMBER ...`, and among them the checks
 `row check=empty`, `check=nops` (1,000 NOPs) and `check=sent` (sent=, received=). usr/bench prints
 `count ID SAMPLES MEDIAN MEAN WORST`, whose label is `figure`. In count mode each sample stands
-between markers 16 and 17, in the order of the rows. In time mode lines `taken LABEL=WORD: N N N`, any
-number of them, have the samples as they were taken.
+between markers 16 and 17, in the order of the rows. In time mode lines `taken LABEL=WORD: N N N`,
+any number of them, have the samples as they were taken.
 """
 import re
 from dataclasses import dataclass, field

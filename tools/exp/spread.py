@@ -47,4 +47,5 @@ def verdict(a, b):
     """Of two summaries: nothing is said where the intervals meet."""
     if a["low"] <= b["high"] and b["low"] <= a["high"]:
         return "not told apart"
-    return f"{'less' if b['median'] < a['median'] else 'more'}: {b['median'] / a['median'] - 1:+.1%}"
+    change = b["median"] / a["median"] - 1
+    return f"{'less' if change < 0 else 'more'}: {change:+.1%}"
