@@ -23,9 +23,8 @@ struct Config {
 
     // How many of each; the memory follows from them (Stack::memory_needed).
     uint16_t connections = 512;           // control blocks, about 512 bytes each
-    uint16_t stream_buffers = 256;        // two for each connection that carries data
-    uint32_t stream_buffer_bytes = 65536; // to which each may grow; a power of two, 4 KiB..4 MiB
-    size_t stream_memory_bytes = 0;       // of all together; 0: enough for all at their largest
+    uint32_t stream_buffer_bytes = 65536; // to which one may grow; a power of two, 2 KiB..4 MiB
+    size_t stream_memory_bytes = 1 << 24; // of all together; who holds nothing has none of it
     uint16_t listeners = 32;
     uint16_t datagram_sockets = 16;
     uint32_t datagram_buffer_bytes = 131072; // receive queue of each; a power of two

@@ -19,7 +19,7 @@ Result<> check(const Config& config) {
                       config.connections != 0 && config.listeners != 0 &&
                       config.datagram_sockets != 0 && config.neighbours != 0 &&
                       config.routes != 0 && config.loopback_packets != 0 &&
-                      is_power_of_two_within(config.stream_buffer_bytes, 4 * kib, 4 * kib * kib) &&
+                      is_power_of_two_within(config.stream_buffer_bytes, 2 * kib, 4 * kib * kib) &&
                       is_power_of_two_within(config.datagram_buffer_bytes, 4 * kib, kib * kib) &&
                       !config.mac.is_group();
     if (!good) return fail(Err::bad_argument);

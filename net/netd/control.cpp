@@ -41,6 +41,8 @@ Result<Named> counter_at(uint32_t index, const net::Stack& stack, const NicPort*
         {"tcp_challenge_acks", c.tcp_challenge_acks},
         {"tcp_cookies_sent", c.tcp_cookies_sent},
         {"tcp_cookies_accepted", c.tcp_cookies_accepted},
+        {"tcp_blocks_held", c.tcp_blocks_held},
+        {"tcp_bytes_held", c.tcp_bytes_held},
         {"queue_foreign", queue.foreign},
         {"queue_starved", queue.starved},
         {"queue_not_sent", queue.not_sent},

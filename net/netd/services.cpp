@@ -109,8 +109,9 @@ net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint
     config.mac = mac;
     config.secret = secret;
     config.routes = 72; // as many as net/routed may hold
+    // An application with 10,000 sockets has 2 MiB of them.
     constexpr uint64_t aside =
-        2 * Card::packet_memory_bytes + 4 * (session_task_bytes + 256 * 1024);
+        2 * Card::packet_memory_bytes + 4 * session_task_bytes + 3 * 1024 * 1024;
     const uint64_t left = free_bytes > aside ? free_bytes - aside : 0;
     if (left < 12 * 1024 * 1024) {
         config.datagram_sockets = 6;
@@ -120,11 +121,11 @@ net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint
                             uint64_t{config.reassemblies} * 65536 + 1024 * 1024;
     const uint64_t streams = std::max<uint64_t>(left > others ? left - others : 0, 512 * 1024);
     if (streams >= 8 * 1024 * 1024) config.stream_buffer_bytes = 256 * 1024;
-    // Who carries data has two of the smallest buffers; as many again may be in TIME-WAIT.
-    constexpr uint64_t buffers_bytes = 2 * 4096, blocks_bytes = 2 * 768; // with their tables
-    const auto carrying = std::clamp<uint64_t>(streams / (buffers_bytes + blocks_bytes), 64, 8192);
-    config.connections = config.stream_buffers = static_cast<uint16_t>(2 * carrying);
-    config.stream_memory_bytes = streams - std::min(streams / 2, carrying * blocks_bytes);
+    // Two fifths for control blocks, the rest for what has come or is to go; with their tables.
+    constexpr uint64_t block_bytes = 512 + 16, buffer_bytes = 2048, with_table = 2048 + 336;
+    const auto connections = std::clamp<uint64_t>(streams * 2 / 5 / block_bytes, 128, 16384);
+    config.connections = static_cast<uint16_t>(connections);
+    config.stream_memory_bytes = (streams - connections * block_bytes) / with_table * buffer_bytes;
     return config;
 }
 
@@ -141,7 +142,7 @@ Result<> make_stack(const net::MacAddress mac) {
     all.host.set_stack(*stack);
     log::info(
         "stack {} connections, {} KiB of buffers, each up to {} KiB, {} KiB in all",
-        config.stream_buffers / 2,
+        config.connections,
         config.stream_memory_bytes / 1024,
         config.stream_buffer_bytes / 1024,
         bytes / 1024

@@ -1,5 +1,5 @@
 // Memory of all streams, in blocks of powers of two that are split and joined as buddies (Knowlton
-// 1965): a connection begins with the smallest block, and takes a larger one when the path and its
+// 1965): what comes or is to go takes one when it needs it, and a larger one when the path and its
 // application make use of it.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace net::tcp {
 
 class BufferPool {
   public:
-    static constexpr size_t least_bytes = 4096;
+    static constexpr size_t least_bytes = 2048;
 
     /// `bytes` is a multiple of `most_bytes`, a power of two from least_bytes on.
     BufferPool(Arena& arena, size_t bytes, size_t most_bytes)

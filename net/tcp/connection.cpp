@@ -33,7 +33,8 @@ void Connection::reset(
     window_from_sequence_ = window_from_ack_ = timed_until_ = SeqNumber{};
     send_window_ = greatest_window_ = 0;
     timed_since_ = last_sent_ = last_heard_ = failing_since_ = Instant{};
-    challenges_since_ = recent_since_ = Instant{};
+    recent_since_ = Instant{};
+    challenges_since_ = 0;
     initial_receive_ = receive_next_ = advertised_edge_ = peer_fin_ = SeqNumber{};
     receive_urgent_ = last_ack_sent_ = SeqNumber{};
     recent_timestamp_ = 0;
@@ -50,7 +51,7 @@ void Connection::reset(
     duplicate_acks_ = unanswered_segments_ = challenges_ = 0;
     active_ = ack_now_ = resend_first_ = in_recovery_ = rescued_ = false;
     timing_ = override_ = urgent_in_ = urgent_out_ = false;
-    fin_wanted_ = peer_fin_known_ = writer_waits_ = abandoned_ = false;
+    fin_wanted_ = peer_fin_known_ = writer_waits_ = false;
     offers_window_scale_ = offers_timestamps_ = offers_blocks_ = true;
     retransmitted_ = timeouts_ = duplicate_acks_total_ = out_of_order_ = 0;
     sent_bytes_ = received_bytes_ = 0;
@@ -149,11 +150,15 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instan
     if (const Err pending = take_error(); pending != Err::none) return fail(pending);
     if (plain_head_ == not_plain) TRY_VOID(may_write());
     if (data.size() > sending().room()) {
-        engine.grow(*send_memory, sending().size() + data.size(), send_limit(engine));
+        engine.provide(send_memory, sending().size() + data.size(), send_limit(engine));
     }
     const size_t taken = sending().write(data);
     if (sending().room() == 0) writer_waits_ = true;
-    if (taken == 0 && !data.empty()) return fail(Err::would_block);
+    if (taken == 0 && !data.empty()) {
+        // Nothing is on its way that could bring news of room.
+        if (sending().empty()) engine.wait_for_memory(*this);
+        return fail(Err::would_block);
+    }
     if (urgent) {
         urgent_until_ = send_unacknowledged_ + uint32_t(sending().size());
         urgent_out_ = true;
@@ -165,6 +170,11 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instan
     }
     dispatch(engine, now);
     return taken;
+}
+
+void Connection::may_write_again(Engine& engine) {
+    writer_waits_ = false;
+    engine.raise(*this, Event::writable);
 }
 
 uint16_t Connection::urgent_from(SeqNumber sequence) const {
@@ -185,7 +195,7 @@ Result<Bytes> Connection::readable() {
 void Connection::consume(Engine& engine, size_t bytes, Instant now) {
     receiving().consume(bytes);
     tune_receive_limit(engine, now);
-    if (receiving().empty()) engine.shrink(*receive_memory);
+    if (receiving().empty()) engine.spare(receive_memory);
     offer_more(engine, now);
 }
 
@@ -244,7 +254,6 @@ Result<> Connection::shutdown(Engine& engine, Instant now) {
 }
 
 bool Connection::abandon(Engine& engine, Instant now) {
-    abandoned_ = true;
     plain_head_ = not_plain;
     if (state_ == State::closed) return true;
     if (state_ == State::syn_sent) {

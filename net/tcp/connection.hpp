@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "lib/base/list.hpp"
 #include "lib/base/wheel.hpp"
 #include "net/icmp.hpp"
 #include "net/socket_table.hpp"
@@ -47,20 +48,30 @@ class Connection : public SocketBase {
   public:
     Connection() { retransmit_timer_.owner = delayed_ack_timer_.owner = this; }
 
+    /// In which of the engine's and the listeners' queues: in one at a time, oldest first.
+    enum class Queue : uint8_t {
+        none,
+        half_open, // a listener's, the handshake is not finished
+        accept,    // the listener's: can be accepted
+        memory,    // to be told when there is memory for what it wants to send
+        ending,    // TIME-WAIT, and nobody has a handle to it
+    };
+
     // For the tables that it is in.
     Connection* next_free{};
     Connection* next_in_bucket{};
     Connection* next_held{};
-    Connection* next_waiting{}; // in the listener's queue
-    Listener* listener{};       // until accepted
+    ListHook<Connection> queue_hook;
+    Listener* listener{}; // until accepted
     // Never null while in use: without memory, they are the engine's empty one.
     StreamBuffer *receive_memory{}, *send_memory{};
     uint16_t generation{};
-    bool held{};   // waits for room on the link
-    bool listed{}; // is in the table
+    bool held{};        // waits for room on the link
+    bool listed : 1 {}; // is in the table
+    Queue queue : 3 {Queue::none};
 
-    Flow flow;
     Way way;
+    Flow flow;
 
     // --- Beginning. The connection is fresh: reset() was called, and it has buffers.
 
@@ -122,17 +133,16 @@ class Connection : public SocketBase {
 
     bool is_owned() const { return id.kind() == SocketKind::stream; }
 
+    /// The application has given it up: it ends in the background.
+    bool is_abandoned() const { return !is_owned() && listener == nullptr; }
+
     /// May a SYN begin a new connection in the place of this one, which is in TIME-WAIT?
     bool may_be_replaced_by(const Segment& segment) const;
 
     SeqNumber send_next() const { return send_max_; }
 
-    Instant ends_at() const { return retransmit_timer_.deadline(); }
-
-    Instant heard_at() const { return last_heard_; }
-
-    /// A handshake of a listener that is not finished.
-    bool is_half_open() const { return state_ == State::syn_received && listener != nullptr; }
+    /// There is memory again for who could not write.
+    void may_write_again(Engine& engine);
 
     void cancel_timers(Wheel& wheel);
 
@@ -319,9 +329,10 @@ class Connection : public SocketBase {
     Congestion congestion_;
     RttEstimator rtt_;
     ConnectionTimer retransmit_timer_, delayed_ack_timer_;
-    Instant timed_since_, last_sent_, last_heard_, failing_since_, challenges_since_;
+    Instant timed_since_, last_sent_, last_heard_, failing_since_;
     Instant recent_since_, tuned_at_;
     uint32_t recent_timestamp_{}, timestamp_offset_{}; // TS.Recent, and of our own clock
+    uint32_t challenges_since_{};                      // by our own clock
     StreamOptions options_;
 
     uint16_t send_mss_{}, path_mss_{}, retries_{};
@@ -337,7 +348,7 @@ class Connection : public SocketBase {
     bool offers_timestamps_ : 1 {}, offers_blocks_ : 1 {}; // once open: both sides do
     bool ack_now_ : 1 {}, resend_first_ : 1 {}, in_recovery_ : 1 {}, rescued_ : 1 {};
     bool timing_ : 1 {}, override_ : 1 {}, urgent_out_ : 1 {}, urgent_in_ : 1 {};
-    bool fin_wanted_ : 1 {}, peer_fin_known_ : 1 {}, writer_waits_ : 1 {}, abandoned_ : 1 {};
+    bool fin_wanted_ : 1 {}, peer_fin_known_ : 1 {}, writer_waits_ : 1 {};
     uint32_t retransmitted_{}, timeouts_{}, duplicate_acks_total_{};
     uint64_t sent_bytes_{}, received_bytes_{};
 };

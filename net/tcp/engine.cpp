@@ -31,10 +31,14 @@ constexpr uint16_t header_bytes = sizeof(wire::Ipv4) + sizeof(wire::Tcp);
 
 /// Whole blocks of the largest size, one at least.
 size_t memory_of(const Config& config) {
-    const size_t all = size_t{config.stream_buffers} * config.stream_buffer_bytes;
-    const size_t wanted = config.stream_memory_bytes != 0 ? config.stream_memory_bytes : all;
-    const size_t blocks = wanted / config.stream_buffer_bytes;
+    const size_t blocks = config.stream_memory_bytes / config.stream_buffer_bytes;
     return std::max<size_t>(blocks, 1) * config.stream_buffer_bytes;
+}
+
+/// One for each of the smallest blocks, but two a connection are all that can be in use.
+size_t buffers_of(const Config& config) {
+    const size_t blocks = memory_of(config) / BufferPool::least_bytes;
+    return std::min(blocks, 2 * size_t{config.connections});
 }
 
 } // namespace
@@ -53,13 +57,14 @@ Engine::Engine(
       wheel_{now}, connections_{arena, config.connections}, listeners_{arena, config.listeners},
       ports_{arena, config.listeners}, pool_{arena, memory_of(config), config.stream_buffer_bytes},
       buckets_{arena.make<Connection*>(std::bit_ceil(size_t{config.connections} + 1))},
+      buffers_{arena.make<StreamBuffer>(buffers_of(config))},
       congestion_control_{
           config.congestion_control != nullptr ? config.congestion_control : &cubic()
       },
       sequence_key_{random.next(), random.next()}, cookies_{{random.next(), random.next()}},
       first_hash_key_{random.next()}, second_hash_key_{random.next()} {
-    for (StreamBuffer& buffer : arena.make<StreamBuffer>(config.stream_buffers))
-        buffers_.put(buffer);
+    for (StreamBuffer& buffer : buffers_)
+        free_buffers_.put(buffer);
 }
 
 // --- Tables
@@ -83,83 +88,132 @@ void Engine::enlist(Connection& connection) {
 }
 
 void Engine::delist(Connection& connection) {
-    if (!std::exchange(connection.listed, false)) return;
+    if (!connection.listed) return;
+    connection.listed = false;
     Connection** at = &bucket_of(connection.flow);
     while (*at != &connection)
         at = &(*at)->next_in_bucket;
     *at = connection.next_in_bucket;
 }
 
-/// The smallest block each is promised to every connection, so that it can always go on.
-StreamBuffer* Engine::take_buffer() {
-    StreamBuffer* buffer = buffers_.take();
-    if (buffer == nullptr) return &no_buffer_;
-    const MutableBytes memory = pool_.take(BufferPool::least_bytes);
-    if (memory.empty()) {
-        buffers_.put(*buffer);
-        return &no_buffer_;
-    }
-    buffer->ring = ByteRing{memory};
-    buffer->ranges.clear();
-    return buffer;
-}
+// --- Memory. Who holds nothing needs none; who has emptied a buffer keeps it as long as there is
+// enough for all, so that the next byte costs no more than the one before.
 
-bool Engine::take_buffers(Connection& connection) {
-    connection.receive_memory = take_buffer();
-    connection.send_memory = take_buffer();
-    if (connection.receive_memory != &no_buffer_ && connection.send_memory != &no_buffer_) {
+bool Engine::take_block(StreamBuffer*& buffer, size_t bytes) {
+    const MutableBytes memory = pool_.take(bytes);
+    if (memory.empty()) return false;
+    counters_.tcp_bytes_held += bytes;
+    if (buffer != &no_buffer_) {
+        const MutableBytes old = buffer->ring.whole();
+        buffer->ring.move_to(memory);
+        give_memory(old);
         return true;
     }
-    release_buffers(connection);
-    return false;
+    StreamBuffer* fresh = free_buffers_.take();
+    INVARIANT(fresh != nullptr, "there is one for each block");
+    fresh->ring = ByteRing{memory};
+    fresh->ranges.clear();
+    fresh->reported = {};
+    fresh->holder = &buffer;
+    buffer = fresh;
+    return true;
+}
+
+void Engine::provide(StreamBuffer*& buffer, size_t wanted, size_t limit) {
+    const size_t capacity = buffer->ring.capacity();
+    if (wanted <= capacity || capacity >= limit) return;
+    const size_t most = std::max(std::min(std::bit_ceil(wanted), limit), BufferPool::least_bytes);
+    if (take_block(buffer, most)) return;
+    if (!scarce_ && pool_.free_bytes() < pool_.bytes() / 2) {
+        give_back_all_empty(buffer);
+        if (take_block(buffer, most)) return;
+    }
+    // Less than wanted is better than nothing.
+    for (size_t bytes = most / 2; bytes > capacity && bytes >= BufferPool::least_bytes; bytes /= 2)
+        if (take_block(buffer, bytes)) return;
+}
+
+void Engine::give_memory(MutableBytes memory) {
+    pool_.give(memory);
+    counters_.tcp_bytes_held -= memory.size();
+    if (pool_.free_bytes() >= pool_.bytes() / 4 * 3) scarce_ = false;
+    // As many as it may be for; who finds nothing waits again.
+    for (size_t n = memory.size() / BufferPool::least_bytes; n != 0 && !wanting_.empty(); --n) {
+        Connection& connection = *wanting_.front();
+        leave_queue(connection);
+        connection.may_write_again(*this);
+    }
+}
+
+void Engine::give_back(StreamBuffer*& buffer) {
+    StreamBuffer& old = *std::exchange(buffer, &no_buffer_);
+    old.holder = nullptr;
+    free_buffers_.put(old);
+    give_memory(old.ring.whole());
+}
+
+void Engine::give_back_if_empty(StreamBuffer*& buffer) {
+    if (buffer != &no_buffer_ && buffer->holds_nothing()) give_back(buffer);
+}
+
+/// From now on until three quarters are free whatever is emptied comes back at once: so this is not
+/// done again before a quarter of the memory has been taken and given.
+void Engine::give_back_all_empty(const StreamBuffer* but) {
+    scarce_ = true;
+    for (StreamBuffer& buffer : buffers_)
+        if (buffer.holder != nullptr && &buffer != but) give_back_if_empty(*buffer.holder);
 }
 
 void Engine::release_buffers(Connection& connection) {
-    for (StreamBuffer** buffer : {&connection.receive_memory, &connection.send_memory}) {
-        if (*buffer != &no_buffer_) {
-            pool_.give((*buffer)->ring.whole());
-            buffers_.put(**buffer);
-        }
-        *buffer = &no_buffer_;
+    for (StreamBuffer** buffer : {&connection.receive_memory, &connection.send_memory})
+        if (*buffer != &no_buffer_) give_back(*buffer);
+}
+
+void Engine::wait_for_memory(Connection& connection) {
+    if (connection.queue == Connection::Queue::none) enter(connection, Connection::Queue::memory);
+}
+
+// --- Queues
+
+ConnectionQueue& Engine::queue_of(const Connection& connection) {
+    switch (connection.queue) {
+    case Connection::Queue::half_open: return half_open_;
+    case Connection::Queue::accept: return connection.listener->queue;
+    case Connection::Queue::memory: return wanting_;
+    default: return ending_;
     }
 }
 
-void Engine::grow(StreamBuffer& buffer, size_t wanted, size_t limit) {
-    const size_t capacity = buffer.ring.capacity();
-    if (wanted <= capacity || capacity >= limit || &buffer == &no_buffer_) return;
-    // Less than wanted is better than nothing.
-    for (size_t bytes = std::min(std::bit_ceil(wanted), limit); bytes > capacity; bytes /= 2) {
-        const MutableBytes memory = pool_.take(bytes);
-        if (memory.empty()) continue;
-        const MutableBytes old = buffer.ring.whole();
-        buffer.ring.move_to(memory);
-        return pool_.give(old);
-    }
+void Engine::enter(Connection& connection, Connection::Queue queue) {
+    connection.queue = queue;
+    queue_of(connection).push_back(connection);
 }
 
-void Engine::shrink(StreamBuffer& buffer) {
-    const bool scarce = pool_.free_bytes() < pool_.bytes() / 2;
-    if (!scarce || &buffer == &no_buffer_ || !buffer.ring.empty() || !buffer.ranges.empty()) return;
-    if (buffer.ring.capacity() == BufferPool::least_bytes) return;
-    const MutableBytes memory = pool_.take(BufferPool::least_bytes);
-    if (memory.empty()) return;
-    pool_.give(buffer.ring.whole());
-    buffer.ring = ByteRing{memory};
+void Engine::leave_queue(Connection& connection) {
+    if (connection.queue == Connection::Queue::none) return;
+    queue_of(connection).remove(connection);
+    connection.queue = Connection::Queue::none;
+}
+
+void Engine::ends_later(Connection& connection) {
+    if (connection.queue != Connection::Queue::ending) return;
+    leave_queue(connection);
+    enter(connection, Connection::Queue::ending);
+}
+
+void Engine::discard(Connection& connection) {
+    connection.cancel_timers(wheel_);
+    unhold(connection);
+    delist(connection);
+    leave_queue(connection);
+    free_block(connection);
 }
 
 /// Gives up the connection in TIME-WAIT that is nearest to its end.
 bool Engine::recycle_time_wait() {
-    Connection* oldest = nullptr;
-    for (Connection& connection : connections_.entries()) {
-        if (connection.state() != State::time_wait || connection.is_owned()) continue;
-        if (oldest == nullptr || connection.ends_at() < oldest->ends_at()) oldest = &connection;
-    }
-    if (oldest == nullptr) return false;
+    if (ending_.empty()) return false;
     drops_.count(Drop::tcp_time_wait_recycled);
-    oldest->cancel_timers(wheel_);
-    unhold(*oldest);
-    delist(*oldest);
-    connections_.put(*oldest);
+    discard(*ending_.front());
     return true;
 }
 
@@ -167,9 +221,14 @@ Connection* Engine::take_connection() {
     Connection* connection = connections_.take();
     if (connection == nullptr && recycle_time_wait()) connection = connections_.take();
     if (connection == nullptr) return nullptr;
-    if (take_buffers(*connection)) return connection;
-    connections_.put(*connection);
-    return nullptr;
+    connection->receive_memory = connection->send_memory = &no_buffer_;
+    ++counters_.tcp_blocks_held;
+    return connection;
+}
+
+void Engine::free_block(Connection& connection) {
+    connections_.put(connection);
+    --counters_.tcp_blocks_held;
 }
 
 void Engine::settle(Connection& connection) {
@@ -178,10 +237,14 @@ void Engine::settle(Connection& connection) {
         delist(connection);
         unhold(connection);
         leave_listener(connection);
+        leave_queue(connection);
     }
     if (connection.is_owned() || connection.listener != nullptr) return;
-    if (is_over || connection.state() == State::time_wait) release_buffers(connection);
-    if (is_over) connections_.put(connection);
+    const bool waits = connection.state() == State::time_wait;
+    if (is_over || waits) release_buffers(connection);
+    if (is_over) free_block(connection);
+    if (waits && connection.queue == Connection::Queue::none)
+        enter(connection, Connection::Queue::ending);
 }
 
 void Engine::hold(Connection& connection) {
@@ -235,11 +298,7 @@ void Engine::input_unexpected(Connection* connection, const Ipv4Packet& packet, 
     if (connection != nullptr && !connection->is_owned() &&
         connection->may_be_replaced_by(segment)) {
         used = connection->send_next();
-        connection->cancel_timers(wheel_);
-        unhold(*connection);
-        delist(*connection);
-        release_buffers(*connection);
-        connections_.put(*connection);
+        discard(*connection);
         connection = nullptr;
     }
     if (connection != nullptr) {

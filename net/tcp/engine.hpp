@@ -15,6 +15,8 @@
 
 namespace net::tcp {
 
+using ConnectionQueue = List<Connection, &Connection::queue_hook>;
+
 struct Listener : SocketBase {
     Listener* next_free{};
     Listener* next_in_port{};
@@ -22,9 +24,9 @@ struct Listener : SocketBase {
     Endpoint local;
     StreamOptions options; // of what it accepts
     uint16_t backlog{};
-    uint16_t pending{};           // in the handshake or waiting for accept
-    uint16_t waiting{};           // for accept
-    Connection *first{}, *last{}; // those, oldest first
+    uint16_t pending{};    // in the handshake or waiting for accept
+    uint16_t waiting{};    // for accept
+    ConnectionQueue queue; // of those
 };
 
 /// The headers of a segment are laid: sums them and the data up into their field, or has the link
@@ -134,9 +136,18 @@ class Engine {
     void raise(SocketBase& socket, EventSet what) { news_.raise(socket, what); }
 
     /// Makes room for `wanted` bytes in all, or what memory there is, but no more than `limit`.
-    void grow(StreamBuffer& buffer, size_t wanted, size_t limit);
-    /// An empty buffer gives back what others may need more.
-    void shrink(StreamBuffer& buffer);
+    void provide(StreamBuffer*& buffer, size_t wanted, size_t limit);
+
+    /// It is empty now: others may need it more.
+    void spare(StreamBuffer*& buffer) {
+        if (scarce_) [[unlikely]]
+            give_back_if_empty(buffer);
+    }
+
+    /// It is told as soon as there is memory for it.
+    void wait_for_memory(Connection& connection);
+    /// Its time in TIME-WAIT begins anew.
+    void ends_later(Connection& connection);
 
     /// A connection of a listener has finished its handshake.
     void established(Connection& connection, Instant now);
@@ -189,14 +200,23 @@ class Engine {
     bool forget_half_open(Instant now);
     void leave_listener(Connection& connection);
 
-    /// A control block with buffers, in no table yet; TIME-WAIT yields when there is none.
+    /// A control block, in no table yet; TIME-WAIT yields when there is none.
     Connection* take_connection();
     bool recycle_time_wait();
-    StreamBuffer* take_buffer();
-    bool take_buffers(Connection& connection);
+    void enter(Connection& connection, Connection::Queue queue);
+    void leave_queue(Connection& connection);
+    ConnectionQueue& queue_of(const Connection& connection);
+    bool take_block(StreamBuffer*& buffer, size_t bytes);
+    void give_back(StreamBuffer*& buffer);
+    void give_back_if_empty(StreamBuffer*& buffer);
+    void give_back_all_empty(const StreamBuffer* but);
+    void give_memory(MutableBytes memory);
     void release_buffers(Connection& connection);
+    void free_block(Connection& connection);
     /// After anything that may have ended a connection or freed it of its owner.
     void settle(Connection& connection);
+    /// Of a connection in TIME-WAIT that nobody has a handle to: it ends here.
+    void discard(Connection& connection);
     void unhold(Connection& connection);
     Connection::Birth birth(Endpoint local, Endpoint remote, Instant now) const;
     Result<Port> choose_port(Endpoint local, Endpoint remote);
@@ -215,8 +235,12 @@ class Engine {
     PortMap<Listener> ports_;
     BufferPool pool_;
     std::span<Connection*> buckets_;
-    FreeList<StreamBuffer> buffers_;
-    StreamBuffer no_buffer_; // of connections that have given theirs back
+    std::span<StreamBuffer> buffers_;
+    FreeList<StreamBuffer> free_buffers_;
+    StreamBuffer no_buffer_; // of connections that hold nothing
+    /// Memory ran out, and was not plentiful since: nobody keeps what is empty.
+    bool scarce_{};
+    ConnectionQueue half_open_, wanting_, ending_;
     const CongestionControl* congestion_control_;
     Connection* first_held_{};
     SecretKey sequence_key_;

@@ -30,7 +30,6 @@ Engine::listen(Endpoint local, uint16_t backlog, uint64_t cookie, const StreamOp
     listener->backlog = backlog;
     listener->options = options;
     listener->pending = listener->waiting = 0;
-    listener->first = listener->last = nullptr;
     listener->error = Err::none;
     ports_.add(*listener);
     return listeners_.hand_out(*listener, cookie);
@@ -96,7 +95,7 @@ Result<SocketId> Engine::connect(
 
 Result<SocketId> Engine::accept(SocketId id, uint64_t cookie) {
     Listener& listener = *TRY(listeners_.find(id));
-    Connection* connection = listener.first;
+    Connection* connection = listener.queue.front();
     if (connection == nullptr) return fail(Err::would_block);
     leave_listener(*connection);
     const SocketId accepted = connections_.hand_out(*connection, cookie);
@@ -145,6 +144,7 @@ Result<> Engine::close(SocketId id, Instant now) {
     }
     Connection& connection = *TRY(connections_.find(id));
     connections_.take_back(connection);
+    if (connection.queue == Connection::Queue::memory) leave_queue(connection);
     if (!connection.abandon(*this, now)) connection.abort(*this, now);
     settle(connection);
     return {};
@@ -187,7 +187,7 @@ Result<> Engine::set_backlog(SocketId id, uint16_t backlog) {
 Result<EventSet> Engine::ready(SocketId id) const {
     if (id.kind() == SocketKind::stream) return (*TRY(connections_.find(id))).ready();
     const Listener& listener = *TRY(listeners_.find(id));
-    return listener.first == nullptr ? EventSet{} : EventSet{Event::acceptable};
+    return listener.queue.empty() ? EventSet{} : EventSet{Event::acceptable};
 }
 
 Result<SocketInfo> Engine::info(SocketId id) const {

@@ -27,6 +27,7 @@ void Engine::input_for_listener(
     connection->listener = &listener;
     ++listener.pending;
     enlist(*connection);
+    enter(*connection, Connection::Queue::half_open);
     connection->open_by(*this, segment, now);
     settle(*connection);
 }
@@ -94,44 +95,30 @@ void Engine::input_for_cookie(Listener& listener, const Segment& segment, Instan
 
 /// A peer that has proved to be there is worth more than one that has not.
 bool Engine::forget_half_open(Instant now) {
-    Connection* oldest = nullptr;
-    for (Connection& connection : connections_.entries()) {
-        if (!connection.is_half_open()) continue;
-        if (oldest == nullptr || connection.heard_at() < oldest->heard_at()) oldest = &connection;
-    }
-    if (oldest == nullptr) return false;
+    if (half_open_.empty()) return false;
+    Connection& oldest = *half_open_.front();
     count(Drop::tcp_half_open_evicted);
-    oldest->abort(*this, now);
-    settle(*oldest);
+    oldest.abort(*this, now);
+    settle(oldest);
     return true;
 }
 
 void Engine::leave_listener(Connection& connection) {
-    Listener* listener = std::exchange(connection.listener, nullptr);
-    if (listener == nullptr) return;
-    --listener->pending;
-    Connection* previous = nullptr;
-    for (Connection* at = listener->first; at != nullptr; at = at->next_waiting) {
-        if (at == &connection) {
-            (previous == nullptr ? listener->first : previous->next_waiting) = at->next_waiting;
-            if (listener->last == at) listener->last = previous;
-            --listener->waiting;
-            return;
-        }
-        previous = at;
-    }
+    if (connection.listener == nullptr) return;
+    if (connection.queue == Connection::Queue::accept) --connection.listener->waiting;
+    leave_queue(connection);
+    --std::exchange(connection.listener, nullptr)->pending;
 }
 
 void Engine::established(Connection& connection, Instant now) {
+    leave_queue(connection); // of those half open
     if (connection.options().defer_seconds != 0) return connection.defer(*this, now);
     show(connection);
 }
 
 void Engine::show(Connection& connection) {
     Listener& listener = *connection.listener;
-    connection.next_waiting = nullptr;
-    (listener.last == nullptr ? listener.first : listener.last->next_waiting) = &connection;
-    listener.last = &connection;
+    enter(connection, Connection::Queue::accept);
     ++listener.waiting;
     ++counters_.tcp_accepted;
     raise(listener, Event::acceptable);

@@ -211,8 +211,9 @@ void Connection::process_reset(Engine& engine, const Segment& segment, Instant n
 /// A few a second a connection: RFC 5961 7, without the global counter that leaks to others.
 bool Connection::may_challenge(Instant now) {
     constexpr uint8_t most_a_second = 10;
-    if (challenges_ == 0 || now - challenges_since_ >= seconds(1)) {
-        challenges_since_ = now;
+    constexpr uint32_t second = uint32_t(seconds(1).ns >> timestamp_shift) + 1;
+    if (challenges_ == 0 || timestamp(now) - challenges_since_ >= second) {
+        challenges_since_ = timestamp(now);
         challenges_ = 0;
     }
     if (challenges_ >= most_a_second) return false;
@@ -259,7 +260,7 @@ bool Connection::process_ack(Engine& engine, const Segment& segment, Instant now
     // It answers our probes, so it lives; but after our user has gone, only progress counts: a
     // peer that keeps its window shut would keep our memory for ever (RFC 6429 4).
     const bool asked = waiting_ == Waiting::keep_alive || waiting_ == Waiting::window;
-    if (asked && !abandoned_) retries_ = 0;
+    if (asked && !is_abandoned()) retries_ = 0;
     const bool is_new = after(ack, send_unacknowledged_);
     const bool has_blocks = offers_blocks_ && !segment.options.sack.empty();
     const bool sack_news = has_blocks && note_blocks(segment.options.sack);
@@ -306,14 +307,14 @@ void Connection::process_new_ack(Engine& engine, SeqNumber ack, uint32_t echo, I
     }
     if (in_flight() == 0) {
         wait_for_nothing(engine, now);
+        if (sending().empty()) engine.spare(send_memory);
     } else {
         wait_for(engine, Waiting::acknowledgement, now + rtt_.timeout()); // RFC 6298 (5.3)
     }
     if (urgent_out_ && !after(urgent_until_, ack)) urgent_out_ = false;
     const uint32_t limit = writer_waits_ ? send_limit(engine) : 0;
     if (writer_waits_ && sending().size() <= limit - limit / 4) {
-        writer_waits_ = false;
-        engine.raise(*this, Event::writable);
+        may_write_again(engine);
     }
     if (fin_acked) fin_acknowledged(engine, now);
 }
@@ -339,7 +340,7 @@ void Connection::fin_acknowledged(Engine& engine, Instant now) {
     case State::fin_wait_1:
         state_ = State::fin_wait_2;
         // Nobody will read what a silent peer might send: do not wait for ever.
-        if (abandoned_) wait_for(engine, Waiting::end, now + engine.config().time_wait);
+        if (is_abandoned()) wait_for(engine, Waiting::end, now + engine.config().time_wait);
         return;
     case State::closing: return enter_time_wait(engine, now);
     case State::last_ack: return end(engine, Err::none);
@@ -352,6 +353,7 @@ void Connection::enter_time_wait(Engine& engine, Instant now) {
     state_ = State::time_wait;
     wait_for(engine, Waiting::end, now + engine.config().time_wait);
     if (first && is_owned()) engine.raise(*this, Event::closed);
+    if (!first) engine.ends_later(*this);
 }
 
 /// RFC 9293 3.8.5: urgent data stay in line; the application hears of them at once (MUST-32), and
@@ -378,20 +380,24 @@ void Connection::process_text(Engine& engine, const Segment& segment, Instant no
         data = data.subspan(std::min<size_t>(receive_next_ - begin, data.size()));
         begin = receive_next_;
     }
-    if (abandoned_ && !data.empty()) { // RFC 9293 3.6.1: nobody will ever read it
+    if (is_abandoned() && !data.empty()) { // RFC 9293 3.6.1: nobody will ever read it
         engine.count(Drop::tcp_after_close);
         engine.send_reset(*this, now);
         return end(engine, Err::none);
     }
     const uint32_t ahead = begin - receive_next_;
-    engine.grow(*receive_memory, receiving().size() + ahead + data.size(), receive_limit());
+    if (!data.empty()) {
+        const size_t wanted = receiving().size() + ahead + data.size();
+        engine.provide(receive_memory, wanted, receive_limit());
+    }
     uint32_t room = std::min(receive_room(), uint32_t(receiving().room()));
     if (peer_fin_known_) room = std::min(room, peer_fin_ - receive_next_);
     if (ahead + data.size() > room) {
         // Without memory the window closes to what there is, and nothing is acknowledged.
         const bool starved = ahead + data.size() <= receive_room() && !peer_fin_known_;
         engine.count(starved ? Drop::tcp_no_buffer : Drop::tcp_beyond_window);
-        if (starved) receive_order_ = uint8_t(std::countr_zero(receiving().capacity()));
+        if (starved && receiving().capacity() != 0)
+            receive_order_ = uint8_t(std::countr_zero(receiving().capacity()));
         ack_now_ = true;
         fin = false;
         data = data.first(ahead < room ? room - ahead : 0);

@@ -17,6 +17,7 @@ struct Block {
 
 /// RFC 6675 4, Update(). True: it says of something that it had not said before.
 bool Connection::note_blocks(Bytes blocks) {
+    if (sending().capacity() == 0) return false; // all that is on its way is our FIN
     bool news = false;
     while (const auto block = peel<Block>(blocks)) {
         const SeqNumber begin{block->begin}, end{block->end};

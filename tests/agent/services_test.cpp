@@ -17,12 +17,14 @@ namespace api = interfaces::socket;
 constexpr size_t chunks = 16;
 
 struct NetServices : testing::Test, PeerHost {
-    NetServices() : PeerHost{{.stream_buffer_bytes = 4096}, 1 << 20, chunks, 256} {
+    explicit NetServices(net::Config config = {.stream_buffer_bytes = 4096})
+        : PeerHost{config, 1 << 20, chunks, 256} {
         EXPECT_TRUE(jobs[0].start(services.watchers.follow()));
         EXPECT_TRUE(jobs[1].start(services.tcp_echo()));
         EXPECT_TRUE(jobs[2].start(services.tcp_discard()));
         EXPECT_TRUE(jobs[3].start(services.tcp_pattern()));
         EXPECT_TRUE(jobs[4].start(services.tcp_checksum()));
+        EXPECT_TRUE(jobs[5].start(services.tcp_line()));
         run.loop.run();
     }
 
@@ -43,7 +45,7 @@ struct NetServices : testing::Test, PeerHost {
     }
 
     netsvc::Services services{network, {}};
-    std::array<Kept, 5> jobs;
+    std::array<Kept, 6> jobs;
 };
 
 TEST_F(NetServices, SilentConnectionsKeepNobodyWaiting) {
@@ -100,6 +102,34 @@ TEST_F(NetServices, EachOfManyGetsItsOwnSum) {
         const std::string text{text_room(peer_area).data() + 8192, got};
         EXPECT_TRUE(text.starts_with(std::to_string(i + 1) + " ")) << text;
     }
+}
+
+struct ScarceServices : NetServices {
+    ScarceServices() : NetServices{{.stream_buffer_bytes = 4096, .stream_memory_bytes = 32768}} {}
+};
+
+/// Who has nothing to send it from for a while sends it later.
+TEST_F(ScarceServices, AnAnswerWaitsUntilThereIsMemoryForIt) {
+    for (size_t i = 0; i < 8; ++i)
+        connected(7); // those that may wait in a call
+    const uint32_t sum = connected(5001);
+    EXPECT_EQ(send(sum, 5), 5u);
+    std::vector<uint32_t> unread;
+    for (size_t i = 0; i < 8; ++i)
+        unread.push_back(connected(19));
+    const uint32_t line = connected(13);
+    EXPECT_TRUE(*after(peer.shutdown({sum, api::How::write})));
+    for (const uint32_t socket : {line, sum}) {
+        EXPECT_TRUE(*after(peer.set_option({socket, api::Option::non_blocking, 1})));
+        EXPECT_EQ(receive(socket, 100), 0u) << "there was memory for it";
+        EXPECT_TRUE(*after(peer.set_option({socket, api::Option::non_blocking, 0})));
+    }
+    for (const uint32_t socket : unread)
+        EXPECT_TRUE(*after(peer.abort({socket})));
+    uint32_t got = receive(line, 100);
+    EXPECT_TRUE((std::string{text_room(peer_area).data() + 8192, got}.starts_with("Skerry")));
+    got = receive(sum, 100);
+    EXPECT_TRUE((std::string{text_room(peer_area).data() + 8192, got}.starts_with("5 ")));
 }
 
 } // namespace

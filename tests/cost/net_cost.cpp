@@ -89,7 +89,6 @@ struct Pair {
     Pair() {
         Config config;
         config.connections = 1024;
-        config.stream_buffers = 2048;
         config.stream_buffer_bytes = 16384;
         bench::make_stack(ours, 2, config, now);
         bench::make_stack(theirs, 1, config, now);

@@ -74,7 +74,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Config config;
     config.mac = MacAddress{{2, 0, 0, 0, 0, 2}};
     config.connections = 4;
-    config.stream_buffers = 8;
     config.stream_buffer_bytes = 4096;
     config.datagram_sockets = 2;
     config.datagram_buffer_bytes = 4096;

@@ -137,7 +137,6 @@ class Play {
     void make(Side& side, uint8_t number) {
         Config config;
         config.connections = 6;
-        config.stream_buffers = 10;
         config.stream_buffer_bytes = 16384;
         config.stream_memory_bytes = 65536;
         config.datagram_sockets = 1;

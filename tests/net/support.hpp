@@ -223,7 +223,6 @@ inline net::Config small_config() {
     config.mac = net::MacAddress{{0x02, 0, 0, 0, 0, 2}};
     config.secret = {0x1234, 0x5678};
     config.connections = 8;
-    config.stream_buffers = 12;
     config.stream_buffer_bytes = 65536;
     config.listeners = 4;
     config.datagram_sockets = 4;

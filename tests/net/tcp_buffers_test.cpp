@@ -89,22 +89,19 @@ struct TcpScarce : TcpScript {
     TcpScarce() : TcpScript{growing(128 << 10, 64 << 10)} {}
 };
 
-TEST_F(TcpScarce, EveryConnectionKeepsItsSmallestBlockAndGoesOn) {
-    listen();
-    std::vector<SocketId> sockets;
-    std::vector<uint32_t> firsts;
-    for (int i = 0; i < 6; ++i, ++peer_port) {
-        receives("S 0:0(0)");
-        sends("S. 0:0(0) ack 1");
-        receives(". 1:1(0) ack 1");
-        accept();
-        sockets.push_back(socket);
-        firsts.push_back(our_first);
-    }
-    // 48 KiB are promised; the first takes most of the rest.
-    socket = sockets[0];
-    peer_port -= 6;
-    our_first = firsts[0];
+TEST_F(TcpScarce, WhoFindsLessThanHeWantsIsToldOfThatAndGoesOn) {
+    establish();
+    const SocketId first = socket;
+    EXPECT_EQ(*write(65'536), 65'536u);
+    host.wire.sent.clear();
+    ++peer_port;
+    receives("S 0:0(0)");
+    sends("S. 0:0(0) ack 1");
+    receives(". 1:1(0) ack 1");
+    accept();
+    EXPECT_EQ(*host.stack->tcp_send(socket, view(pattern_octets(1, 20'000)), host.now), 20'000u);
+    host.wire.sent.clear();
+    // 32 KiB of 128 are left, and 16 in one piece beside what it has already.
     uint32_t next = 1;
     while (host.drops(Drop::tcp_no_buffer) == 0 && next < 60'000) {
         receives(". " + std::to_string(next) + ":" + std::to_string(next + 1000) + "(1000) ack 1");
@@ -112,63 +109,172 @@ TEST_F(TcpScarce, EveryConnectionKeepsItsSmallestBlockAndGoesOn) {
     }
     EXPECT_EQ(host.drops(Drop::tcp_no_buffer), 1u);
     const uint32_t acknowledged = details().receive_queue_bytes;
-    EXPECT_GE(acknowledged, 32'000u);
+    EXPECT_GE(acknowledged, 15'000u);
     EXPECT_LT(acknowledged, 60'000u) << "what found no memory was not acknowledged";
     host.wire.sent.clear();
-    // The others can still speak, by the little that they have.
-    for (size_t i = 1; i < sockets.size(); ++i) {
-        const auto taken =
-            host.stack->tcp_send(sockets[i], view(pattern_octets(1, 9000)), host.now);
-        EXPECT_GE(*taken, 4096u);
-    }
-    host.wire.sent.clear();
     // Reading makes room again, and the peer repeats what was dropped.
+    was_read = 1;
     EXPECT_EQ(*read(), acknowledged);
     next = 1 + acknowledged;
     for (int i = 0; i < 20; ++i, next += 1000) {
         receives(". " + std::to_string(next) + ":" + std::to_string(next + 1000) + "(1000) ack 1");
         EXPECT_EQ(*read(), 1000u);
     }
+    EXPECT_EQ(host.stack->tcp_info(first)->send_queue_bytes, 65'536u);
 }
 
-/// When memory is scarce, who has read everything gives back what his buffer had grown by: without
-/// that there would be 16 KiB in one piece for the second.
-TEST_F(TcpScarce, AnEmptyBufferIsGivenBackToWhoNeedsIt) {
+/// What is empty is kept as long as there is enough; who needs it then gets it, in one piece.
+TEST_F(TcpScarce, AnEmptyBufferIsGivenToWhoNeedsIt) {
     listen();
-    for (const uint32_t bytes : {60'000u, 30'000u}) {
+    for (int i = 0; i < 4; ++i, ++peer_port) {
         was_read = 1;
         receives("S 0:0(0)");
         sends("S. 0:0(0) ack 1");
         receives(". 1:1(0) ack 1");
         accept();
-        for (uint32_t next = 1; next < bytes; next += 1000) {
+        for (uint32_t next = 1; next < 60'000; next += 1000) {
             receives(
                 ". " + std::to_string(next) + ":" + std::to_string(next + 1000) + "(1000) ack 1"
             );
         }
-        EXPECT_EQ(host.drops(Drop::tcp_no_buffer), 0u) << bytes;
-        EXPECT_EQ(*read(), bytes);
+        EXPECT_EQ(host.drops(Drop::tcp_no_buffer), 0u);
+        EXPECT_EQ(*read(), 60'000u);
         host.wire.sent.clear();
-        ++peer_port;
     }
 }
 
+/// Eight blocks of 2 KiB for as many connections as there are.
 struct TcpTiny : TcpScript {
-    TcpTiny() : TcpScript{growing(16 << 10, 16 << 10)} {}
+    static constexpr int connections = 40;
+
+    static net::Config tiny() {
+        net::Config config = growing(16 << 10, 16 << 10);
+        config.connections = connections;
+        return config;
+    }
+
+    struct One {
+        SocketId socket;
+        uint32_t our_first, written = 1, was_read = 1;
+    };
+
+    TcpTiny() : TcpScript{tiny()} {
+        listen(connections);
+        for (uint32_t i = 0; i < connections; ++i) {
+            peer_port = first_port + i;
+            receives("S 0:0(0)");
+            sends("S. 0:0(0) ack 1");
+            receives(". 1:1(0) ack 1");
+            accept();
+            all.push_back({socket, our_first});
+        }
+        host.heard.items.clear();
+    }
+
+    void use(size_t i) {
+        peer_port = first_port + uint32_t(i);
+        socket = all[i].socket;
+        our_first = all[i].our_first;
+        written = all[i].written;
+        was_read = all[i].was_read;
+    }
+
+    void put_back(size_t i) {
+        all[i].written = written;
+        all[i].was_read = was_read;
+    }
+
+    bool told_writable(size_t i) const {
+        return std::ranges::any_of(host.heard.items, [&](const auto& item) {
+            return item.socket == all[i].socket && item.what.has(Event::writable);
+        });
+    }
+
+    static constexpr uint32_t first_port = 5000;
+    std::vector<One> all;
 };
 
-TEST_F(TcpTiny, WithoutTheSmallestBlockNobodyIsLetIn) {
-    listen(20);
-    for (int i = 0; i < 2; ++i, ++peer_port) { // four blocks of 4 KiB
-        receives("S 0:0(0)");
-        sends("S. 0:0(0) ack 1");
-        receives(". 1:1(0) ack 1");
-        accept();
+TEST_F(TcpTiny, WhoHoldsNothingNeedsNoMemory) {
+    EXPECT_EQ(alive(), size_t{connections});
+    // Each in turn is asked and answers, twice: what the others had is free again.
+    for (int round = 0; round < 2; ++round) {
+        for (size_t i = 0; i < all.size(); ++i) {
+            use(i);
+            const std::string at = std::to_string(was_read), end = std::to_string(was_read + 100);
+            const std::string seen = std::to_string(written);
+            receives("P. " + at + ":" + end + "(100) ack " + seen);
+            ASSERT_EQ(*read(), 100u) << i;
+            ASSERT_EQ(*write(100), 100u) << i;
+            host.wire.sent.clear();
+            receives(". " + end + ":" + end + "(0) ack " + std::to_string(written));
+            put_back(i);
+        }
     }
-    drops_one("S 0:0(0)", Drop::tcp_no_memory);
-    silent();
-    EXPECT_TRUE(host.stack->tcp_abort(socket, host.now));
+    EXPECT_EQ(host.drops(Drop::tcp_no_buffer), 0u);
+}
+
+TEST_F(TcpTiny, WhoCannotWriteIsToldWhenThereIsMemory) {
+    for (size_t i = 0; i < 8; ++i) {
+        use(i);
+        ASSERT_EQ(*write(100), 100u);
+        put_back(i);
+    }
+    for (const size_t i : {size_t{8}, size_t{9}, size_t{10}}) {
+        use(i);
+        EXPECT_EQ(write(100).error(), Err::would_block);
+        EXPECT_FALSE(host.stack->ready(socket)->has(Event::writable));
+    }
+    use(9);
+    close(); // it has gone while it waited
+    host.wire.sent.clear();
+    host.heard.items.clear();
+    for (size_t i = 0; i < 2; ++i) {
+        use(i);
+        receives(". 1:1(0) ack 101");
+        EXPECT_EQ(told_writable(8), true);
+        EXPECT_EQ(told_writable(10), i == 1);
+    }
+    for (const size_t i : {size_t{8}, size_t{10}}) {
+        use(i);
+        EXPECT_EQ(*write(100), 100u);
+    }
+}
+
+/// It is not acknowledged, and taken when it comes again.
+TEST_F(TcpTiny, DataThatFindNoMemoryAreAsIfTheyWereLost) {
+    for (size_t i = 0; i < 8; ++i) {
+        use(i);
+        receives("P. 1:101(100) ack 1");
+        sends("nothing");
+    }
+    use(8);
+    drops_one("P. 1:101(100) ack 1", Drop::tcp_no_buffer);
+    sends(". 1:1(0) ack 1");
+    use(3);
+    EXPECT_EQ(*read(), 100u);
+    use(8);
+    receives("P. 1:101(100) ack 1");
+    EXPECT_EQ(*read(), 100u);
+}
+
+/// An end alone needs no memory, and a peer may say of it what it likes.
+TEST_F(TcpTiny, AnEndNeedsNoMemoryEvenWhenItIsReportedOutOfOrder) {
+    peer_options = {2, 4, 0x05, 0xb4, 1, 1, 4, 2};
+    host.stack->tcp_abort(all.back().socket, host.now);
     host.wire.sent.clear();
     receives("S 0:0(0)");
     sends("S. 0:0(0) ack 1");
+    receives(". 1:1(0) ack 1");
+    accept();
+    for (size_t i = 0; i < 8; ++i)
+        ASSERT_TRUE(host.stack->tcp_send(all[i].socket, view(pattern_octets(1, 100)), host.now));
+    host.wire.sent.clear();
+    shutdown();
+    sends("F. 1:1(0) ack 1");
+    receives(". 1:1(0) ack 1 sack 1:2");
+    receives(". 1:1(0) ack 2");
+    EXPECT_EQ(state(), State::fin_wait_2);
+    use(0);
+    receives(". 1:1(0) ack 101");
+    EXPECT_EQ(host.stack->tcp_info(socket)->send_queue_bytes, 0u);
 }

@@ -213,6 +213,41 @@ TEST_F(TcpClose, TimeWaitYieldsWhenBlocksRunOut) {
     EXPECT_EQ(host.drops(Drop::tcp_time_wait_recycled), 4u);
 }
 
+/// The one that goes is the one nearest to its end: a repeated FIN begins the time anew.
+TEST_F(TcpClose, OfThoseInTimeWaitTheOldestYields) {
+    listen(20);
+    std::vector<uint32_t> firsts;
+    const auto come_and_go = [&] {
+        receives("S 0:0(0)");
+        sends("S. 0:0(0) ack 1");
+        receives(". 1:1(0) ack 1");
+        accept();
+        close();
+        sends("F. 1:1(0) ack 1");
+        receives("F. 1:1(0) ack 2");
+        sends(". 2:2(0) ack 2");
+        firsts.push_back(our_first);
+    };
+    for (int i = 0; i < 8; ++i, ++peer_port)
+        come_and_go();
+    const auto is_there = [&](uint32_t number) {
+        peer_port = 4000 + number;
+        our_first = firsts[number];
+        receives("F. 1:1(0) ack 2");
+        return next() == ". 2:2(0) ack 2";
+    };
+    EXPECT_TRUE(is_there(0)); // and it stays longer for it
+    peer_port = 4008;
+    come_and_go();
+    peer_port = 4009;
+    come_and_go();
+    EXPECT_EQ(host.drops(Drop::tcp_time_wait_recycled), 2u);
+    EXPECT_TRUE(is_there(0));
+    EXPECT_FALSE(is_there(1));
+    EXPECT_FALSE(is_there(2));
+    EXPECT_TRUE(is_there(3));
+}
+
 TEST_F(TcpClose, ThousandsInSequenceLeaveNothingBehind) {
     listen();
     for (int i = 0; i < 3000; ++i) {
@@ -231,6 +266,8 @@ TEST_F(TcpClose, ThousandsInSequenceLeaveNothingBehind) {
         sends("F. 2:2(0) ack 3");
         receives(". 3:3(0) ack 3");
         ASSERT_EQ(alive(), 0u);
+        ASSERT_EQ(host.stack->counters().tcp_blocks_held, 0u);
+        ASSERT_EQ(host.stack->counters().tcp_bytes_held, 0u);
     }
     EXPECT_FALSE(
         host.stack->next_deadline() && *host.stack->next_deadline() < host.now + seconds(50)

@@ -17,7 +17,6 @@ struct LoopbackHost {
         : run{task_bytes} {
         config.mac = net::MacAddress{{2, 0, 0, 0, 0, 1}};
         config.connections = connections;
-        config.stream_buffers = connections;
         config.reassemblies = 1;
         memory.resize(*net::Stack::memory_needed(config));
         auto stack = net::Stack::create(memory, config, link, host, run.loop.now());

@@ -104,6 +104,7 @@ TEST(Command, TakesEveryFormInHelp) {
         with("[TIMES]", "3");
         with("NAME [SERVER]", "example.org 10.0.2.3");
         with("NAME on CORE [ARGUMENTS]", "httpd on 1 fast");
+        with("[counters]", "counters");
         with("CORE.ID | NAME", "1.2");
         with("[CORE.ID]", "1.2");
         with("[add NETWORK/N via GATEWAY | del NETWORK/N]", "add 10.9.0.0/16 via 10.78.0.1");
@@ -119,6 +120,8 @@ TEST(Command, ReadsArguments) {
     EXPECT_EQ(get<Ping>("ping 10.0.2.2").address, 0x0a00'0202u);
     EXPECT_EQ(get<Ping>("ping 10.0.2.2").times, 4u);
     EXPECT_EQ(get<Ping>("  ping   1.2.3.4   9 ").times, 9u);
+    EXPECT_FALSE(get<Netstat>("netstat").counters_only);
+    EXPECT_TRUE(get<Netstat>("netstat counters").counters_only);
     EXPECT_EQ(get<LookUp>("host example.org").name, "example.org");
     EXPECT_EQ(get<LookUp>("host a 10.0.2.3").server, 0x0a00'0203u);
     get<Routes>("route ");
@@ -161,6 +164,7 @@ TEST(Command, SaysInOneSentenceWhatToDo) {
         {"ping 10.0.2.256", "\"10.0.2.256\" is no IPv4 address: type four numbers like 10.0.2.2"},
         {"ping 1.2.3.4 no", "ping takes a number of times after the address: ping 1.2.3.4 10"},
         {"ping 1.2.3.4 0", "ping takes a number of times after the address: ping 1.2.3.4 10"},
+        {"netstat all", "type netstat, or netstat counters"},
         {"host a b", "type a name, and the address of a server if you like: host example.org"},
         {"route add 10.9.0.0/16 10.78.0.1",
          "type route, route add 10.9.0.0/16 via 10.78.0.1, or route del 10.9.0.0/16"},

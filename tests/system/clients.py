@@ -1,6 +1,9 @@
 """Clients of the guest's services: HTTP as bytes, streams, datagrams, and what the shell prints."""
 import array
+import os
 import re
+import resource
+import select
 import socket
 import sys
 import zlib
@@ -8,6 +11,7 @@ import zlib
 from skerry import PATIENCE
 
 TIMEOUT = 60 * PATIENCE  # ends a hang, judges nothing
+WAVE = 200  # connections begun before any of them has to be there
 
 
 def pattern(start, size):
@@ -23,6 +27,54 @@ def connect(address):
     stream = socket.create_connection(address, timeout=TIMEOUT)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return stream
+
+
+class Crowd:
+    """Many connections to one service at once, none of which waits for another."""
+
+    def __init__(self, address, count):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, count + 1000)), hard))
+        self.poll = select.epoll()
+        self.streams = {}
+        for first in range(0, count, WAVE):
+            self.open(address, min(WAVE, count - first))
+
+    def open(self, address, count):
+        fresh = [socket.socket() for _ in range(count)]
+        for stream in fresh:
+            stream.setblocking(False)
+            stream.connect_ex(address)
+            self.streams[stream.fileno()] = stream
+            self.poll.register(stream, select.EPOLLOUT)
+        self.until({stream.fileno() for stream in fresh}, lambda stream: None)
+        for stream in fresh:
+            error = stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            assert error == 0, f"connection {len(self.streams)}: {os.strerror(error)}"
+            self.poll.modify(stream, select.EPOLLIN)
+
+    def until(self, waiting, act):
+        """Once for each of the descriptors `waiting`, when it is ready: act(its socket)."""
+        while waiting:
+            ready = self.poll.poll(TIMEOUT)
+            assert ready, f"{len(waiting)} connections wait for nothing"
+            for number, _ in ready:
+                if number in waiting:
+                    waiting.remove(number)
+                    act(self.streams[number])
+
+    def echo(self, data):
+        """All say it at once, and each hears it."""
+        heard = []
+        for stream in self.streams.values():
+            assert stream.send(data) == len(data)
+        self.until(set(self.streams), lambda stream: heard.append(stream.recv(2 * len(data))))
+        assert heard == [data] * len(self.streams), f"{heard.count(data)} of {len(self.streams)}"
+
+    def close(self):
+        self.poll.close()
+        for stream in self.streams.values():
+            stream.close()
 
 
 def datagrams(address):
@@ -108,8 +160,8 @@ def rows(text, *columns):
 
 
 def counters(guest):
-    """What `netstat` counts: {name: value}, only what is not zero."""
-    text = guest.command("netstat")
+    """What the network stack counts: {name: value}, only what is not zero."""
+    text = guest.command("netstat counters")
     return {row["counter"]: int(row["value"]) for row in rows(text, "counter", "value")}
 
 

@@ -12,7 +12,19 @@ import subprocess
 import time
 
 import pytest
-from clients import checked_upload, connect, counters, datagrams, get, http, pattern, udp_echo
+from clients import (
+    TIMEOUT,
+    Crowd,
+    checked_upload,
+    connect,
+    counters,
+    datagrams,
+    get,
+    http,
+    pattern,
+    read_all,
+    udp_echo,
+)
 from conftest import wait_until_ready
 from namespace import GUEST, HOST, read_until
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
@@ -163,6 +175,46 @@ def test_hundreds_of_silent_connections_keep_nobody_waiting(tapped):
             for stream in pages:
                 assert http(stream, request)[2] == pattern(0, 10)
         assert get((GUEST, 80), "/bytes/3")[2] == pattern(0, 3)
+
+
+def left_of(guest):
+    """What the stack still has for connections, those in TIME-WAIT included."""
+    found = counters(guest)
+    return found.get("tcp_blocks_held", 0), found.get("tcp_bytes_held", 0)
+
+
+def wait_for_memory(guest, held):
+    """Until the last of what was closed has come to its end."""
+    end = time.monotonic() + TIMEOUT
+    while (now := left_of(guest)[1]) > held:
+        assert time.monotonic() < end, f"{now} bytes are held, {held} at the start"
+
+
+def test_thousands_of_connections_at_once_are_all_heard(tapped):
+    count = 10000 if LONG else 500
+    before = left_of(tapped)[1]
+    with tapped.space.entered(), contextlib.closing(Crowd((GUEST, 7), count)) as crowd:
+        for turn in (b"one", b"two"):
+            crowd.echo(turn)
+        assert left_of(tapped)[0] >= count
+    wait_for_memory(tapped, before)
+
+
+def test_connections_one_after_another_leave_nothing_behind(tapped):
+    """Half of them end in TIME-WAIT on the guest, more than it has room for, half on the host."""
+    count = 50000 if LONG else 500
+    tapped.space.run("sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1")
+    before = left_of(tapped)[1]
+    with tapped.space.entered():
+        for _ in range(count):
+            with connect((GUEST, 13)) as stream:
+                assert read_all(stream).startswith(b"Skerry")
+            with connect((GUEST, 7)) as stream:
+                stream.sendall(b"hello")
+                assert stream.recv(100) == b"hello"
+    wait_for_memory(tapped, before)
+    with tapped.space.entered():
+        assert get((GUEST, 80), "/bytes/10")[2] == pattern(0, 10)
 
 
 def test_resets_in_the_middle_free_the_service_for_the_next(tapped):

@@ -64,7 +64,7 @@ async::Task<> run() {
 } // namespace netsvc
 
 int domain_main(os::Domain& self) {
-    self.set_task_bytes(os::quota().bytes() / 4); // about a KiB a connection
+    self.set_task_bytes(os::quota().bytes() / 2); // about a KiB a connection
     netsvc::netsvc.make(self);
     if (const auto started =
             self.loop().spawn("netsvc", [&] { return os::lasting(self, netsvc::run()); });

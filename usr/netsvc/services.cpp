@@ -35,6 +35,23 @@ Result<Progress> waits_after(Fault fault) {
     return fail(fault);
 }
 
+/// What has been written for the peer, and is not all sent yet.
+struct Answer {
+    std::array<char, 40> text;
+    size_t bytes{}, done{};
+
+    /// Sends what can be sent.
+    async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
+        const std::string_view unsent{text.data() + done, bytes - done};
+        const auto sent = co_await async::result_of(
+            stream.network().client().send(stream.handle(), chunk.offset(), put_text(chunk, unsent))
+        );
+        if (!sent) co_return co_await waits_after(sent.error());
+        done += std::min<size_t>(sent->sent, unsent.size());
+        co_return done == bytes ? Progress::ended : Progress::goes_on;
+    }
+};
+
 /// A service whose turns are the same whether its calls wait or not.
 template <class Service>
 struct Alike {
@@ -56,30 +73,34 @@ struct Discard : Alike<Discard> {
 };
 
 struct Line : Alike<Line> {
-    explicit Line(Services&) {}
+    explicit Line(Services&) {
+        answer.bytes = format_to(answer.text, "Skerry network test service\r\n").size();
+    }
 
     async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
-        co_await stream.send(chunk, put_text(chunk, "Skerry network test service\r\n"));
-        co_return Progress::ended;
+        return answer.turn(stream, chunk);
     }
+
+    Answer answer;
 };
 
 struct Checksum : Alike<Checksum> {
     explicit Checksum(Services&) {}
 
     async::Task<Progress> turn(os::Stream& stream, const os::Network::Chunk& chunk) {
+        if (answer.bytes != 0) co_return co_await answer.turn(stream, chunk);
         const auto got = co_await async::result_of(stream.receive(chunk));
         if (!got) co_return co_await waits_after(got.error());
         crc = crc32(chunk.bytes().first(*got), crc);
         total += *got;
-        if (*got != 0) co_return Progress::goes_on;
-        std::array<char, 40> line;
-        co_await stream.send(chunk, put_text(chunk, format_to(line, "{} {:08x}\n", total, crc)));
-        co_return Progress::ended;
+        // That was all: from the next turn on it answers.
+        if (*got == 0) answer.bytes = format_to(answer.text, "{} {:08x}\n", total, crc).size();
+        co_return Progress::goes_on;
     }
 
     uint64_t total{};
     uint32_t crc{};
+    Answer answer;
 };
 
 struct Echo {

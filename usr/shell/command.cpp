@@ -19,7 +19,7 @@ constexpr std::array<Usage, 17> all_usages{{
     {"host NAME [SERVER]", "the addresses of a name, asked of a DNS server"},
     {"route [add NETWORK/N via GATEWAY | del NETWORK/N]", "the routing table"},
     {"route address LINK A.B.C.D/N", "gives a further network card its address"},
-    {"netstat", "connections, neighbours and counters of the network stack"},
+    {"netstat [counters]", "connections, neighbours and counters of the network stack"},
     {"spawn NAME on CORE [ARGUMENTS] [with A=1 B=2]", "starts a domain"},
     {"kill CORE.ID | NAME", "ends a domain; ps shows CORE.ID"},
     {"restart CORE.ID | NAME", "ends a domain and starts it again with what it was given"},
@@ -60,6 +60,13 @@ Command parse_ping(std::string_view rest) {
     if (!times || *times == 0 || !trimmed(rest).empty())
         return problem("ping takes a number of times after the address: ping {} 10", target);
     return Ping{*address, static_cast<uint32_t>(*times)};
+}
+
+Command parse_netstat(std::string_view rest) {
+    const std::string_view what = word(rest);
+    if ((!what.empty() && what != "counters") || !trimmed(rest).empty())
+        return problem("type netstat, or netstat counters");
+    return Netstat{.counters_only = !what.empty()};
 }
 
 Command parse_host(std::string_view rest) {
@@ -208,7 +215,7 @@ Command parse(std::string_view line, unsigned core_count) {
     if (name == "cores") return parse_cores(rest, core_count);
     if (name == "names") return alone<Names>(name, rest);
     if (name == "ifconfig") return alone<Ifconfig>(name, rest);
-    if (name == "netstat") return alone<Netstat>(name, rest);
+    if (name == "netstat") return parse_netstat(rest);
     if (name == "log") return alone<Log>(name, rest);
     if (name == "halt") return alone<Halt>(name, rest);
     if (name == "ping") return parse_ping(rest);

@@ -42,7 +42,9 @@ struct Names {};
 
 struct Ifconfig {};
 
-struct Netstat {};
+struct Netstat {
+    bool counters_only{};
+};
 
 struct Log {};
 

@@ -14,7 +14,7 @@ async::Task<> Commands::run(Command command) {
     if (const auto* c = std::get_if<CoreCrash>(&command)) return core_crash(c->core);
     if (std::holds_alternative<Names>(command)) return names();
     if (std::holds_alternative<Ifconfig>(command)) return ifconfig();
-    if (std::holds_alternative<Netstat>(command)) return netstat();
+    if (const auto* c = std::get_if<Netstat>(&command)) return netstat(c->counters_only);
     if (std::holds_alternative<Log>(command)) return log();
     if (std::holds_alternative<Halt>(command)) return halt();
     if (const auto* c = std::get_if<Ping>(&command)) return ping(*c);

@@ -41,7 +41,7 @@ class Commands {
     async::Task<bool> becomes(CoreId core, interfaces::monitor::CoreState state);
     async::Task<> names();
     async::Task<> ifconfig();
-    async::Task<> netstat();
+    async::Task<> netstat(bool counters_only);
     async::Task<> connections(interfaces::netctl::Client& net);
     async::Task<> neighbours(interfaces::netctl::Client& net);
     async::Task<> counters(interfaces::netctl::Client& net);

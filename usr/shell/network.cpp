@@ -138,10 +138,12 @@ async::Task<> Commands::set_address(LinkAddress a) {
     co_return {};
 }
 
-async::Task<> Commands::netstat() {
+async::Task<> Commands::netstat(bool counters_only) {
     auto client = co_await net();
-    co_await connections(client);
-    co_await neighbours(client);
+    if (!counters_only) {
+        co_await connections(client);
+        co_await neighbours(client);
+    }
     co_await counters(client);
     co_return {};
 }
