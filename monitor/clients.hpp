@@ -36,6 +36,12 @@ struct Client {
     DoneList done;
 
     uint32_t ends() const { return client_ends + server_ends; }
+
+    /// Monitor::next has something to tell it.
+    bool has_news() const {
+        return !news.empty() || !done.empty() || !changed.empty() || !silences.empty() ||
+               lost.has_value() || handed;
+    }
 };
 
 /// Who offers it can silence devices.

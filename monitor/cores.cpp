@@ -26,7 +26,7 @@ unsigned weight(CoreState state) {
 bool CoreTable::learn(CoreId core, const CoreRecord& record) {
     CoreRecord& known = records_[core.raw];
     const auto order = [](const CoreRecord& r) {
-        return std::tuple{r.version, weight(r.state), uint8_t(255u - r.parent.raw)};
+        return std::tuple{r.version, weight(r.state), r.loud, uint8_t(255u - r.parent.raw)};
     };
     if (order(record) <= order(known)) return false;
     known = record;

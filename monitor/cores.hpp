@@ -17,6 +17,7 @@ struct CoreRecord {
     uint32_t version{};
     uint32_t vector{}; // how its monitor is rung
     PhysAddr doorstep{};
+    bool loud{}; // it failed, and its drivers' devices may still write to what was its memory
 };
 
 constexpr bool is_leaving(CoreState state) {

@@ -32,6 +32,10 @@ void Monitor::heard(CoreId core) {
 void Monitor::look_at_clock() {
     constexpr uint8_t looks_before_ping = 2, looks_before_suspicion = 4;
     ++changes_;
+    if (!silencing_.empty()) {
+        ++silence_looks_;
+        busy_ = true;
+    }
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         // Whoever is next to the decider waits for what becomes of those that leave.
@@ -179,7 +183,7 @@ bool Monitor::decide_pending() {
     }
     // At once: nothing of theirs is taken over while one that they were starting still runs.
     any |= look_after_orphans();
-    return give_up_silence() || any;
+    return look_after_silence() || any;
 }
 
 void Monitor::decide(CoreId core, CoreState state) {
@@ -188,8 +192,8 @@ void Monitor::decide(CoreId core, CoreState state) {
     if (silencing_.contains(core)) return;
     // Before anything that it could reach is used by anybody else.
     stop(core);
-    if (state == CoreState::failing && silences(core)) return;
-    change(core, state);
+    if (state != CoreState::failing) return change(core, state);
+    if (!silences(core)) fails(core, has_devices_);
 }
 
 void Monitor::stop(CoreId core) {
@@ -230,7 +234,6 @@ void Monitor::lost(CoreId core) {
     stopping_.erase(core);
     silencing_.erase(core);
     owes_silence_.erase(core);
-    look_who_silences(core);
     names_.remove_all(core);
     names_.forget(core);
     owners_.forget(core);
@@ -337,10 +340,7 @@ void Monitor::inherit(CoreId core) {
     const size_t looked_at = std::min(count, left.size());
     while (kept < looked_at && inherit(core, left[kept]))
         ++kept;
-    if (kept == count) {
-        loud_.erase(core);
-        return unkept_.erase(core);
-    }
+    if (kept == count) return unkept_.erase(core);
     unkept_.insert(core);
     ++counters_.lost_words;
 }
@@ -349,7 +349,7 @@ bool Monitor::inherit(CoreId core, const Range& range) {
     // It may have given some of it to a core that it was starting, which few have heard of.
     constexpr uint32_t changes_untold = 1000;
     const uint32_t than = owners_.newest(range) + changes_untold;
-    if (loud_.contains(core)) return owners_.assign(range, nobody, edges_, than).has_value();
+    if (cores_[core].loud) return owners_.assign(range, nobody, edges_, than).has_value();
     std::array<char, abi::name_bytes> text;
     const Name label = *Name::from(format_to(text, "core.{}", core.raw));
     const auto place = place_for(label);

@@ -83,8 +83,7 @@ Result<uint32_t> Monitor::attach(uint32_t badge, CapSlot bell) {
         return fail(found.error());
     }
     TRY_VOID(take_bell_slot((*found)->bell, bell));
-    Client& known = **found;
-    if (!known.news.empty() || !known.done.empty() || known.lost || known.handed) wake(known);
+    if ((*found)->has_news()) wake(**found);
     return badge;
 }
 

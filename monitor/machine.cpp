@@ -69,6 +69,7 @@ void Monitor::on(CoreId from, const NameChange& message) {
     if (!cores_.is_up(message.home)) return; // the sender has yet to hear that it is gone
     // What comes by another way is from before the tree was mended, and may be withdrawn.
     if (cores_.next_hop(self_, message.home) != from) return;
+    busy_ |= message.name == keeper_name; // who is asked to silence devices may have changed
     if (!message.present) {
         names_.remove(message.name, message.home, edges_but(from));
         return;
@@ -93,6 +94,7 @@ void Monitor::on(CoreId from, const Names& message) {
             names_.remove(entry.name, entry.home, edges_but(from));
         }
     }
+    busy_ = true;
     if (!message.end || from != cores_[self_].parent || std::exchange(informed_, true)) return;
     if (decides()) decider_changed();
 }

@@ -107,7 +107,8 @@ void Monitor::on(CoreId from, const CoreChange& message) {
          message.parent,
          message.version,
          message.vector,
-         message.doorstep},
+         message.doorstep,
+         message.loud},
         from
     );
 }
@@ -165,7 +166,9 @@ std::optional<Message> Monitor::next_on_tree(CoreId core) {
         const CoreId which = untold.first();
         untold.erase(which);
         const CoreRecord& r = cores_[which];
-        return CoreChange{which, r.parent, r.state, r.version, r.apic, r.vector, r.doorstep};
+        return CoreChange{
+            which, r.parent, r.state, r.version, r.apic, r.vector, r.doorstep, r.loud
+        };
     }
     if (std::exchange(peer(core).owes_names, false)) return Names{.end = false};
     if (const NameTable::Entry* const entry = names_.next_untold(core))
@@ -206,6 +209,7 @@ Result<Bell> Monitor::joint_make(uint32_t badge, CoreId to, CapSlot frame) {
     peer(to).link = Link::joining;
     CoreRecord record = cores_[to];
     record.state = CoreState::starting;
+    record.loud = false;
     record.parent = self_;
     ++record.version;
     learn(to, record, std::nullopt);

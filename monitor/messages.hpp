@@ -15,7 +15,7 @@
 namespace monitor {
 
 /// Of intermon.if: monitors of different versions do not talk.
-constexpr uint32_t protocol_version = 5;
+constexpr uint32_t protocol_version = 6;
 
 /// How a dispatcher of another core is rung.
 struct Bell {
@@ -49,6 +49,7 @@ struct CoreChange {
     uint32_t version{};
     uint32_t apic{}, vector{};
     PhysAddr doorstep{};
+    bool loud{}; // it failed, and nobody can silence its drivers' devices
 };
 
 /// Whose this RAM is. The later version counts.

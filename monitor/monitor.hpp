@@ -66,6 +66,8 @@ class Monitor {
     // Messages to one peer that it has not yet answered, at most; see credit().
     static constexpr uint32_t unanswered_max = 64;
     static constexpr size_t revokes_at_a_time = 8;
+    // At the clock, before a core's devices count as such that nobody can silence.
+    static constexpr unsigned looks_before_loud = 12;
 
     /// What a message between monitors takes beyond its line, in cycles: of its sender, and until
     /// the other one has it.
@@ -162,7 +164,7 @@ class Monitor {
     void knocked(CoreId from, const Knock& knock);
 
     /// Whether somebody is waited for, so that look_at_clock is to be called now and then.
-    bool expects_answers() const { return !expects_.empty(); }
+    bool expects_answers() const { return !expects_.empty() || !silencing_.empty(); }
 
     /// Called every quarter of the patience while answers are expected: after two calls in which a
     /// peer said nothing it is asked whether it is there, after four it is suspected.
@@ -427,8 +429,9 @@ class Monitor {
     std::optional<CoreId> device_keeper() const;
     Client* own_keeper();
     bool silences(CoreId core);
-    bool give_up_silence();
-    void look_who_silences(CoreId core);
+    bool ask_for_silence(CoreId core);
+    bool look_after_silence();
+    void fails(CoreId core, bool loud);
     void tell_silent(CoreId core, bool done);
     void keeper_gone();
     std::optional<Message> next_about_devices(CoreId peer);
@@ -525,7 +528,8 @@ class Monitor {
     CoreSet unkept_;                           // that have gone, and own RAM still
     bool has_devices_{};                       // a PCI service has been there
     CoreSet silencing_, owes_silence_; // stopped, but not failing before their devices are silent
-    CoreSet loud_;                     // they never will be
+    CoreId silence_asked_{};           // where the PCI service was
+    unsigned silence_looks_{};         // at the clock, since then
     CoreId silence_asker_{};           // of the PCI service here:
     CoreSet asks_silence_;             // it has yet to see to these
     CoreSet silent_, not_silent_;      // the asker has yet to hear of these

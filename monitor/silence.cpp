@@ -1,7 +1,7 @@
 // Devices of drivers on a core that has failed reach memory until the PCI service has silenced
 // them. So who decides stops the core, then asks that service's monitor, and says nothing to
 // anybody before it has answered: until then nobody uses again what they may write to. Where nobody
-// can silence them the core's memory is nobody's from then on.
+// can silence them, or nobody does for long, the core's memory is nobody's from then on.
 #include <utility>
 
 #include "monitor/monitor.hpp"
@@ -25,36 +25,59 @@ Client* Monitor::own_keeper() {
 bool Monitor::silences(CoreId core) {
     const auto keeper = device_keeper();
     if (!keeper || *keeper == core) return false;
-    if (*keeper != self_ && !need_link(*keeper)) return false;
     silencing_.insert(core);
-    if (*keeper == self_)
+    silence_asked_ = *keeper;
+    silence_looks_ = 0;
+    return ask_for_silence(core);
+}
+
+/// Whom `silence_asked_` says. It may have answered when this returns.
+bool Monitor::ask_for_silence(CoreId core) {
+    if (silence_asked_ == self_) {
         on(self_, Silence{core});
-    else
+        return true;
+    }
+    if (need_link(silence_asked_)) {
         owes_silence_.insert(core);
-    return true;
+        return true;
+    }
+    silencing_.erase(core);
+    return false;
 }
 
-void Monitor::on(CoreId, const Silent& message) {
-    if (!silencing_.contains(message.core)) return; // another one asked as well, or before us
+void Monitor::on(CoreId from, const Silent& message) {
+    // Another one asked as well, or before us; or it was another one who could not.
+    if (!silencing_.contains(message.core) || (!message.done && from != silence_asked_)) return;
     silencing_.erase(message.core);
-    if (!message.done) loud_.insert(message.core);
-    change(message.core, CoreState::failing);
+    fails(message.core, !message.done);
 }
 
-/// Who was asked has gone.
-bool Monitor::give_up_silence() {
-    if (silencing_.empty() || device_keeper()) return false;
-    std::exchange(silencing_, {}).each([&](CoreId core) { change(core, CoreState::failing); });
+/// Who was asked has gone, has another place now, or does not answer. Whether it went on.
+bool Monitor::look_after_silence() {
+    if (silencing_.empty()) return false;
+    const auto keeper = device_keeper();
+    const bool can = keeper && silence_looks_ < looks_before_loud;
+    if (can && *keeper == silence_asked_) return false;
     owes_silence_ = {};
+    if (can) {
+        silence_asked_ = *keeper;
+        silence_looks_ = 0;
+    }
+    const CoreSet waiting = silencing_;
+    waiting.each([&](CoreId core) {
+        if (can && ask_for_silence(core)) return;
+        silencing_.erase(core);
+        fails(core, true);
+    });
     return true;
 }
 
-/// It fails, and its names are still known.
-void Monitor::look_who_silences(CoreId core) {
-    const auto keeper = device_keeper();
-    const bool anybody = keeper && *keeper != core;
-    const bool may_be_loud = has_devices_ && !anybody;
-    if (cores_[core].state == CoreState::failing && may_be_loud) loud_.insert(core);
+void Monitor::fails(CoreId core, bool loud) {
+    CoreRecord record = cores_[core];
+    record.state = CoreState::failing;
+    record.loud = loud;
+    ++record.version;
+    learn(core, record, std::nullopt);
 }
 
 // -- where the PCI service is --
@@ -92,7 +115,7 @@ void Monitor::keeper_gone() {
 // -- what is to be told --
 
 std::optional<Message> Monitor::next_about_devices(CoreId peer) {
-    if (!owes_silence_.empty() && device_keeper() == peer) {
+    if (!owes_silence_.empty() && silence_asked_ == peer) {
         const CoreId core = owes_silence_.first();
         owes_silence_.erase(core);
         return Silence{core};

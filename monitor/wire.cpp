@@ -46,7 +46,7 @@ Encoded pack(const Welcome& m) {
 
 Encoded pack(const CoreChange& m) {
     const wire::CoreChangeArguments arguments{
-        m.core, m.parent, uint32_t(m.state), m.version, m.apic, m.vector, m.doorstep
+        m.core, m.parent, uint32_t(m.state), m.version, m.apic, m.vector, m.doorstep, m.loud
     };
     return pack(Number::core_change, arguments);
 }
@@ -204,21 +204,48 @@ Result<abi::Kind> kind(uint32_t raw) {
     return abi::Kind(raw);
 }
 
-Result<Message> unpack_core_change(Bytes bytes) {
-    const auto m = TRY(wire::CoreChangeArguments::decode(bytes));
+// -- what came, field by field --
+
+Result<Message> unpack(const wire::HelloArguments& m) {
+    return Hello{m.from, {m.apic, m.vector}, m.speaks, m.doorstep};
+}
+
+Result<Message> unpack(const wire::WelcomeArguments& m) {
+    return Welcome{m.from, {m.apic, m.vector}, m.speaks, m.life};
+}
+
+Result<Message> unpack(const wire::CoreChangeArguments& m) {
     return CoreChange{
-        m.which, m.parent, CoreState(m.state), m.change, m.apic, m.vector, m.doorstep
+        m.which, m.parent, CoreState(m.state), m.change, m.apic, m.vector, m.doorstep, m.loud
     };
 }
 
-Result<Message> unpack_line_costs(Bytes bytes) {
-    const auto m = TRY(wire::LineCostsArguments::decode(bytes));
+Result<Message> unpack(const wire::OwnerChangeArguments& m) {
+    return OwnerChange{m.base, m.bytes, m.owner, m.change};
+}
+
+Result<Message> unpack(const wire::NamesArguments& m) {
+    return Names{m.end};
+}
+
+Result<Message> unpack(const wire::NameChangeArguments& m) {
+    return NameChange{name_of(m.name), m.home, m.present};
+}
+
+Result<Message> unpack(const wire::ClearedArguments& m) {
+    return Cleared{m.which, m.change, CoreSet{{m.by0, m.by1, m.by2, m.by3}}};
+}
+
+Result<Message> unpack(const wire::LineCostsArguments& m) {
     const std::array read{m.read0, m.read1, m.read2, m.read3};
     return LineCosts{m.which, m.change, m.write, std::bit_cast<LineCosts::Row>(read)};
 }
 
-Result<Message> unpack_bind(Bytes bytes) {
-    const auto m = TRY(wire::BindArguments::decode(bytes));
+Result<Message> unpack(const wire::SuspectArguments& m) {
+    return Suspect{m.which, m.leaves};
+}
+
+Result<Message> unpack(const wire::BindArguments& m) {
     return Bind{
         .binding = m.binding,
         .lend = m.lend,
@@ -230,8 +257,15 @@ Result<Message> unpack_bind(Bytes bytes) {
     };
 }
 
-Result<Message> unpack_hand(Bytes bytes) {
-    const auto m = TRY(wire::HandArguments::decode(bytes));
+Result<Message> unpack(const wire::BindAnswerArguments& m) {
+    return BindAnswer{m.binding, m.status, {m.apic, m.vector}, m.refused};
+}
+
+Result<Message> unpack(const wire::UnbindArguments& m) {
+    return Unbind{m.binding, m.from_client};
+}
+
+Result<Message> unpack(const wire::HandArguments& m) {
     return Hand{
         m.number,
         TRY(kind(m.kind)),
@@ -243,8 +277,11 @@ Result<Message> unpack_hand(Bytes bytes) {
     };
 }
 
-Result<Message> unpack_lend(Bytes bytes) {
-    const auto m = TRY(wire::LendArguments::decode(bytes));
+Result<Message> unpack(const wire::HandAnswerArguments& m) {
+    return HandAnswer{m.number, m.status};
+}
+
+Result<Message> unpack(const wire::LendArguments& m) {
     return Lend{
         .lend = m.lend,
         .end = {m.sender, m.binding, m.from_client},
@@ -258,21 +295,11 @@ Result<Message> unpack_lend(Bytes bytes) {
     };
 }
 
-Result<Message> unpack_revoke(Bytes bytes) {
-    const auto m = TRY(wire::RevokeArguments::decode(bytes));
-    return Revoke{
-        .operation = m.operation,
-        .owner = m.owner,
-        .life = m.life,
-        .round = m.round,
-        .base = m.base,
-        .bytes = m.bytes,
-        .beyond = CoreSet{{m.beyond0, m.beyond1, m.beyond2, m.beyond3}},
-    };
+Result<Message> unpack(const wire::LendAnswerArguments& m) {
+    return LendAnswer{m.lend, m.status};
 }
 
-Result<Message> unpack_relend(Bytes bytes) {
-    const auto m = TRY(wire::RelendArguments::decode(bytes));
+Result<Message> unpack(const wire::RelendArguments& m) {
     return Relend{
         .number = m.number,
         .to = m.to,
@@ -284,6 +311,43 @@ Result<Message> unpack_relend(Bytes bytes) {
     };
 }
 
+Result<Message> unpack(const wire::RelendAnswerArguments& m) {
+    return RelendAnswer{m.number, m.status};
+}
+
+Result<Message> unpack(const wire::GiveBackArguments& m) {
+    return Return{m.lend};
+}
+
+Result<Message> unpack(const wire::RevokeArguments& m) {
+    return Revoke{
+        .operation = m.operation,
+        .owner = m.owner,
+        .life = m.life,
+        .round = m.round,
+        .base = m.base,
+        .bytes = m.bytes,
+        .beyond = CoreSet{{m.beyond0, m.beyond1, m.beyond2, m.beyond3}},
+    };
+}
+
+Result<Message> unpack(const wire::RevokedArguments& m) {
+    return Revoked{m.operation, m.owner, m.round, m.complete};
+}
+
+Result<Message> unpack(const wire::SilenceArguments& m) {
+    return Silence{m.which};
+}
+
+Result<Message> unpack(const wire::SilentArguments& m) {
+    return Silent{m.which, m.done};
+}
+
+template <class Arguments>
+Result<Message> unpack(Bytes bytes) {
+    return unpack(TRY(Arguments::decode(bytes)));
+}
+
 } // namespace
 
 Encoded encode(const Message& message) {
@@ -292,70 +356,31 @@ Encoded encode(const Message& message) {
 
 Result<Message> decode(uint16_t number, Bytes bytes) {
     switch (Number(number)) {
-    case Number::hello: {
-        const auto m = TRY(wire::HelloArguments::decode(bytes));
-        return Hello{m.from, {m.apic, m.vector}, m.speaks, m.doorstep};
-    }
-    case Number::welcome: {
-        const auto m = TRY(wire::WelcomeArguments::decode(bytes));
-        return Welcome{m.from, {m.apic, m.vector}, m.speaks, m.life};
-    }
-    case Number::core_change: return unpack_core_change(bytes);
-    case Number::owner_change: {
-        const auto m = TRY(wire::OwnerChangeArguments::decode(bytes));
-        return OwnerChange{m.base, m.bytes, m.owner, m.change};
-    }
-    case Number::names: return Names{TRY(wire::NamesArguments::decode(bytes)).end};
-    case Number::cleared: {
-        const auto m = TRY(wire::ClearedArguments::decode(bytes));
-        return Cleared{m.which, m.change, CoreSet{{m.by0, m.by1, m.by2, m.by3}}};
-    }
-    case Number::line_costs: return unpack_line_costs(bytes);
-    case Number::suspect: {
-        const auto m = TRY(wire::SuspectArguments::decode(bytes));
-        return Suspect{m.which, m.leaves};
-    }
+    case Number::hello: return unpack<wire::HelloArguments>(bytes);
+    case Number::welcome: return unpack<wire::WelcomeArguments>(bytes);
+    case Number::core_change: return unpack<wire::CoreChangeArguments>(bytes);
+    case Number::owner_change: return unpack<wire::OwnerChangeArguments>(bytes);
+    case Number::names: return unpack<wire::NamesArguments>(bytes);
+    case Number::name_change: return unpack<wire::NameChangeArguments>(bytes);
+    case Number::cleared: return unpack<wire::ClearedArguments>(bytes);
+    case Number::line_costs: return unpack<wire::LineCostsArguments>(bytes);
+    case Number::suspect: return unpack<wire::SuspectArguments>(bytes);
     case Number::ping: return Ping{};
     case Number::pong: return Pong{};
-    case Number::name_change: {
-        const auto m = TRY(wire::NameChangeArguments::decode(bytes));
-        return NameChange{name_of(m.name), m.home, m.present};
-    }
-    case Number::bind: return unpack_bind(bytes);
-    case Number::bind_answer: {
-        const auto m = TRY(wire::BindAnswerArguments::decode(bytes));
-        return BindAnswer{m.binding, m.status, {m.apic, m.vector}, m.refused};
-    }
-    case Number::unbind: {
-        const auto m = TRY(wire::UnbindArguments::decode(bytes));
-        return Unbind{m.binding, m.from_client};
-    }
-    case Number::hand: return unpack_hand(bytes);
-    case Number::hand_answer: {
-        const auto m = TRY(wire::HandAnswerArguments::decode(bytes));
-        return HandAnswer{m.number, m.status};
-    }
-    case Number::lend: return unpack_lend(bytes);
-    case Number::lend_answer: {
-        const auto m = TRY(wire::LendAnswerArguments::decode(bytes));
-        return LendAnswer{m.lend, m.status};
-    }
-    case Number::relend: return unpack_relend(bytes);
-    case Number::relend_answer: {
-        const auto m = TRY(wire::RelendAnswerArguments::decode(bytes));
-        return RelendAnswer{m.number, m.status};
-    }
-    case Number::give_back: return Return{TRY(wire::GiveBackArguments::decode(bytes)).lend};
-    case Number::revoke: return unpack_revoke(bytes);
-    case Number::revoked: {
-        const auto m = TRY(wire::RevokedArguments::decode(bytes));
-        return Revoked{m.operation, m.owner, m.round, m.complete};
-    }
-    case Number::silence: return Silence{TRY(wire::SilenceArguments::decode(bytes)).which};
-    case Number::silent: {
-        const auto m = TRY(wire::SilentArguments::decode(bytes));
-        return Silent{m.which, m.done};
-    }
+    case Number::bind: return unpack<wire::BindArguments>(bytes);
+    case Number::bind_answer: return unpack<wire::BindAnswerArguments>(bytes);
+    case Number::unbind: return unpack<wire::UnbindArguments>(bytes);
+    case Number::hand: return unpack<wire::HandArguments>(bytes);
+    case Number::hand_answer: return unpack<wire::HandAnswerArguments>(bytes);
+    case Number::lend: return unpack<wire::LendArguments>(bytes);
+    case Number::lend_answer: return unpack<wire::LendAnswerArguments>(bytes);
+    case Number::relend: return unpack<wire::RelendArguments>(bytes);
+    case Number::relend_answer: return unpack<wire::RelendAnswerArguments>(bytes);
+    case Number::give_back: return unpack<wire::GiveBackArguments>(bytes);
+    case Number::revoke: return unpack<wire::RevokeArguments>(bytes);
+    case Number::revoked: return unpack<wire::RevokedArguments>(bytes);
+    case Number::silence: return unpack<wire::SilenceArguments>(bytes);
+    case Number::silent: return unpack<wire::SilentArguments>(bytes);
     }
     return fail(Err::bad_operation);
 }

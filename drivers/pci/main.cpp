@@ -26,8 +26,11 @@ class Pci {
     async::Task<> run() {
         found_ = pci::scan(config_);
         lines_.set_router(pci::find_router(found_.functions.entries()));
-        for (const PciFunction& function : found_.functions)
+        for (const PciFunction& function : found_.functions) {
             tell(function);
+            // Whoever had it before, we would not know to silence it.
+            if (pci::driver_of(function) != nullptr) pci::enable(config_, function.at, {});
+        }
         if (found_.bad_bars + found_.bad_capabilities + found_.bridges_skipped > 0)
             log::warn(
                 "pci: {} windows, {} capability lists, {} bridges could not be understood",

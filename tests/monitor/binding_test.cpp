@@ -140,39 +140,25 @@ TEST_F(Binding, RefusalReachesTheClient) {
     EXPECT_EQ(server.next().notice, Notice::nothing);
 }
 
-TEST_F(Binding, DeathOfTheServerIsANoticeForItsClients) {
-    for (unsigned client_core : {0u, 1u}) {
-        World world{2, 1};
-        world.start_all();
-        world.settle();
-        Domain server{world, 1, 20};
-        Domain client{world, client_core, 21};
-        bind_pair(world, server, client);
-        server.die();
-        world.settle();
-        const News news = client.next();
-        EXPECT_EQ(news.notice, Notice::peer_gone);
-        EXPECT_EQ(news.binding, client_number);
-        EXPECT_EQ(client.bind("echo").error(), Err::not_found) << "its names went with it";
-        EXPECT_EQ(client.next().notice, Notice::nothing);
-    }
-}
-
-TEST_F(Binding, DeathOfTheClientIsANoticeForTheServer) {
-    for (unsigned client_core : {0u, 1u}) {
-        World world{2, 1};
-        world.start_all();
-        world.settle();
-        Domain server{world, 1, 20};
-        Domain client{world, client_core, 21};
-        bind_pair(world, server, client);
-        client.die();
-        world.settle();
-        const News news = server.next();
-        EXPECT_EQ(news.notice, Notice::peer_gone);
-        EXPECT_EQ(news.binding, server_number);
-        world.expect_no_bad_messages();
-    }
+TEST_F(Binding, DeathOfEitherSideIsANoticeForTheOther) {
+    for (const bool server_dies : {false, true})
+        for (const unsigned client_core : {0u, 1u}) {
+            World world{2, 1};
+            world.start_all();
+            world.settle();
+            Domain server{world, 1, 20};
+            Domain client{world, client_core, 21};
+            bind_pair(world, server, client);
+            (server_dies ? server : client).die();
+            world.settle();
+            Domain& left = server_dies ? client : server;
+            const News news = left.next();
+            EXPECT_EQ(news.notice, Notice::peer_gone);
+            EXPECT_EQ(news.binding, server_dies ? client_number : server_number);
+            EXPECT_EQ(left.next().notice, Notice::nothing);
+            if (server_dies) EXPECT_EQ(client.bind("echo").error(), Err::not_found);
+            world.expect_no_bad_messages();
+        }
 }
 
 TEST_F(Binding, AnswerToAClientThatHasLeftIsAnError) {

@@ -66,6 +66,9 @@ TEST(Join, WhoWatchesCoresHearsOfEachThatChanged) {
     world.start_core(1);
     ASSERT_TRUE(world.at(0).joint_make(badge_init, core_id(2), world.kernel(0).frame()));
     world.settle();
+    // Whose doorbell comes late is rung for what it has missed.
+    ASSERT_TRUE(world.at(0).attach(20, world.kernel(0).doorbell(2000)));
+    EXPECT_EQ(world.kernel(0).rings[2000], 1u);
     for (const uint64_t core : {1u, 2u}) {
         const auto news = world.at(0).next(20);
         ASSERT_TRUE(news);

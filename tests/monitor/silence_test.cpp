@@ -74,11 +74,16 @@ TEST(Silence, NobodyCanSeeToWhenThePciServiceFailsWithItsCore) {
     expect_nobodys(m);
 }
 
-TEST(Silence, NobodyCanSeeToWhenThePciServiceHasEnded) {
-    Machine m{1, 1, 3};
+/// Core 3 fails, the PCI service of core 1 is asked, and its answer is what all wait for.
+void fail_core_3(Machine& m) {
     m.world.islands[3]->stalled = true;
     m.world.give_up(2, 3);
     EXPECT_EQ(m.state(0), CoreState::up);
+}
+
+TEST(Silence, NobodyCanSeeToWhenThePciServiceHasEnded) {
+    Machine m{1, 1, 3};
+    fail_core_3(m);
     m.keeper.die();
     m.world.settle();
     expect_nobodys(m);
@@ -86,12 +91,80 @@ TEST(Silence, NobodyCanSeeToWhenThePciServiceHasEnded) {
 
 TEST(Silence, IsNotWaitedForWhenItsCoreFailsToo) {
     Machine m{1, 1, 3};
-    m.world.islands[3]->stalled = true;
-    m.world.give_up(2, 3);
-    EXPECT_EQ(m.state(0), CoreState::up);
+    fail_core_3(m);
     m.world.islands[1]->stalled = true;
     m.world.give_up(2, 1);
     expect_nobodys(m);
+}
+
+/// The PCI service hangs, which nobody but the clock tells.
+void let_them_wait_in_vain(Machine& m) {
+    for (unsigned looks = 1; looks < Monitor::looks_before_loud; ++looks) {
+        EXPECT_TRUE(m.world.at(0).expects_answers());
+        m.world.at(0).look_at_clock();
+        m.world.settle();
+        EXPECT_EQ(m.state(0), CoreState::up) << looks;
+    }
+    m.world.at(0).look_at_clock();
+    m.world.settle();
+}
+
+TEST(Silence, IsNotWaitedForWithoutEnd) {
+    Machine m{1, 1, 3};
+    fail_core_3(m);
+    let_them_wait_in_vain(m);
+    expect_nobodys(m);
+    ASSERT_TRUE(m.keeper.monitor().silent(40, core_id(3))) << "too late";
+    m.world.settle();
+    expect_nobodys(m);
+    // Its next life has nothing to do with that.
+    ASSERT_TRUE(m.world.at(1).joint_make(badge_init, core_id(3), m.world.kernel(1).frame()));
+    m.world.settle();
+    EXPECT_FALSE(m.world.at(0).cores()[core_id(3)].loud);
+    m.world.expect_no_bad_messages();
+}
+
+TEST(Silence, ThatNobodySeesToIsKnownToWhoDecidesNext) {
+    with_seeds([](uint64_t seed) {
+        Machine m{seed, 1, 3};
+        fail_core_3(m);
+        m.world.late.emplace(2, 0); // what it says of core 3, so that core 0 cannot take over
+        let_them_wait_in_vain(m);
+        EXPECT_EQ(m.state(0), CoreState::failing);
+        m.world.islands[0]->stalled = true;
+        m.world.give_up(1, 0);
+        ASSERT_TRUE(m.keeper.monitor().silent(40, core_id(0)));
+        m.world.settle();
+        expect_nobodys(m);
+    });
+}
+
+/// Core 0 hears of the new place before it hears that there is none at the old one any more.
+TEST(Silence, IsAskedOfThePciServiceInItsNewPlace) {
+    Machine m{1, 3, 2};
+    Domain other{m.world, 0, 50};
+    m.world.islands[2]->stalled = true;
+    m.world.give_up(1, 2);
+    EXPECT_EQ(m.keeper.next().notice, Notice::silence);
+    EXPECT_EQ(m.state(0), CoreState::up);
+    m.world.late.emplace(3, 0);
+    m.world.late.emplace(3, 1);
+    ASSERT_TRUE(m.keeper.monitor().withdraw(40, "pci"));
+    m.world.at(0).receive(core_id(1), NameChange{keeper_name, core_id(3), false});
+    ASSERT_TRUE(other.monitor().trust(badge_spawn, 50));
+    ASSERT_TRUE(other.monitor().offer(50, "pci"));
+    m.world.settle();
+    EXPECT_EQ(m.state(0), CoreState::up);
+    const News news = other.next();
+    EXPECT_EQ(news.notice, Notice::silence);
+    EXPECT_EQ(news.detail, 2u);
+    m.world.late.clear();
+    m.world.settle();
+    EXPECT_EQ(m.state(0), CoreState::up) << "who could not is not asked any more";
+    ASSERT_TRUE(other.monitor().silent(50, core_id(2)));
+    m.world.settle();
+    EXPECT_EQ(m.world.at(1).owners().owner_of(m.ram), core_id(0));
+    m.world.expect_no_bad_messages();
 }
 
 TEST(Silence, IsAskedForAgainByWhoDecidesNext) {

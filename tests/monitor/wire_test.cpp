@@ -16,7 +16,7 @@ std::vector<std::byte> bytes_of(const Message& message) {
 const Message messages[] = {
     Hello{{{3}}, {103, 77}, 2, phys(0x12345'6000)},
     Welcome{{{255}}, {0xffff'ffff, 254}, 0xffff'ffff, 6},
-    CoreChange{{{7}}, {{3}}, CoreState::stopped, 5, 107, 77, phys(0x1000)},
+    CoreChange{{{7}}, {{3}}, CoreState::stopped, 5, 107, 77, phys(0x1000), true},
     OwnerChange{0x20'0000, 0x40'0000, {{9}}, 3},
     Names{true},
     NameChange{*Name::from("sixteen-letters!"), {{2}}, true},
