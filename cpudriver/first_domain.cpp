@@ -282,6 +282,7 @@ void FirstDomain::fill_arguments() {
     page.core_count = info_.core_count;
     page.quota_bytes = quota_.end - quota_.begin;
     page.quota_used = build_.quota_used();
+    page.quota_base = quota_.begin;
     page.heap_begin = abi::heap_at.raw;
     page.heap_end = (abi::heap_at + heap_bytes).raw;
     page.free_leafs = own_leaf + 1;

@@ -127,17 +127,6 @@ void Core::make_object(Kind kind, uint64_t base) {
     }
 }
 
-/// All but its place in the database.
-void Core::make_part(const Slot& source, Kind kind, uint64_t base, uint64_t bytes, Slot& into) {
-    make_object(kind, base);
-    into.base = base;
-    into.bytes = bytes;
-    into.kind = kind;
-    into.rights = kind == source.kind ? source.rights : abi::all_rights;
-    into.depth = static_cast<uint8_t>(source.depth + 1);
-    into.flags = static_cast<uint8_t>(into.flags | (source.flags & flag::borrowed));
-}
-
 Result<>
 Core::retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span<Slot> into) {
     if (source.empty()) return fail(Err::cap_empty);
@@ -154,7 +143,8 @@ Core::retype(Slot& source, Kind kind, uint64_t offset, uint64_t bytes, std::span
 
     uint64_t base = begin;
     for (Slot& slot : into) {
-        make_part(source, kind, base, bytes, slot);
+        make_object(kind, base);
+        name_part(source, kind, base, bytes, slot);
         if (&slot == &into.front())
             database_.insert_at(*place, slot);
         else

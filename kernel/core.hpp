@@ -303,7 +303,6 @@ class Core {
 
     Result<> check_copy(const Slot& source, Rights rights) const;
     void make_object(Kind kind, uint64_t base);
-    void make_part(const Slot& source, Kind kind, uint64_t base, uint64_t bytes, Slot& into);
     Result<> derive(Slot& dispatcher, Slot& into, Kind kind, uint64_t tag);
 
     // removal (removal.cpp)

@@ -172,7 +172,8 @@ After Core::retype_quickly(Dispatcher& d, Slot& cap) {
     const uint64_t begin = source->base + offset;
     const auto place = database_.free_place(*source, begin, bytes, 1);
     if (!place || database_.revoking(*source)) return invoke(d, cap);
-    make_part(*source, kind, begin, bytes, *into);
+    if (!memory) make_object(kind, begin);
+    name_part(*source, kind, begin, bytes, *into);
     database_.insert_at(*place, *into);
     d.registers.rax = 0;
     return After::goes_on;

@@ -144,4 +144,14 @@ constexpr bool descends(const Slot& below, const Slot& above) {
            below.has(flag::borrowed) == above.has(flag::borrowed);
 }
 
+/// `into`, an empty one, says that it holds this part of what `source` holds.
+inline void name_part(const Slot& source, Kind kind, uint64_t base, uint64_t bytes, Slot& into) {
+    into.base = base;
+    into.bytes = bytes;
+    into.kind = kind;
+    into.rights = kind == source.kind ? source.rights : abi::all_rights;
+    into.depth = static_cast<uint8_t>(source.depth + 1);
+    into.flags = static_cast<uint8_t>(into.flags | (source.flags & flag::borrowed));
+}
+
 } // namespace kernel

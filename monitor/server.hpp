@@ -107,12 +107,10 @@ class Server {
         return face::CoreInfoResult{v[0], v[1], v[2], v[3]};
     }
 
-    Result<> trust(uint64_t badge, const face::TrustArguments& a) {
-        return monitor_.trust(id(badge), a.id);
-    }
-
     Result<face::NewClientResult> new_client(uint64_t badge, const face::NewClientArguments& a) {
-        return face::NewClientResult{TRY(monitor_.new_client(id(badge), a.id, a.name.view()))};
+        const CapSlot endpoint = TRY(monitor_.new_client(id(badge), a.id, a.name.view()));
+        if (a.trusted) TRY_VOID(monitor_.trust(id(badge), a.id));
+        return face::NewClientResult{endpoint};
     }
 
     Result<> client_gone(uint64_t badge, const face::ClientGoneArguments& a) {

@@ -6,11 +6,13 @@ namespace cpu {
 
 Result<> X86Machine::start_core(ApicId core, uint8_t start_page) {
     // SDM vol. 3A 8.4.4.1 has 10 ms after INIT and 200 us between two start-up interrupts, from
-    // the days of the 82489DX; a core with an integrated APIC needs neither wait in full.
+    // the days of the 82489DX; a core with an integrated APIC needs next to none, and interrupts
+    // are off meanwhile.
+    constexpr Duration between = microseconds(10);
     apic.send(core, hw::lapic::init_ipi());
-    wait(microseconds(50));
+    wait(between);
     apic.send(core, hw::lapic::startup_ipi(start_page));
-    wait(microseconds(100));
+    wait(between);
     apic.send(core, hw::lapic::startup_ipi(start_page)); // without effect on one that runs
     return {};
 }

@@ -132,23 +132,36 @@ Paging::Table& Paging::window_directory(uint64_t at) {
     return next(*window_pointers_, index_of(at, 3));
 }
 
+/// `visit(entry of the window, physical address)` for each block of [begin, end): one directory
+/// after the other, as up to 512 of them change with interrupts off.
+template <class Visit>
+void Paging::each_block(uint64_t begin, uint64_t end, Visit&& visit) {
+    for (uint64_t at = begin; at < end;) {
+        const uint64_t beyond = std::min(end, round_down(at, directory_bytes) + directory_bytes);
+        uint64_t* entry = &window_directory(at)[index_of(at, 2)];
+        for (; at < beyond; at += large_page_bytes)
+            visit(*entry++, at);
+    }
+}
+
 /// Whole blocks: what else lies in a block that has RAM of ours belongs to this core as well.
 void Paging::map_blocks(uint64_t begin, uint64_t end) {
-    const uint64_t last = round_up(end, large_page_bytes);
-    for (uint64_t at = round_down(begin, large_page_bytes); at < last; at += large_page_bytes)
-        window_directory(at)[index_of(at, 2)] = at | data_page | large;
+    const uint64_t first = round_down(begin, large_page_bytes);
+    each_block(first, round_up(end, large_page_bytes), [](uint64_t& entry, uint64_t at) {
+        entry = at | data_page | large;
+    });
 }
 
 void Paging::disown(PhysAddr begin, PhysAddr end) {
-    for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes) {
+    each_block(begin.raw, end.raw, [&](uint64_t& entry, uint64_t at) {
         mark_block_given(window() + at);
 #ifdef PLANTED_FALSE_MOVE
         kept_ = window() + at;
-        continue;
-#endif
-        window_directory(at)[index_of(at, 2)] = 0;
+#else
+        entry = 0;
         invalidate_page(window_begin.raw + at);
-    }
+#endif
+    });
 }
 
 bool Paging::has_directory(uint64_t at) const {
@@ -163,9 +176,10 @@ Result<> Paging::own(PhysAddr begin, PhysAddr end) {
     for (uint64_t at = round_down(begin.raw, directory_bytes); at < end.raw; at += directory_bytes)
         if (!has_directory(at)) ++tables;
     if (tables > (tables_end_ - free_) / page_bytes) return fail(Err::no_space);
-    map_blocks(begin.raw, end.raw);
-    for (uint64_t at = begin.raw; at < end.raw; at += large_page_bytes)
+    each_block(begin.raw, end.raw, [](uint64_t& entry, uint64_t at) {
+        entry = at | data_page | large;
         mark_block_taken(window() + at);
+    });
     return {};
 }
 

@@ -56,6 +56,8 @@ class Paging {
     void map_image(const abi::BootInfo& info);
     void map_window(const abi::BootInfo& info);
     static bool is_in_block(const abi::MemoryRange& r, const abi::BootInfo& info);
+    template <class Visit>
+    void each_block(uint64_t begin, uint64_t end, Visit&& visit);
     void map_blocks(uint64_t begin, uint64_t end);
     bool has_directory(uint64_t at) const;
 

@@ -21,14 +21,15 @@ constexpr uint32_t monitor = 6;        // endpoint of this core's monitor
 constexpr uint32_t parent = 7;         // endpoint of the spawner, for exit and faults
 constexpr uint32_t memory = 8;         // endpoint of the memory server (system domains only)
 constexpr uint32_t receive = 9;        // left empty: where lib/os receives a capability
-constexpr uint32_t arguments = 10;     // frame of the argument page
+constexpr uint32_t arguments = 10;     // frame of init's argument page; else it is in image_slot
 constexpr uint32_t self_doorbell = 11; // doorbell of bit `event_channels` of this dispatcher
 constexpr uint32_t given = 16;         // 16..47: the capabilities named in the argument page
 constexpr uint32_t given_end = 48;
 constexpr uint32_t free = 48; // 48..63: for the domain's own use
 } // namespace slot
 
-constexpr CapSlot image_slot = slot_at(1, 2); // frame of the image and the first stack
+// Frame of what is written: argument page, data of the image, first stack.
+constexpr CapSlot image_slot = slot_at(1, 2);
 
 // The user half. Images are linked between 16 MiB and 2 GiB; everything else is placed by lib/os.
 constexpr VirtAddr user_begin = virt(0x1000);
@@ -79,6 +80,7 @@ struct ArgumentPage {
     uint64_t shared_begin, shared_bytes, shared_offset;
     std::array<uint32_t, 4> shared_tables; // in a replica: slots of the page tables for it
     std::array<char, 512> environment;     // NAME=VALUE, each NUL-terminated; an empty one ends
+    uint64_t quota_base;                   // physical address of the capability in slot::quota
 };
 
 constexpr uint64_t argument_magic = 0x31677261'796b7331;

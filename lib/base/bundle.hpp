@@ -75,7 +75,7 @@ class Bundle {
     /// Errors: not_found.
     Result<File> find(std::string_view name) const {
         for (uint32_t i = 0; i < count_; ++i)
-            if (name_at(i) == name) return file(i);
+            if (is_named(i, name)) return file(i);
         return fail(Err::not_found);
     }
 
@@ -97,6 +97,13 @@ class Bundle {
         const auto end = std::ranges::find(name, std::byte{0});
         const void* start = name.data();
         return {static_cast<const char*>(start), static_cast<size_t>(end - name.begin())};
+    }
+
+    bool is_named(uint32_t index, std::string_view name) const {
+        const Bytes stored = entry_bytes(index).first(sizeof(Entry::name));
+        const auto same = [](std::byte a, char b) { return a == static_cast<std::byte>(b); };
+        return name.size() < stored.size() && stored[name.size()] == std::byte{0} &&
+               std::ranges::equal(stored.first(name.size()), name, same);
     }
 
     Result<> check(uint32_t index) const {

@@ -214,19 +214,20 @@ class Cmdline {
 
     /// Nothing when the key is unknown, false when the value is bad.
     constexpr std::optional<bool> take(std::string_view key, std::string_view value) {
+        using namespace std::literals; // compared by length first, and that is known
         constexpr uint64_t most = 0xffff'ffff;
-        if (key == "ip") return take_ip(value);
-        if (key == "gw") return keep(gateway, parse_ipv4(value));
-        if (key == "test") return take_test(value);
-        if (key == "memory") return memory_checked = value == "checked";
-        if (key == "place") return valid_place(value) && keep(place, value);
-        if (key == "count") return keep(count, value);
-        if (key == "seed") return keep(seed, parse_number(value));
-        if (key == "log") return keep(log_level, parse_level(value));
-        if (key == "tsc_khz") return keep(tsc_khz, parse_number(value, most));
-        if (key == "suspect") return keep(suspect, parse_number(value, most));
-        if (key == "start") return keep(start, parse_start(value));
-        if (key == "poll") return keep(poll, parse_number(value, most));
+        if (key == "ip"sv) return take_ip(value);
+        if (key == "gw"sv) return keep(gateway, parse_ipv4(value));
+        if (key == "test"sv) return take_test(value);
+        if (key == "memory"sv) return memory_checked = value == "checked";
+        if (key == "place"sv) return valid_place(value) && keep(place, value);
+        if (key == "count"sv) return keep(count, value);
+        if (key == "seed"sv) return keep(seed, parse_number(value));
+        if (key == "log"sv) return keep(log_level, parse_level(value));
+        if (key == "tsc_khz"sv) return keep(tsc_khz, parse_number(value, most));
+        if (key == "suspect"sv) return keep(suspect, parse_number(value, most));
+        if (key == "start"sv) return keep(start, parse_start(value));
+        if (key == "poll"sv) return keep(poll, parse_number(value, most));
         return std::nullopt;
     }
 };

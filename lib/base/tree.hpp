@@ -215,19 +215,18 @@ class Tree {
         hang(A::parent(item), &item, &heir);
     }
 
-    /// After a subtree of `at` may have become lower. Upwards: summaries and heights until one is
-    /// as high as it was, then summaries alone until nothing changes any more, but not before
-    /// `must_visit`, whose summary is still that of its old place.
+    /// After a change below `at`. Summaries first: a rotation needs those of its children, and what
+    /// comes up has the summary of what was there. The summary of `must_visit`, which is above, is
+    /// still that of its old place.
     void repair(T* at, T* must_visit) {
-        bool changes = true, lower = true;
-        for (; at != nullptr && (changes || lower || must_visit != nullptr); at = A::parent(*at)) {
-            changes = A::update(*at);
-            if (at == must_visit) {
-                must_visit = nullptr;
-                changes = true;
-            }
-            if (lower) lower = rebalance(at);
+        T* from = at;
+        for (; must_visit != nullptr; from = A::parent(*from)) {
+            (void)A::update(*from);
+            if (from == must_visit) must_visit = nullptr;
         }
+        while (from != nullptr && A::update(*from))
+            from = A::parent(*from);
+        rebalance(at);
     }
 
     /// The subtree of `item` is higher by one: upwards until one is as high as it was.
@@ -246,15 +245,18 @@ class Tree {
         }
     }
 
-    /// `at` becomes what stands there then. Is that lower than what stood there?
-    bool rebalance(T*& at) {
-        const int left = height(A::left(*at)), right = height(A::right(*at));
-        const uint8_t was = A::height(*at);
-        if (left - right > 1 || right - left > 1)
-            at = balance(*at, left > right);
-        else
-            A::height(*at) = static_cast<uint8_t>(1 + (left > right ? left : right));
-        return A::height(*at) != was;
+    /// Upwards until a subtree is as high as it was.
+    void rebalance(T* at) {
+        for (; at != nullptr; at = A::parent(*at)) {
+            const int left = height(A::left(*at)), right = height(A::right(*at));
+            const uint8_t was = A::height(*at);
+            const auto apart = static_cast<unsigned>(left - right + 1); // 0, 1 or 2 is fine
+            if (apart > 2)
+                at = balance(*at, left > right);
+            else
+                A::height(*at) = static_cast<uint8_t>(1 + (left > right ? left : right));
+            if (A::height(*at) == was) return;
+        }
     }
 
     T* balance(T& at, bool left_is_higher) {

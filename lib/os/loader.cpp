@@ -27,6 +27,13 @@ std::string_view text_of(std::span<const char> all, size_t begin) {
     return first_of(rest, index_of(rest, '\0'));
 }
 
+/// What is ours becomes what stands at `index` of `to`.
+Result<> move_to(CNode to, uint32_t index, OwnedCap& what) {
+    TRY_VOID(to.move(index, what.slot()));
+    slots().release(what.release());
+    return {};
+}
+
 /// A CNode of the child, made visible under an index of our own root for as long as this lives.
 class ForeignLeaf {
   public:
@@ -50,6 +57,13 @@ class ForeignLeaf {
         return {};
     }
 
+    /// Its capability goes into its own index 0, as in every leaf but the first.
+    Result<> take(OwnedCap& cnode) {
+        TRY_VOID(move_to({{cnode_}}, 0, cnode));
+        cnode_ = at(0);
+        return {};
+    }
+
     CapSlot at(uint32_t index) const { return abi::slot_at(leaf_, index); }
 
     Place place(uint32_t index) const { return {cnode_, index}; }
@@ -65,12 +79,14 @@ class ForeignLeaf {
 
 class Builder final : public PagingSource {
   public:
-    explicit Builder(const Launch& launch) : launch_{launch} {}
+    explicit Builder(Launch& launch) : launch_{launch} {}
 
     Result<Child> run() {
         const elf::Image image = TRY(elf::Image::parse(launch_.image, image_limits));
         const abi::Name name = TRY(name_of(launch_.name));
-        quota_ = TRY(describe(launch_.ram)).bytes;
+        const Description ram = TRY(describe(launch_.ram));
+        base_ = ram.base;
+        quota_ = ram.bytes;
         TRY_VOID(make_quota());
         TRY_VOID(make_cnodes());
         TRY_VOID(hand_over_quota());
@@ -109,9 +125,8 @@ class Builder final : public PagingSource {
     }
 
     Result<> hand_over_quota() {
-        TRY_VOID(first_.cnode().move(abi::slot::quota, ram_.slot()));
+        TRY_VOID(move_to(first_.cnode(), abi::slot::quota, ram_));
         source_ = first_.at(abi::slot::quota);
-        slots().release(ram_.release());
         return {};
     }
 
@@ -132,9 +147,9 @@ class Builder final : public PagingSource {
         const CNode root{{root_.slot()}};
         TRY_VOID(root.copy(0, leaf_.slot()));
         TRY_VOID(root.copy(1, loose_.slot()));
-        TRY_VOID((CNode{{loose_.slot()}}.copy(0, loose_.slot())));
         TRY_VOID(first_.open(leaf_.slot()));
         TRY_VOID(second_.open(loose_.slot()));
+        TRY_VOID(second_.take(loose_));
         paging_.emplace(first_.at(abi::slot::address_space), *this, tables_);
         return {};
     }
@@ -149,20 +164,15 @@ class Builder final : public PagingSource {
             Kind::address_space,
             bytes_of(Kind::address_space)
         ));
-        TRY_VOID(make(first_.place(abi::slot::arguments), Kind::frame, page_bytes));
         return make(second_.place(page_frame_index), Kind::frame, page_bytes);
     }
 
-    Result<> copy_unless_null(uint32_t index, CapSlot source) {
-        return source == abi::null_slot ? Result<>{} : first_.cnode().copy(index, source);
-    }
-
     Result<> fill_well_known() {
-        TRY_VOID(copy_unless_null(abi::slot::root, root_.slot()));
-        TRY_VOID(copy_unless_null(abi::slot::leaf, leaf_.slot()));
-        TRY_VOID(copy_unless_null(abi::slot::monitor, launch_.monitor));
-        TRY_VOID(copy_unless_null(abi::slot::parent, launch_.parent));
-        TRY_VOID(copy_unless_null(abi::slot::memory, launch_.memory));
+        if (!launch_.monitor.is_null())
+            TRY_VOID(move_to(first_.cnode(), abi::slot::monitor, launch_.monitor));
+        if (launch_.memory != abi::null_slot)
+            TRY_VOID(first_.cnode().copy(abi::slot::memory, launch_.memory));
+        TRY_VOID(self().make_endpoint(first_.place(abi::slot::parent), launch_.badge));
         const Dispatcher dispatcher{{first_.at(abi::slot::dispatcher)}};
         return dispatcher.make_doorbell(
             first_.place(abi::slot::self_doorbell), abi::event_channels
@@ -181,12 +191,12 @@ class Builder final : public PagingSource {
     bool is_copied(const elf::Segment& s) const { return is_loaded(s) && !pages_of(s); }
 
     Result<> load(const elf::Image& image) {
-        uint64_t bytes = stack_bytes;
+        uint64_t bytes = page_bytes;
         for (const elf::Segment& s : image.segments())
             if (is_copied(s)) bytes += s.end_page() - s.first_page();
-        TRY_VOID(make(second_.place(image_frame_index), Kind::frame, bytes));
+        TRY_VOID(make(second_.place(image_frame_index), Kind::frame, bytes + stack_bytes));
         TRY_VOID(copy_segments(image, bytes));
-        uint64_t offset = 0;
+        uint64_t offset = page_bytes;
         for (const elf::Segment& s : image.segments()) {
             if (!is_loaded(s)) {
                 TRY_VOID(make_tables(s));
@@ -223,13 +233,13 @@ class Builder final : public PagingSource {
     }
 
     Result<> copy_segments(const elf::Image& image, uint64_t bytes) {
-        const View view =
+        writable_ =
             TRY(View::make(second_.at(image_frame_index), 0, bytes, abi::read | abi::write));
-        uint64_t offset = 0;
+        uint64_t offset = page_bytes;
         for (const elf::Segment& s : image.segments()) {
             if (!is_copied(s)) continue;
             const uint64_t lead = s.address.raw - s.first_page();
-            const MutableBytes into = view.span().subspan(offset + lead, s.file.size());
+            const MutableBytes into = writable_.span().subspan(offset + lead, s.file.size());
             std::copy_n(s.file.data(), s.file.size(), into.data()); // becomes memmove
             offset += s.end_page() - s.first_page();
         }
@@ -240,9 +250,7 @@ class Builder final : public PagingSource {
         TRY_VOID(
             map(abi::dispatcher_page_at, page_frame_index, 0, page_bytes, abi::read | abi::write)
         );
-        return map_frame(
-            abi::arguments_at, first_.at(abi::slot::arguments), 0, page_bytes, abi::read
-        );
+        return map(abi::arguments_at, image_frame_index, 0, page_bytes, abi::read);
     }
 
     Result<> map(VirtAddr at, uint32_t index, uint64_t offset, uint64_t bytes, Rights rights) {
@@ -257,7 +265,6 @@ class Builder final : public PagingSource {
         Child child;
         child.entry_ = image.entry();
         child.dispatcher_ = OwnedCap{TRY(slots().copy(first_.at(abi::slot::dispatcher)))};
-        child.argument_frame_ = OwnedCap{TRY(slots().copy(first_.at(abi::slot::arguments)))};
         TRY_VOID(child.dispatcher().configure(
             root_.slot(),
             first_.at(abi::slot::address_space),
@@ -266,8 +273,8 @@ class Builder final : public PagingSource {
             launch_.priority,
             launch_.fault_bell
         ));
-        child.arguments_ =
-            TRY(View::make(child.argument_frame_.slot(), 0, page_bytes, abi::read | abi::write));
+        TRY_VOID(move_to(first_.cnode(), abi::slot::root, root_));
+        child.writable_ = std::move(writable_);
         write_arguments(**child.page(), name);
         child.leaf_ = std::move(leaf_);
         return child;
@@ -280,6 +287,7 @@ class Builder final : public PagingSource {
         page.core_count = launch_.core_count;
         page.quota_bytes = quota_;
         page.quota_used = used_;
+        page.quota_base = base_;
         page.free_leafs = 2;
         page.replica = launch_.replica;
         page.shared_begin = shared_.begin;
@@ -314,27 +322,28 @@ class Builder final : public PagingSource {
         uint64_t begin, bytes, offset;
     };
 
-    const Launch& launch_;
-    uint64_t quota_{}, used_{};
+    Launch& launch_;
+    uint64_t base_{}, quota_{}, used_{};
     Shared shared_{};
     std::array<uint32_t, 4> shared_tables_{};
     OwnedCap ram_; // until the child has a place for it
     CapSlot source_{};
     OwnedCap root_, leaf_, loose_;
     ForeignLeaf first_, second_;
+    View writable_;
     uint32_t next_loose_{first_loose_index};
     std::array<TableRecord, 24> tables_{};
     std::optional<Paging> paging_; // once it is known where the child's root table is seen
 };
 
-Result<Child> Child::build(const Launch& launch) {
+Result<Child> Child::build(Launch launch) {
     Builder builder{launch};
     return builder.run();
 }
 
 Result<abi::ArgumentPage*> Child::page() {
-    if (arguments_.bytes() == 0) return fail(Err::bad_state);
-    return arguments_.as<abi::ArgumentPage>();
+    if (writable_.bytes() == 0) return fail(Err::bad_state);
+    return writable_.as<abi::ArgumentPage>();
 }
 
 Result<> Child::add_argument(std::string_view text) {
@@ -358,25 +367,34 @@ Result<> Child::add_variable(std::string_view text) {
     return {};
 }
 
-Result<> Child::give(std::string_view name, CapSlot what) {
+template <class Put>
+Result<> Child::give_next(std::string_view name, Put&& put) {
     abi::ArgumentPage& page_ = *TRY(page());
     const abi::Name label = TRY(name_of(name));
     if (page_.given_count == page_.given.size()) return fail(Err::no_slots);
     const auto index = static_cast<uint32_t>(abi::slot::given + page_.given_count);
-    const CNode leaf{{leaf_.slot()}};
-    const bool copied = TRY(describe(what)).rights.has(abi::copy);
-    TRY_VOID(copied ? leaf.copy(index, what) : leaf.move(index, what));
+    TRY_VOID(put(CNode{{leaf_.slot()}}, index));
     page_.given[page_.given_count++] = {label, abi::slot_at(0, index).raw, 0};
     return {};
 }
 
+Result<> Child::give(std::string_view name, CapSlot what) {
+    return give_next(name, [&](CNode leaf, uint32_t index) {
+        const auto copied = leaf.copy(index, what);
+        const bool may_not = !copied && copied.error().top() == Err::cap_rights;
+        return may_not ? leaf.move(index, what) : copied;
+    });
+}
+
+Result<> Child::give(std::string_view name, OwnedCap what) {
+    return give_next(name, [&](CNode leaf, uint32_t index) { return move_to(leaf, index, what); });
+}
+
 Result<> Child::start() {
     TRY_VOID(page());
-    TRY_VOID(dispatcher().start(entry_, abi::stack_top, abi::dispatcher_page_at.raw));
-    arguments_ = View{};
-    argument_frame_.reset();
-    leaf_.reset();
-    return {};
+    TRY_VOID(move_to({{leaf_.slot()}}, abi::slot::leaf, leaf_));
+    writable_ = View{};
+    return dispatcher().start(entry_, abi::stack_top, abi::dispatcher_page_at.raw);
 }
 
 Result<> zero_ram(CapSlot ram) {

@@ -26,8 +26,10 @@ struct Launch {
     CapSlot bundle_frame{};
     CapSlot ram{}; // all zeroes; whole: nothing is derived from it
     unsigned priority{};
-    CapSlot monitor{}, parent{}, memory{}; // endpoints, copied to the domain; null: none
-    CapSlot fault_bell{};                  // rung when it faults while disabled
+    OwnedCap monitor{};   // an endpoint of it, which becomes the domain's; null: none
+    CapSlot memory{};     // an endpoint of the memory server, copied; null: none
+    uint64_t badge{};     // of the endpoint by which the domain calls us, its parent
+    CapSlot fault_bell{}; // rung when it faults while disabled
     CoreId core{};
     unsigned core_count{};
     uint64_t unix_time{};
@@ -43,7 +45,7 @@ class Child {
     Child& operator=(Child&&) = default;
 
     /// Errors: elf_*, name_too_long, quota (the image does not fit), and those of the invocations.
-    static Result<Child> build(const Launch& launch);
+    static Result<Child> build(Launch launch);
 
     // Before start only.
 
@@ -54,6 +56,8 @@ class Child {
     /// Copies a capability into the next `given` slot; moves it if it may not be copied. Errors:
     /// no_slots, name_too_long, bad_state.
     Result<> give(std::string_view name, CapSlot what);
+    /// The same by a move.
+    Result<> give(std::string_view name, OwnedCap what);
     Result<> start();
 
     Dispatcher dispatcher() const { return {{dispatcher_.slot()}}; }
@@ -62,9 +66,12 @@ class Child {
     friend class Builder;
 
     Result<abi::ArgumentPage*> page();
+    /// `put(cnode, index)` fills the next `given` slot.
+    template <class Put>
+    Result<> give_next(std::string_view name, Put&& put);
 
-    OwnedCap dispatcher_, leaf_, argument_frame_;
-    View arguments_;
+    OwnedCap dispatcher_, leaf_;
+    View writable_; // of the image's frame: first the argument page
     VirtAddr entry_{};
 };
 

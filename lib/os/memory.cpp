@@ -111,11 +111,11 @@ Quota& quota() {
     return the_quota;
 }
 
-void Quota::begin(CapSlot ram, uint64_t bytes, uint64_t used) {
+void Quota::begin(CapSlot ram, uint64_t base, uint64_t bytes, uint64_t used) {
     ram_ = ram;
+    base_ = base;
     bytes_ = bytes;
     touched_ = used;
-    if (const auto what = describe(ram)) base_ = what->base;
     free_.release({used, bytes});
 }
 

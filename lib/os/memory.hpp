@@ -14,8 +14,8 @@ namespace os {
 /// The RAM this domain lives on, from which it makes its objects.
 class Quota {
   public:
-    /// `used` bytes from the start were taken by the spawner.
-    void begin(CapSlot ram, uint64_t bytes, uint64_t used);
+    /// Where it lies and how large it is; `used` bytes from the start were taken by the spawner.
+    void begin(CapSlot ram, uint64_t base, uint64_t bytes, uint64_t used);
 
     /// Bytes of the quota, for one object. Errors: quota.
     Result<Extent> take(uint64_t bytes, uint64_t align = page_bytes);

@@ -25,10 +25,8 @@ Slots& slots() {
 }
 
 void Slots::begin(uint32_t free_leafs) {
-    for (uint32_t i = abi::slot::free; i < growth_slot; ++i)
-        free_[0] |= bit(i);
-    for (uint32_t i = free_leafs; i < abi::cnode_slots; ++i)
-        free_leafs_ |= bit(i);
+    free_[0] = bit(growth_slot) - bit(abi::slot::free);
+    free_leafs_ = ~(bit(free_leafs) - 1);
 }
 
 Result<CapSlot> Slots::take() {

@@ -94,7 +94,12 @@ class Startup {
         INVARIANT(given.magic == abi::argument_magic, "the spawner wrote the argument page");
         slots().begin(static_cast<uint32_t>(given.free_leafs));
         if (given.quota_bytes != 0)
-            quota().begin(abi::slot_at(0, abi::slot::quota), given.quota_bytes, given.quota_used);
+            quota().begin(
+                abi::slot_at(0, abi::slot::quota),
+                given.quota_base,
+                given.quota_bytes,
+                given.quota_used
+            );
         fill(the_domain, given);
         if (given.replica == 0) {
             const int code = domain_main(the_domain);

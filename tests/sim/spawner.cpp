@@ -147,7 +147,7 @@ Result<> Spawner::build(Domain& domain) {
 
     Port port{*island_, self, {{s::monitor}}};
     const auto name = Text<abi::name_bytes>::cut("domain");
-    const auto endpoint = TRY(Monitor{port}.new_client(domain.badge, name));
+    const auto endpoint = TRY(Monitor{port}.new_client(domain.badge, name, false));
     TRY_VOID(self.invoke(Op::cnode_move, leaf, {s::monitor, endpoint.endpoint.raw}).result());
     TRY_VOID(self.invoke(Op::dispatcher_start, made[0].raw, {0x40'0000, 0x7000, 0}).result());
     for (const CapSlot slot : mine)

@@ -24,11 +24,8 @@ Result<os::OwnedCap> FirstDomains::endpoint(Which which, uint64_t badge) {
 }
 
 Result<>
-FirstDomains::build(Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSlot memory) {
+FirstDomains::build(Which which, os::CapSlot ram, os::OwnedCap monitor, os::CapSlot memory) {
     const bundle::File file = TRY(files_.find(names[which]));
-    const os::CapSlot slot = TRY(os::slots().take());
-    const os::OwnedCap parent{slot};
-    TRY_VOID(os::self().make_endpoint(os::place_of(slot), which));
     children_[which] = TRY(os::Child::build({
         .name = names[which],
         .image = file.data,
@@ -36,9 +33,9 @@ FirstDomains::build(Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSl
         .bundle_frame = TRY(self_.find_given("bundle")),
         .ram = ram,
         .priority = priorities[which],
-        .monitor = monitor,
-        .parent = parent.slot(),
+        .monitor = std::move(monitor),
         .memory = memory,
+        .badge = which,
         .core = self_.core(),
         .core_count = self_.core_count(),
         .unix_time = unix_time_,
@@ -117,9 +114,9 @@ Result<> FirstDomains::start_children() {
 }
 
 Result<> FirstDomains::start_spawn() {
-    const os::OwnedCap monitor = TRY(endpoint(monitor_child, monitor_badge_spawn));
+    os::OwnedCap monitor = TRY(endpoint(monitor_child, monitor_badge_spawn));
     const os::CapSlot ram = TRY(allocate(spawn_quota));
-    TRY_VOID(build(spawn_child, ram, monitor.slot(), memory_.slot()));
+    TRY_VOID(build(spawn_child, ram, std::move(monitor), memory_.slot()));
     TRY_VOID(give(spawn_child, "bundle"));
     TRY_VOID(give(spawn_child, "boot.info"));
     // What the console itself dies of must be said without a console.

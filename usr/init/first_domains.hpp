@@ -60,7 +60,7 @@ class FirstDomains final : public os::LocalServer {
     // Nobody gives a child a priority above its own: spawn is above all services.
     static constexpr std::array<unsigned, count> priorities{27, 26, 28};
 
-    Result<> build(Which which, os::CapSlot ram, os::CapSlot monitor, os::CapSlot memory);
+    Result<> build(Which which, os::CapSlot ram, os::OwnedCap monitor, os::CapSlot memory);
     Result<os::CapSlot> own_ram(uint64_t bytes);
     Result<os::CapSlot> allocate(uint64_t bytes);
     Result<> give_all_ram();

@@ -26,6 +26,7 @@ struct Given {
 /// What a domain is started with but capabilities.
 struct Terms {
     DomainName name;
+    Bytes image;
     uint64_t quota{};
     uint32_t priority{};
     os::RestartPolicy restart;

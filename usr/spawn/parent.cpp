@@ -32,8 +32,7 @@ Result<> Spawner::environment(uint64_t, const interfaces::launch::EnvironmentArg
 }
 
 Result<> Spawner::give(uint64_t, const interfaces::launch::GiveArguments& a) {
-    const os::OwnedCap what{a.what};
-    return give(a.id, a.name.view(), what.slot());
+    return give(a.id, a.name.view(), os::OwnedCap{a.what});
 }
 
 Result<> Spawner::start(uint64_t, const interfaces::launch::StartArguments& a) {
@@ -61,8 +60,7 @@ Result<> Spawner::exited(uint64_t badge, const interfaces::parent::ExitedArgumen
 }
 
 os::FaultSubject Spawner::subject(const Child& child) const {
-    const auto file = files_.find(child.plan.name.view());
-    return {child.plan.name.view(), self_.core(), file ? file->data : Bytes{}};
+    return {child.plan.name.view(), self_.core(), child.plan.image};
 }
 
 Result<> Spawner::faulted(uint64_t badge, const interfaces::parent::FaultedArguments& a) {

@@ -30,8 +30,8 @@ async::Task<api::SpawnWithResult> SpawnSession::spawn_with(api::SpawnWithArgumen
 /// `labels` lives in the frame of the task that waits for this one.
 async::Task<> SpawnSession::give_all(uint32_t id, std::string_view labels) {
     for (auto label = os::take_word(labels); !label.empty(); label = os::take_word(labels)) {
-        const os::OwnedCap what = co_await find(label);
-        co_await spawner_.give(id, label, what.slot());
+        os::OwnedCap what = co_await find(label);
+        co_await spawner_.give(id, label, std::move(what));
     }
     co_return {};
 }

@@ -57,13 +57,14 @@ void Spawner::tell_lack(const Plan& plan) {
     );
 }
 
-Result<Plan> Spawner::plan_of(std::string_view name, uint64_t quota, uint32_t priority) const {
-    if (TRY(files_.find(name)).kind != bundle::Kind::domain) return fail(Err::not_found);
-    Plan plan{Terms{
-        .name = TRY(DomainName::from(name)),
-        .quota = quota == 0 ? default_quota : quota,
-        .priority = priority == 0 ? default_priority : priority,
-    }};
+/// Into a plan that says nothing yet.
+Result<> Spawner::plan(Plan& plan, std::string_view name, uint64_t quota, uint32_t priority) const {
+    const bundle::File file = TRY(files_.find(name));
+    if (file.kind != bundle::Kind::domain) return fail(Err::not_found);
+    plan.name = TRY(DomainName::from(name));
+    plan.image = file.data;
+    plan.quota = quota == 0 ? default_quota : quota;
+    plan.priority = priority == 0 ? default_priority : priority;
     if (const os::DomainEntry* const known = manifest_.domain(name)) {
         if (quota == 0) plan.quota = known->quota;
         if (priority == 0) plan.priority = known->priority;
@@ -75,44 +76,50 @@ Result<Plan> Spawner::plan_of(std::string_view name, uint64_t quota, uint32_t pr
     }
     if (plan.quota > most_quota) return fail(Err::bad_argument);
     plan.quota = std::bit_ceil(std::max(plan.quota, os::smallest_quota));
-    return plan;
+    return {};
 }
 
 Result<uint32_t> Spawner::prepare(std::string_view name, uint64_t quota, uint32_t priority) {
-    return make_of(TRY(plan_of(name, quota, priority)));
+    Plan wanted;
+    TRY_VOID(plan(wanted, name, quota, priority));
+    return make_of(wanted);
 }
 
 async::Task<uint32_t> Spawner::make(std::string_view name, uint64_t quota, uint32_t priority) {
-    co_return co_await make_of_all(co_await plan_of(name, quota, priority));
+    Plan wanted;
+    co_await plan(wanted, name, quota, priority);
+    co_return co_await make_of_all(std::move(wanted));
 }
 
 async::Task<uint32_t>
 Spawner::make_replica(std::string_view name, uint64_t quota, uint32_t priority, uint32_t replica) {
-    Plan plan = co_await plan_of(name, quota, priority);
-    plan.replica = replica;
-    plan.restart = {};
-    plan.bus_master = false;
-    co_return co_await make_of_all(std::move(plan));
+    Plan wanted;
+    co_await plan(wanted, name, quota, priority);
+    wanted.replica = replica;
+    wanted.restart = {};
+    wanted.bus_master = false;
+    co_return co_await make_of_all(std::move(wanted));
 }
 
 /// With less memory than it would like, if need be.
-Result<uint32_t> Spawner::make_of(Plan plan) {
+Result<uint32_t> Spawner::make_of(Plan& plan) {
     uint64_t quota = plan.quota;
     const auto ram = allocate_quota(quota);
-    if (ram) return enter(std::move(plan), quota, *ram);
+    if (ram) return enter(plan, quota, *ram);
     if (ram.error().top() == Err::no_memory) tell_lack(plan);
     return fail(ram.error());
 }
 
 async::Task<uint32_t> Spawner::make_of_all(Plan plan) {
     const auto all = memory_client_.allocate(plan.quota);
-    if (all) co_return enter(std::move(plan), plan.quota, all->ram);
+    if (all) co_return enter(plan, plan.quota, all->ram);
     if (all.error().top() == Err::no_memory)
         (void)co_await async::result_of(neighbours_.borrow(plan.quota));
-    co_return make_of(std::move(plan));
+    co_return make_of(plan);
 }
 
-Result<uint32_t> Spawner::enter(Plan plan, uint64_t quota, abi::CapSlot ram) {
+/// The plan is the child's then.
+Result<uint32_t> Spawner::enter(Plan& plan, uint64_t quota, abi::CapSlot ram) {
     os::OwnedCap memory{ram};
     const auto entry = free_entry();
     if (!entry) {
@@ -144,21 +151,18 @@ uint32_t Spawner::fresh_id() {
 
 Result<> Spawner::build(Child& child) {
     const DomainName& name = child.plan.name;
-    const bundle::File file = TRY(files_.find(name.view()));
-    const os::OwnedCap monitor{TRY(monitor_client_.new_client(child.id, name)).endpoint};
-    if (child.plan.control) TRY_VOID(monitor_client_.trust(child.id));
-    const abi::CapSlot slot = TRY(os::slots().take());
-    const os::OwnedCap parent{slot};
-    TRY_VOID(os::self().make_endpoint(os::place_of(slot), child.id));
+    os::OwnedCap monitor{
+        TRY(monitor_client_.new_client(child.id, name, child.plan.control)).endpoint
+    };
     child.domain = TRY(os::Child::build({
         .name = name.view(),
-        .image = file.data,
+        .image = child.plan.image,
         .bundle = files_.whole(),
         .bundle_frame = TRY(self_.find_given("bundle")),
         .ram = child.ram.slot(),
         .priority = child.plan.priority,
-        .monitor = monitor.slot(),
-        .parent = parent.slot(),
+        .monitor = std::move(monitor),
+        .badge = child.id,
         .fault_bell = fault_bell_.slot(),
         .core = self_.core(),
         .core_count = self_.core_count(),
@@ -216,14 +220,14 @@ Result<> Spawner::take_wishes(uint32_t id, const Wishes& wishes) {
     return set_variables(id, wishes.variables.view());
 }
 
-Result<> Spawner::give(uint32_t id, std::string_view name, abi::CapSlot what) {
+Result<> Spawner::give(uint32_t id, std::string_view name, os::OwnedCap what) {
     Child& child = *TRY(find(id));
     Plan& plan = child.plan;
     os::OwnedCap kept;
     const bool keeps = plan.restart.when != os::RestartPolicy::When::never;
     if (keeps && plan.given_count < Plan::most_given)
-        if (const auto copied = os::slots().copy(what)) kept = os::OwnedCap{*copied};
-    TRY_VOID(child.domain.give(name, what));
+        if (const auto copied = os::slots().copy(what.slot())) kept = os::OwnedCap{*copied};
+    TRY_VOID(child.domain.give(name, std::move(what)));
     if (kept.is_null())
         plan.lacks_given = true;
     else

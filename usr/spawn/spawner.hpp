@@ -48,7 +48,7 @@ class Spawner final : public os::LocalServer {
     Result<> add_argument(uint32_t id, std::string_view text);
     Result<> take_wishes(uint32_t id, const Wishes& wishes);
     Result<> set_variables(uint32_t id, std::string_view words);
-    Result<> give(uint32_t id, std::string_view name, abi::CapSlot what);
+    Result<> give(uint32_t id, std::string_view name, os::OwnedCap what);
     Result<> start(uint32_t id);
     /// Who answers for the device, if this is a bus master. Errors: no_space.
     Result<> set_keeper(uint32_t id, DeviceKeeper& keeper);
@@ -109,10 +109,10 @@ class Spawner final : public os::LocalServer {
 
   private:
     Result<Child*> free_entry();
-    Result<Plan> plan_of(std::string_view name, uint64_t quota, uint32_t priority) const;
+    Result<> plan(Plan& plan, std::string_view name, uint64_t quota, uint32_t priority) const;
     Result<> build(Child& child);
-    Result<uint32_t> enter(Plan plan, uint64_t quota, abi::CapSlot ram);
-    Result<uint32_t> make_of(Plan plan);
+    Result<uint32_t> enter(Plan& plan, uint64_t quota, abi::CapSlot ram);
+    Result<uint32_t> make_of(Plan& plan);
     async::Task<uint32_t> make_of_all(Plan plan);
     Result<abi::CapSlot> allocate_quota(uint64_t& quota);
     void tell_lack(const Plan& plan);
