@@ -152,14 +152,18 @@ class Loop {
     void take_events() { deliver(waiter_.wait(waiter_.now())); }
 
     /// One round of everything that can go on without sleeping; false when nothing could.
-    bool turn() {
-        bool worked = run_ready();
-        worked |= fire_timers();
+    [[gnu::always_inline]] bool turn() {
+        bool worked = !ready_.empty();
+        if (worked) run_ready();
+        if (!wheel_.empty()) worked |= fire_timers();
         for (Source* source = hot_.front(); source != nullptr; source = next_) {
             next_ = hot_.next(*source);
             worked |= source->pump();
         }
-        worked |= run_ready();
+        if (!ready_.empty()) {
+            worked = true;
+            run_ready();
+        }
         for (Source& source : hot_)
             source.flush();
         return worked;
@@ -281,19 +285,16 @@ class Loop {
     }
 
     /// Only those who are ready now: who becomes ready meanwhile waits for the next turn.
-    bool run_ready() {
-        if (ready_.empty()) return false;
+    void run_ready() {
         ++round_;
         while (Waiting* const waiting = ready_.first()) {
             if (waiting->since_ == round_) break;
             ready_.remove(*waiting);
             waiting->run();
         }
-        return true;
     }
 
     bool fire_timers() {
-        if (wheel_.empty()) return false;
         const auto next = wheel_.next();
         if (!next) return false;
         bool any = false;

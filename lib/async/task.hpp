@@ -42,14 +42,14 @@ class Task;
 
 template <class X>
 struct ResultOf {
-    X what;
+    X& what; // of the same expression
 };
 
 /// Gives the Result itself, for those who can do something about an error.
 template <class X>
 ResultOf<X> result_of(X&& what) {
     static_assert(!std::is_lvalue_reference_v<X>, "await a task in the expression that made it");
-    return {std::move(what)};
+    return {what};
 }
 
 /// `co_await` of a Result that is there already.
@@ -110,12 +110,12 @@ class Promise {
 
     template <Leaf X>
     LeafAwaiter<X, true> await_transform(X&& leaf) {
-        return LeafAwaiter<X, true>{std::move(leaf)};
+        return LeafAwaiter<X, true>{leaf};
     }
 
     template <Leaf X>
     LeafAwaiter<X, false> await_transform(ResultOf<X>&& of) {
-        return LeafAwaiter<X, false>{std::move(of.what)};
+        return LeafAwaiter<X, false>{of.what};
     }
 
     template <class T>

@@ -27,6 +27,16 @@ class Waiting : public Timer {
 
     void wake(Fault error) { finish(error); }
 
+    /// The same, but the task runs now: only from a source's pump, as the last thing that it does,
+    /// because that source may go in it.
+    void go_on() {
+        leave();
+        woken_ = true;
+        const UsePool scope{promise_->pool};
+        const UseFlow flow{promise_->flow};
+        promise_->self.resume();
+    }
+
     /// At `deadline` the wait ends with `outcome`, if nothing ended it before.
     inline void arm(Instant deadline, std::optional<Fault> outcome);
 
@@ -50,12 +60,12 @@ class Waiting : public Timer {
             promise_->self.resume();
     }
 
-    Loop* loop_{};
-    WaitQueue* queue_{};
-    Promise* promise_{};
-    bool propagates_{};
+    Loop* loop_; // these from the moment in which it begins
+    Promise* promise_;
+    bool propagates_;
+    uint32_t since_; // the round of the loop's ready tasks in which it became one
     bool woken_{};
-    uint32_t since_{}; // the round of the loop's ready tasks in which it became one
+    WaitQueue* queue_{};
     std::optional<Fault> error_{};
     std::optional<Fault> on_time_{};
 };
@@ -120,7 +130,8 @@ concept HandsOver = requires(X& leaf) { leaf.abandoned(); };
 template <class X, bool propagates>
 class LeafAwaiter {
   public:
-    explicit LeafAwaiter(X&& leaf) : leaf_{std::move(leaf)} {}
+    /// The leaf is of the expression that awaits it, so it stays where it was made.
+    explicit LeafAwaiter(X& leaf) : leaf_{leaf} {}
 
     LeafAwaiter(const LeafAwaiter&) = delete;
 
@@ -160,7 +171,7 @@ class LeafAwaiter {
         }
     }
 
-    X leaf_;
+    X& leaf_;
     Waiting waiting_;
 };
 

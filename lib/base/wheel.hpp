@@ -35,8 +35,8 @@ class Timer {
     };
 
     Links links_;
-    uint64_t tick_{};
-    uint8_t slot_{};
+    uint64_t tick_; // both while armed
+    uint8_t slot_;
 };
 
 class Wheel {

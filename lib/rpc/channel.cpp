@@ -28,33 +28,42 @@ Channel::~Channel() {
 // --- inwards
 
 bool Channel::pump() {
-    bool worked = false;
-    ump::Message message;
-    for (unsigned i = 0; i < lines_a_turn && !attention_ && serving_ < calls_at_a_time_; ++i) {
-        if (!endpoint_.try_recv(message)) break;
-        take(message);
-        worked = true;
+    unsigned taken = 0;
+    uint64_t control;
+    ump::Body body;
+    while (!attention_ && taken < lines_a_turn && endpoint_.try_recv(control, body)) {
+        ++taken;
+        async::Waiting* const answered = take(control, body);
+        if (answered == nullptr) continue;
+        if (!endpoint_.has_message()) { // nothing more to do here but for him
+            answered->go_on();
+            return true; // this object may be gone
+        }
+        answered->wake();
     }
     if (attention_ || endpoint_.closed() || has_cancellations()) [[unlikely]]
-        return attend() || worked; // this object may be gone
-    return worked;
+        return attend() || taken != 0; // this object may be gone
+    return taken != 0;
 }
 
 /// The same when there is more to do.
 bool Channel::attend() {
     bool worked = arrived_any_ && std::exchange(arrived_any_, false) && tell_held();
-    ump::Message message;
-    for (unsigned i = 0; i < lines_a_turn && may_read() && endpoint_.try_recv(message); ++i) {
-        if (greeted_)
-            take(message);
-        else
-            greet(message);
+    uint64_t control;
+    ump::Body body;
+    for (unsigned i = 0; i < lines_a_turn && may_read(); ++i) {
+        if (!endpoint_.try_recv(control, body)) break;
         worked = true;
+        if (!greeted_)
+            greet(control, body);
+        else if (async::Waiting* const answered = take(control, body))
+            answered->wake();
     }
     if (has_cancellations() || any_cancelled_) take_cancellations();
     if (has_to_send()) worked |= send_queued();
     if (ending_ != Err::none || endpoint_.closed() || gone_) return wind_up() || worked;
-    attention_ = !greeted_ || arrived_any_ || held_.waits || any_cancelled_ || has_to_send();
+    attention_ = !greeted_ || arrived_any_ || held_.waits || any_cancelled_ || has_to_send() ||
+                 serving_ >= calls_at_a_time_;
     return worked;
 }
 
@@ -77,7 +86,7 @@ bool Channel::wind_up() {
 bool Channel::ready() {
     if (attention_) [[unlikely]]
         return ready_to_attend();
-    if (serving_ < calls_at_a_time_ && endpoint_.has_message()) return true;
+    if (endpoint_.has_message()) return true;
     return endpoint_.closed() || has_cancellations();
 }
 
@@ -97,50 +106,66 @@ bool Channel::cools() {
     return quiet && may_read() && !has_to_send() && !arrived_any_ && !gone_;
 }
 
-void Channel::take(const ump::Message& message) {
-    const uint16_t tag = message.tag();
-    if ((tag & more_follows) != 0 || assembled_ != 0) return take_part(message);
-    const async::UseFlow flow{message.flow()};
-    dispatch(tag, std::as_bytes(std::span{message.body}));
+/// Answers whose wait ends with it: the wait for an answer that could be read.
+[[gnu::always_inline]] inline async::Waiting*
+Channel::take(uint64_t control, const ump::Body& body) {
+    const auto [sequence, ack, tag, flow] = ump::Control::unpack(control);
+    if ((tag & more_follows) != 0 || assembled_ != 0) [[unlikely]]
+        return take_part(control, body);
+    const Bytes bytes = std::as_bytes(std::span{body});
+    if (kind_of(tag) == Kind::reply) return settle_answer(tag & low_mask, bytes);
+    const async::UseFlow scope{flow};
+    dispatch(tag, bytes);
+    return nullptr;
 }
 
-void Channel::greet(const ump::Message& message) {
+void Channel::greet(uint64_t control, const ump::Body& body) {
     greeted_ = true;
-    if (message.tag() != make_tag(Kind::control, greeting)) return close(Err::protocol);
-    if (message.body[0] != contract_.interface || message.body[1] != contract_.version)
+    if (ump::Control::unpack(control).tag != make_tag(Kind::control, greeting))
+        return close(Err::protocol);
+    if (body[0] != contract_.interface || body[1] != contract_.version)
         close(Err::version_mismatch);
 }
 
 /// The lines of a message follow each other: the sender has one message under way at a time.
-void Channel::take_part(const ump::Message& message) {
-    if (assembled_ != 0 && message.tag() == make_tag(Kind::control, withdrawn)) {
+async::Waiting* Channel::take_part(uint64_t control, const ump::Body& body) {
+    const auto [sequence, ack, sent, flow] = ump::Control::unpack(control);
+    if (assembled_ != 0 && sent == make_tag(Kind::control, withdrawn)) {
         assembled_ = 0;
-        return;
+        return nullptr;
     }
-    const uint16_t tag = message.tag() & static_cast<uint16_t>(~more_follows);
-    const Bytes line = std::as_bytes(std::span{message.body});
-    if (assembled_ != 0 && tag != assembling_) return close(Err::protocol);
-    if (assembly_.size() - assembled_ < line.size()) return close(Err::protocol);
+    const uint16_t tag = sent & static_cast<uint16_t>(~more_follows);
+    const Bytes line = std::as_bytes(std::span{body});
+    const bool fits = assembly_.size() - assembled_ >= line.size();
+    if ((assembled_ != 0 && tag != assembling_) || !fits) {
+        close(Err::protocol);
+        return nullptr;
+    }
     std::ranges::copy(line, assembly_.begin() + assembled_);
     assembled_ += line.size();
     assembling_ = tag;
-    if ((message.tag() & more_follows) != 0) return;
+    if ((sent & more_follows) != 0) return nullptr;
     const Bytes whole = Bytes{assembly_}.first(assembled_);
     assembled_ = 0;
-    const async::UseFlow flow{message.flow()};
+    if (kind_of(tag) == Kind::reply) return settle_answer(tag & low_mask, whole);
+    const async::UseFlow scope{flow};
     dispatch(tag, whole);
+    return nullptr;
 }
 
-void Channel::dispatch(uint16_t tag, Bytes bytes) {
+/// What is not an answer.
+[[gnu::always_inline]] inline void Channel::dispatch(uint16_t tag, Bytes bytes) {
     const uint16_t low = tag & low_mask;
-    const Kind kind = kind_of(tag);
-    if (kind == Kind::reply) return settle_answer(low, bytes);
-    if (kind == Kind::request) {
-        if (gone_) return; // nobody waits for the answer
-        const async::UsePool scope{&pool_};
-        return handler_.request(*this, low, std::to_integer<uint8_t>(bytes[0]), bytes.subspan(1));
-    }
-    if (kind == Kind::one_way) return tell(low, bytes);
+    if (kind_of(tag) != Kind::request) return tell(tag, bytes);
+    if (gone_) return; // nobody waits for the answer
+    const async::UsePool scope{&pool_};
+    handler_.request(*this, low, std::to_integer<uint8_t>(bytes[0]), bytes.subspan(1));
+}
+
+/// Neither answer nor request.
+void Channel::tell(uint16_t tag, Bytes bytes) {
+    const uint16_t low = tag & low_mask;
+    if (kind_of(tag) == Kind::one_way) return tell_message(low, bytes);
     if (low != recalled) return close(Err::protocol);
     drop_capability(*peel<uint32_t>(bytes)); // a line is longer than this
 }
@@ -176,7 +201,7 @@ void Channel::tell_cancelled(uint16_t id, bool is_cancelled) {
 }
 
 /// What follows is not read before it is told, so that one-way messages keep their order.
-void Channel::tell(uint16_t number, Bytes bytes) {
+void Channel::tell_message(uint16_t number, Bytes bytes) {
     const auto told = handler_.message(*this, number, bytes);
     held_.waits = !told && told.error().top() == Err::would_block;
     attention_ |= held_.waits;
@@ -193,36 +218,47 @@ void Channel::tell(uint16_t number, Bytes bytes) {
 bool Channel::tell_held() {
     if (!held_.waits) return false;
     const async::UseFlow flow{held_.flow};
-    tell(held_.number, Bytes{assembly_}.first(held_.size));
+    tell_message(held_.number, Bytes{assembly_}.first(held_.size));
     return !held_.waits;
 }
 
-void Channel::settle_answer(uint16_t id, Bytes bytes) {
-    const uint64_t bit = uint64_t{1} << (id % 64);
-    if (id >= calls_max || (used_ids_[id / 64] & bit) == 0) return close(Err::protocol);
-    Outgoing* const call = std::exchange(waiting_[id], nullptr);
-    // One that is not all sent has its id, but no answer yet.
-    const bool was_cancelled = (cancelled_[id / 64] & bit) != 0;
-    if (call == nullptr && !was_cancelled) return close(Err::protocol);
-    used_ids_[id / 64] &= ~bit;
-    if (call == nullptr) {
-        tell_cancelled(id, false);
-        Bytes rest = bytes.subspan(1);
-        const bool brings = (bring_[id / 64] & bit) != 0;
-        if (brings && bytes[0] == status_done) drop_capability(*peel<uint32_t>(rest));
-        return;
+/// As take().
+[[gnu::always_inline]] inline async::Waiting* Channel::settle_answer(uint16_t id, Bytes bytes) {
+    const size_t place = id % calls_max;
+    Call* const call = waiting_[place];
+    if (call == nullptr || id >= calls_max) [[unlikely]] {
+        drop_answer(id, bytes);
+        return nullptr;
     }
+    waiting_[place] = nullptr;
+    used_ids_[place / 64] &= ~(uint64_t{1} << (place % 64));
     call->waits_for_answer_ = false;
-    const std::byte status = bytes[0];
-    bytes = bytes.subspan(1);
-    if (status != status_done) {
-        const uint64_t chain = *peel<uint64_t>(bytes); // a line is longer than this
-        // An error that is none would let the task go on without an answer.
-        const Fault fault = Fault::from_raw(chain);
-        return call->settled(fault.top() == Err::none ? Fault{Err::protocol} : fault);
-    }
-    const auto read = call->deliver(bytes);
-    call->settled(read ? std::nullopt : std::optional{read.error()});
+    const bool done = bytes[0] == status_done;
+    if (done && call->deliver(bytes.subspan(1))) [[likely]]
+        return call->waiting_;
+    settle_failure(*call, done ? Bytes{} : bytes.subspan(1));
+    return nullptr;
+}
+
+/// The answer is an error, `chain`, or cannot be read.
+void Channel::settle_failure(Call& call, Bytes chain) {
+    if (chain.empty()) return call.settled(Err::malformed);
+    // A line is longer than this. An error that is none would let the task go on without an answer.
+    const Fault fault = Fault::from_raw(*peel<uint64_t>(chain));
+    call.settled(fault.top() == Err::none ? Fault{Err::protocol} : fault);
+}
+
+/// To a call that nobody waits for: cancelled, or never made.
+void Channel::drop_answer(uint16_t id, Bytes bytes) {
+    if (id >= calls_max) return close(Err::protocol);
+    const uint64_t bit = uint64_t{1} << (id % 64);
+    // One that is not all sent has its id, but no answer yet.
+    if ((used_ids_[id / 64] & cancelled_[id / 64] & bit) == 0) return close(Err::protocol);
+    used_ids_[id / 64] &= ~bit;
+    tell_cancelled(id, false);
+    Bytes rest = bytes.subspan(1);
+    const bool brings = (bring_[id / 64] & bit) != 0;
+    if (brings && bytes[0] == status_done) drop_capability(*peel<uint32_t>(rest));
 }
 
 // --- outwards
@@ -239,6 +275,22 @@ bool Channel::send_lines(Outgoing& out) {
         if (!endpoint_.try_send(tag, out.flow_, out.lines_[out.lines_sent_])) return false;
     }
     return true;
+}
+
+/// Apart, so that what flush() does mostly saves no registers.
+void Channel::flush_credit() {
+    endpoint_.notify(*bell_);
+}
+
+/// What is not as simple as Call::go has it.
+void Channel::send_or_queue(Call& call) {
+    warm();
+    if (!is_clear() || ~used_ids_[0] == 0 || !endpoint_.has_room_for(call.line_count_))
+        return enqueue(call);
+    give_id(call);
+    send_now(call);
+    waiting_[call.tag_ & low_mask] = &call;
+    call.waits_for_answer_ = true;
 }
 
 void Channel::enqueue(Outgoing& out) {
@@ -292,7 +344,7 @@ bool Channel::send_queued() {
         if (!send_lines(*out)) break;
         queue_.remove(*out);
         if (out->is_call()) {
-            waiting_[out->tag_ & low_mask] = out;
+            waiting_[out->tag_ & low_mask] = static_cast<Call*>(out);
             out->waits_for_answer_ = true;
         } else {
             out->settled(std::nullopt);
@@ -417,7 +469,7 @@ void Channel::settle() {
     };
     while (Outgoing* const out = queue_.pop_front())
         drop(*out);
-    for (Outgoing*& call : waiting_)
+    for (Call*& call : waiting_)
         if (call != nullptr) drop(*std::exchange(call, nullptr));
     while (Wanted* const wanted = wanted_.pop_front())
         wanted->channel = nullptr;

@@ -88,18 +88,12 @@ class Channel final : public async::Source {
 
     // -- for generated code: one call of the peer's --
 
-    /// An S (a Serving) for call `id`, or null: then the call is refused.
-    template <class S>
-    S* serve(uint16_t id) {
-        if (!finishing_)
-            if (void* const memory = pool_.allocate(sizeof(S))) {
-                S* const serving = new (memory) S{*this, id};
-                jobs_.push_back(*serving);
-                ++serving_;
-                return serving;
-            }
-        refuse(id, finishing_ ? Err::channel_closed : Err::no_memory);
-        return nullptr;
+    /// Memory for a Serving of call `id`, should it have to wait; or null: the call is refused.
+    [[gnu::always_inline]] void* room_to_serve(uint16_t id, size_t bytes) {
+        void* const room = finishing_ ? nullptr : pool_.allocate(bytes);
+        if (room == nullptr) [[unlikely]]
+            refuse(id, finishing_ ? Err::channel_closed : Err::no_memory);
+        return room;
     }
 
     async::FramePool& frames() { return pool_; }
@@ -109,6 +103,15 @@ class Channel final : public async::Source {
         refusals_[refusal_count_++] = {id, why};
     }
 
+    /// It waits for something; it is ended when the channel is.
+    void note(Serving& serving) {
+        jobs_.push_back(serving);
+        if (++serving_ == calls_at_a_time_) attention_ = true; // until then, all is read
+    }
+
+    /// False: there is no room now, or somebody else waits for some.
+    [[nodiscard]] bool
+    answers_at_once(uint16_t id, uint16_t flow, const ump::Body* lines, uint32_t count);
     /// It goes away when the answer is in the ring.
     void answer(Serving& serving);
 
@@ -161,7 +164,11 @@ class Channel final : public async::Source {
     bool ready() override;
     bool cools() override;
 
-    void flush() override { endpoint_.notify(*bell_); }
+    void flush() override {
+        if (endpoint_.owes_credit()) [[unlikely]]
+            return flush_credit();
+        endpoint_.notify(*bell_);
+    }
 
     void arm(uint64_t epoch) override { endpoint_.arm(epoch); }
 
@@ -204,18 +211,22 @@ class Channel final : public async::Source {
         if (is_cold()) loop_.heat(*this);
     }
 
-    void take(const ump::Message& message);
+    [[gnu::noinline]] void flush_credit();
+    async::Waiting* take(uint64_t control, const ump::Body& body);
     bool attend();
     bool ready_to_attend();
-    void greet(const ump::Message& message);
-    void take_part(const ump::Message& message);
+    void greet(uint64_t control, const ump::Body& body);
+    async::Waiting* take_part(uint64_t control, const ump::Body& body);
     void dispatch(uint16_t tag, Bytes bytes);
     bool wind_up();
     void begin_finish(async::Waiting& waiting);
     void end_sending();
-    void tell(uint16_t number, Bytes bytes);
+    void tell(uint16_t tag, Bytes bytes);
+    void tell_message(uint16_t number, Bytes bytes);
     bool tell_held();
-    void settle_answer(uint16_t id, Bytes bytes);
+    async::Waiting* settle_answer(uint16_t id, Bytes bytes);
+    static void settle_failure(Call& call, Bytes chain);
+    void drop_answer(uint16_t id, Bytes bytes);
     void end(Serving& serving);
     void take_cancellations();
     void tell_cancelled(uint16_t id, bool is_cancelled);
@@ -230,6 +241,8 @@ class Channel final : public async::Source {
     void send_withdrawn();
     bool send_lines(Outgoing& out);
     void send_now(Outgoing& out);
+    void send_call(Call& call);
+    [[gnu::noinline]] void send_or_queue(Call& call);
     bool can_go(const Outgoing& out) const;
     void give_id(Outgoing& call);
     void enqueue(Outgoing& out);
@@ -257,7 +270,7 @@ class Channel final : public async::Source {
     async::WaitQueue finishers_;
 
     List<Outgoing, &Outgoing::hook> queue_;
-    std::array<Outgoing*, calls_max> waiting_{};       // our calls by id
+    std::array<Call*, calls_max> waiting_{};           // ours by id
     std::array<uint64_t, calls_max / 64> used_ids_{};  // waiting_, and abandoned calls
     std::array<uint64_t, calls_max / 64> cancelled_{}; // of these the peer is told
     uint64_t cancels_{};                               // how many ever
@@ -320,6 +333,17 @@ inline void Channel::give_id(Outgoing& call) {
     call.tag_ = make_tag(Kind::request, id);
 }
 
+/// A call of one line: there is an id below 64, and room.
+[[gnu::always_inline]] inline void Channel::send_call(Call& call) {
+    const uint64_t used = used_ids_[0];
+    const auto id = static_cast<uint16_t>(__builtin_ctzll(~used));
+    used_ids_[0] = used | uint64_t{1} << id;
+    call.tag_ = make_tag(Kind::request, id);
+    endpoint_.send(call.tag_, call.flow_, *call.lines_);
+    waiting_[id % 64] = &call;
+    call.waits_for_answer_ = true;
+}
+
 inline std::optional<uint16_t> Channel::free_id() const {
     for (size_t i = 0; i < used_ids_.size(); ++i)
         if (~used_ids_[i] != 0)
@@ -346,28 +370,34 @@ inline void Post::go(async::Waiting& waiting) {
 inline void Call::go(async::Waiting& waiting) {
     waiting_ = &waiting;
     Channel& channel = *channel_;
-    channel.warm();
-    const bool now = channel.is_clear() && ~channel.used_ids_[0] != 0 &&
-                     channel.endpoint_.has_room_for(line_count_);
+    const bool now = !channel.attention_ && !channel.is_cold() && ~channel.used_ids_[0] != 0 &&
+                     line_count_ == 1 && channel.endpoint_.has_room_for(1);
     if (!now) [[unlikely]]
-        return channel.enqueue(*this);
-    channel.give_id(*this);
-    channel.send_now(*this);
-    channel.waiting_[tag_ & low_mask] = this;
-    waits_for_answer_ = true;
+        return channel.send_or_queue(*this);
+    channel.send_call(*this);
 }
 
 inline void Serving::settled(std::optional<Fault>) {
     channel_->end(*this);
 }
 
+[[gnu::always_inline]] inline bool
+Channel::answers_at_once(uint16_t id, uint16_t flow, const ump::Body* lines, uint32_t count) {
+    const bool clear = !attention_ || (queue_.empty() && !withdraws_ && ending_ == Err::none);
+    if (!clear || !endpoint_.has_room_for(count)) [[unlikely]]
+        return false;
+    const uint16_t tag = make_tag(Kind::reply, id);
+    for (; count > 1; --count)
+        endpoint_.send(tag | more_follows, flow, *lines++);
+    endpoint_.send(tag, flow, *lines);
+    return true;
+}
+
 inline void Channel::answer(Serving& serving) {
     warm();
-    const bool clear = !attention_ || (queue_.empty() && !withdraws_ && ending_ == Err::none);
-    if (clear && endpoint_.has_room_for(serving.line_count_)) [[likely]] {
-        send_now(serving);
+    const uint16_t flow = serving.flow_;
+    if (answers_at_once(serving.id(), flow, serving.lines_, serving.line_count_))
         return end(serving);
-    }
     enqueue(serving);
 }
 

@@ -28,21 +28,13 @@ class Outgoing {
     Outgoing(Channel& channel, Kind kind, uint16_t low)
         : channel_{&channel}, tag_{make_tag(kind, low)} {}
 
-    /// Before it begins; afterwards the channel holds its address.
-    Outgoing(Outgoing&& other) noexcept
-        : channel_{other.channel_}, sent_ahead_{other.sent_ahead_}, tag_{other.tag_},
-          brings_capability_{other.brings_capability_} {}
-
-    virtual ~Outgoing() {
+    ~Outgoing() {
         // Only then: otherwise the channel knows nothing of it, and may be gone.
         if (hook.linked() || waits_for_answer_) withdraw();
     }
 
     /// A message is in the ring, or the answer to a call was taken; or the error that ended it.
     virtual void settled(std::optional<Fault> error) = 0;
-
-    /// The answer to a call. Errors: it cannot be read.
-    virtual Result<> deliver(Bytes) { return fail(Err::protocol); }
 
     bool is_call() const { return kind_of(tag_) == Kind::request; }
 
@@ -51,8 +43,8 @@ class Outgoing {
     void withdraw();
 
     Channel* channel_;
-    const ump::Body* lines_{};
-    uint32_t line_count_{}, lines_sent_{};
+    const ump::Body* lines_;
+    uint32_t line_count_, lines_sent_{};
     uint32_t sent_ahead_{}; // token of the capability that belongs to it, 0: none
     uint16_t tag_;
     uint16_t flow_{async::current_flow};
@@ -73,7 +65,7 @@ class Awaited : public Outgoing {
             waiting_->wake();
     }
 
-    async::Waiting* waiting_{};
+    async::Waiting* waiting_;
 };
 
 /// A one-way message: goes on when it is in the ring.
@@ -91,18 +83,23 @@ class Call : public Awaited {
         brings_capability_ = brings_capability;
     }
 
-    Call(Call&&) = default;
+    friend class Channel;
+
     void go(async::Waiting& waiting);
+
+    /// The answer. False: it cannot be read.
+    virtual bool deliver(Bytes answer) = 0;
 };
 
 /// One call of the peer's that is being carried out, and then its answer on the way out. Made in
-/// the channel's pool, by stubs.hpp.
+/// the channel's pool, by stubs.hpp. The channel knows of it once its task, or its answer, waits.
 class Serving : public Outgoing {
   public:
     ListHook<Serving> jobs_hook;
 
   protected:
     friend class Channel;
+    virtual ~Serving() = default;
 
     Serving(Channel& channel, uint16_t id) : Outgoing{channel, Kind::reply, id} {}
 

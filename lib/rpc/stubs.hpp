@@ -36,11 +36,7 @@ class Lines {
   public:
     Lines() {} // NOLINT: what it holds is written by fill
 
-    Lines(const Lines& other) : size_{other.size_} {
-        std::ranges::copy(std::span{other.body_}.first(count()), body_.begin());
-    }
-
-    Lines& operator=(const Lines&) = delete;
+    Lines(const Lines&) = delete;
 
     template <class Encode>
     [[gnu::always_inline]] void fill(Encode&& encode) {
@@ -74,10 +70,6 @@ class CallOf final : public Call {
             arguments.encode(writer);
         });
     }
-
-    CallOf(CallOf&& other) noexcept
-        : Call{std::move(other)}, out_{other.out_}, deadline_{other.deadline_},
-          brought_{other.brought_} {}
 
     /// Its capability has gone ahead by this token, and is taken back if the call is never sent.
     CallOf&& after(abi::CapSlot token) && {
@@ -116,14 +108,14 @@ class CallOf final : public Call {
     }
 
   private:
-    Result<> deliver(Bytes answer) override {
+    bool deliver(Bytes answer) override {
         if constexpr (!std::is_void_v<T>) {
             auto read = T::decode(answer);
-            if (!read) return fail(read.error());
+            if (!read) return false;
             result_.emplace(std::move(*read));
         }
         if constexpr (Carries<T>) brought_->token = ((*result_).*T::capability()).raw;
-        return {};
+        return true;
     }
 
     using Brought = std::conditional_t<Carries<T>, Channel::Wanted*, Nothing>;
@@ -144,8 +136,6 @@ class PostOf final : public Post {
         : Post{channel, Kind::one_way, number} {
         out_.fill([&](Writer& writer) { arguments.encode(writer); });
     }
-
-    PostOf(PostOf&& other) noexcept : Post{std::move(other)}, out_{other.out_} {}
 
     /// As that of CallOf.
     PostOf&& after(abi::CapSlot token) && {
@@ -178,39 +168,57 @@ PostOf<Arguments> one_way(Channel& channel, uint16_t number, const Arguments& ar
     return {channel, number, arguments};
 }
 
-/// A call of the peer's: its arguments for as long as the task runs, then the answer, which is the
-/// result, or the chain of its error.
-template <class Arguments, class T>
+template <class T>
+using AnswerLines = Lines<1 + std::max(sizeof(uint64_t), wire_bytes_of<T>)>;
+
+template <class T>
+[[gnu::always_inline]] inline void fill_done(AnswerLines<T>& lines, const Result<T>& result) {
+    lines.fill([&](Writer& writer) {
+        writer.put(std::to_integer<uint8_t>(status_done));
+        if constexpr (!std::is_void_v<T>) result->encode(writer);
+    });
+}
+
+/// The result, or the chain of its error.
+template <class T>
+void fill(AnswerLines<T>& lines, const Result<T>& result) {
+    if (result) return fill_done(lines, result);
+    lines.fill([&](Writer& writer) {
+        writer.put(std::to_integer<uint8_t>(status_failed));
+        writer.put(result.error());
+    });
+}
+
+/// A call of the peer's that could not be answered at once: its task waits for something, or the
+/// answer for room in the ring.
+template <class T>
 class ServingOf final : public Serving, private async::ResultLink<T> {
   public:
-    ServingOf(Channel& channel, uint16_t id) : Serving{channel, id} {}
+    using Handle = typename async::Task<T>::Handle;
 
-    ~ServingOf() { end_task(); }
+    ServingOf(Channel& channel, uint16_t id) : Serving{channel, id} { channel.note(*this); }
 
-    Arguments& keep(const Arguments& arguments) { return arguments_.emplace(arguments); }
-
-    /// Runs it up to its first wait; afterwards this may be gone.
-    void start(async::Task<T> task) {
-        task_ = task.take();
-        if (!task_) return refuse(Err::no_memory);
-        this->waiter = std::noop_coroutine();
-        task_.promise().link = this;
-        task_.resume();
+    ~ServingOf() override {
+        if (task_) task_.destroy();
     }
 
-    void refuse(Fault why) {
-        end_task();
-        out_.fill([&](Writer& writer) {
-            writer.put(std::to_integer<uint8_t>(status_failed));
-            writer.put(why);
-        });
-        send();
+    void go_on_with(Handle task) {
+        task_ = task;
+        task_.promise().link = this;
+    }
+
+    void answer(const Result<T>& result) {
+        fill(out_, result);
+        lines_ = out_.data();
+        line_count_ = out_.count();
+        channel_->answer(*this);
     }
 
   private:
     bool cancel() override {
         if (!task_) return false;
-        refuse(Err::cancelled);
+        std::exchange(task_, {}).destroy();
+        answer(::fail(Err::cancelled));
         return true;
     }
 
@@ -220,33 +228,54 @@ class ServingOf final : public Serving, private async::ResultLink<T> {
     }
 
     std::coroutine_handle<> finished() override {
-        end_task();
-        if (!*this->result) {
-            refuse(this->result->error());
-        } else {
-            out_.fill([&](Writer& writer) {
-                writer.put(std::to_integer<uint8_t>(status_done));
-                if constexpr (!std::is_void_v<T>) (**this->result).encode(writer);
-            });
-            send();
-        }
+        if (auto task = std::exchange(task_, {})) task.destroy();
+        answer(*this->result);
         return std::noop_coroutine();
     }
 
-    void end_task() {
-        if (auto task = std::exchange(task_, {})) task.destroy();
-    }
-
-    void send() {
-        lines_ = out_.data();
-        line_count_ = out_.count();
-        channel_->answer(*this);
-    }
-
-    typename async::Task<T>::Handle task_{};
-    std::optional<Arguments> arguments_;
-    Lines<1 + std::max(sizeof(uint64_t), wire_bytes_of<T>)> out_;
+    Handle task_{};
+    AnswerLines<T> out_;
 };
+
+/// Where a task ends that has not waited yet.
+template <class T>
+class FirstRun final : public async::ResultLink<T> {
+  public:
+    void fail(Fault fault) override {
+        is_gone = true;
+        this->result.emplace(std::unexpected{fault});
+    }
+
+    std::coroutine_handle<> finished() override { return std::noop_coroutine(); }
+
+    bool is_gone{}; // with its frame
+};
+
+/// Runs the task of call `id` up to its first wait. Most end before that, and are answered without
+/// a Serving, for which there is `room`.
+template <class T>
+[[gnu::always_inline]] inline void
+serve(Channel& channel, uint16_t id, void* room, async::Task<T> made) {
+    FirstRun<T> first;
+    auto const task = made.take();
+    if (task) [[likely]] {
+        task.promise().link = &first;
+        task.resume();
+        if (!first.result) return (new (room) ServingOf<T>{channel, id})->go_on_with(task);
+        if (!first.is_gone) task.destroy();
+    } else {
+        first.result.emplace(fail(Err::no_memory));
+    }
+    const Result<T>& result = *first.result;
+    AnswerLines<T> answer;
+    if (result) [[likely]] {
+        fill_done(answer, result);
+        const uint16_t flow = async::current_flow;
+        if (channel.answers_at_once(id, flow, answer.data(), answer.count())) [[likely]]
+            return async::FramePool::release(room);
+    }
+    (new (room) ServingOf<T>{channel, id})->answer(result);
+}
 
 // Messages with a capability: it goes first, its token travels in the message, and who gets the
 // message waits for it before anybody sees the message.
@@ -284,7 +313,7 @@ async::Task<> send_with_capability(Channel& channel, uint16_t number, Arguments 
 
 /// Waits for the arguments' capability, works, and gives away that of the result.
 template <class Arguments, class T, class Work>
-async::Task<T> with_capability(Channel& channel, Arguments& arguments, Work work) {
+async::Task<T> with_capability(Channel& channel, Arguments arguments, Work work) {
     if constexpr (Carries<Arguments>) {
         abi::CapSlot& slot = arguments.*Arguments::capability();
         Channel::Wanted wanted{channel, slot};
@@ -310,15 +339,19 @@ async::Task<T> with_capability(Channel& channel, Arguments& arguments, Work work
 
 /// Decodes (now: `bytes` is the channel's), works, answers.
 template <class Arguments, class T, class Work>
-void carry_out(Channel& channel, uint16_t id, Bytes bytes, Work work) {
-    auto* const serving = channel.serve<ServingOf<Arguments, T>>(id);
-    if (serving == nullptr) return;
+[[gnu::always_inline]] inline void
+carry_out(Channel& channel, uint16_t id, Bytes bytes, Work work) {
+    void* const room = channel.room_to_serve(id, sizeof(ServingOf<T>));
+    if (room == nullptr) return;
     if constexpr (std::same_as<Arguments, Nothing>) {
-        serving->start(work(serving->keep({})));
+        serve<T>(channel, id, room, work(Nothing{}));
     } else {
         const auto arguments = Arguments::decode(bytes);
-        if (!arguments) return serving->refuse(arguments.error());
-        serving->start(work(serving->keep(*arguments)));
+        if (!arguments) {
+            async::FramePool::release(room);
+            return channel.refuse(id, arguments.error().top());
+        }
+        serve<T>(channel, id, room, work(*arguments));
     }
 }
 
@@ -326,7 +359,7 @@ void carry_out(Channel& channel, uint16_t id, Bytes bytes, Work work) {
 template <class Arguments, class T, class Work>
 void carry_out_with_capability(Channel& channel, uint16_t id, Bytes bytes, Work work) {
     bool begun = false;
-    carry_out<Arguments, T>(channel, id, bytes, [&](Arguments& arguments) {
+    carry_out<Arguments, T>(channel, id, bytes, [&](const Arguments& arguments) {
         auto task = with_capability<Arguments, T>(channel, arguments, work);
         begun = task.has_frame();
         return task;

@@ -61,14 +61,19 @@ class BasicEndpoint {
     /// Whatever is not the common case (the end, a forgery, an acknowledgement that needs a second
     /// look) shows as news in the acknowledgement. Call notify() after a batch.
     [[gnu::always_inline]] bool try_recv(Message& into) {
+        return try_recv(into.control, into.body);
+    }
+
+    /// The same in two parts, so that the control word can stay in a register.
+    [[gnu::always_inline]] bool try_recv(uint64_t& control, Body& body) {
         const BasicLine<Memory>& line = in_[got_ & mask_];
         const uint64_t word = Memory::load(line.control);
         if (uint16_t(word) != uint16_t(got_ + 1)) return false;
         if (uint32_t(word) >> 16 != last_ack_ && !take_news(word)) [[unlikely]]
             return false;
         ++got_;
-        into.control = word;
-        Memory::read(line.payload, into.body);
+        control = word;
+        Memory::read(line.payload, body);
         return true;
     }
 
@@ -127,24 +132,21 @@ class BasicEndpoint {
         acknowledge();
         if (!published_) return;
         Memory::fence_after_publish();
-        notify_fenced(bell);
+        look_and_ring(bell);
     }
 
     /// The first half of notify().
     void acknowledge() {
-        if (got_ - told_ > mask_ / 2) [[unlikely]]
+        if (owes_credit()) [[unlikely]]
             tell_credit();
     }
+
+    bool owes_credit() const { return got_ - told_ > mask_ / 2; }
 
     /// The other half, for whoever has published to several peers and fenced once for all of them.
     template <Bell B>
     void notify_fenced(B& bell) {
-        if (!published_) return;
-        published_ = false;
-        const uint64_t epoch = Memory::load(peer_->epoch);
-        if (epoch == 0 || epoch == rung_) return;
-        rung_ = epoch;
-        bell.ring();
+        if (published_) look_and_ring(bell);
     }
 
     /// About to sleep in `epoch` (never 0, never used before): store, then the caller fences with
@@ -188,6 +190,15 @@ class BasicEndpoint {
     /// Added to the acknowledgement of a close: no plausible one is so far ahead (rings have at
     /// most 2^15 lines), so who reads it looks closely, and sees the tag.
     static constexpr uint64_t no_ack = 0x8000;
+
+    template <Bell B>
+    void look_and_ring(B& bell) {
+        published_ = false;
+        const uint64_t epoch = Memory::load(peer_->epoch);
+        if (epoch == 0 || epoch == rung_) return;
+        rung_ = epoch;
+        bell.ring();
+    }
 
     void publish(uint16_t tag, uint16_t flow, const Body& body) { publish(tag, flow, body, got_); }
 

@@ -151,6 +151,22 @@ TEST(RpcChannel, AServerWithAllItsCallsTakenReadsNoMore) {
     EXPECT_EQ(t.server.inside, 0);
 }
 
+/// Answers of calls that never waited, to a client that does not read.
+TEST(RpcChannel, AnswersWithoutRoomWaitAndKeepTheirOrder) {
+    SamplePair t{{.lines = 4, .calls_at_a_time = 8}};
+    std::vector<int64_t> sums, wanted;
+    std::vector<Err> ended;
+    for (int i = 0; i < 40; ++i) {
+        t.spawn(add(t, uint32_t(i), 1, sums));
+        t.spawn(long_echo(t, ended));
+        wanted.push_back(i + 1);
+    }
+    t.loop.run();
+    EXPECT_EQ(sums, wanted);
+    EXPECT_EQ(ended, std::vector<Err>(40, Err::none));
+    EXPECT_EQ(t.loop.pool().used(), 0u);
+}
+
 TEST(RpcChannel, SendingWaitsForCreditAndKeepsOrder) {
     SamplePair t{{.lines = 8}};
     const auto body = [](SamplePair& p, unsigned first) -> Task<> {

@@ -41,6 +41,27 @@ TEST(RpcChannel, CallsWaitingForCreditEndToo) {
     EXPECT_EQ(log.size(), 10u);
 }
 
+/// It runs out of the channel's own pump.
+TEST(RpcChannel, WhoIsAnsweredMayEndTheChannelAtOnce) {
+    for (const bool others_wait : {false, true}) {
+        SamplePair t;
+        std::vector<std::string> log;
+        const auto call_and_leave = [](SamplePair& p, std::vector<std::string>& l) -> Task<> {
+            co_await p.client().nothing();
+            p.client_end.reset();
+            l.emplace_back("left");
+            co_return {};
+        };
+        if (others_wait) t.spawn(hold(t, 1, log));
+        t.spawn(call_and_leave(t, log));
+        t.loop.run();
+        EXPECT_EQ(log.front(), "left");
+        EXPECT_EQ(log.size(), others_wait ? 2u : 1u);
+        EXPECT_EQ(t.loop.hot_sources() + t.loop.cold_sources(), 0u);
+        EXPECT_TRUE(t.server_end->over());
+    }
+}
+
 TEST(RpcChannel, DestroyingItEndsEveryCall) {
     SamplePair t;
     std::vector<std::string> log;

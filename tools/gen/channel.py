@@ -88,7 +88,7 @@ def _concept(name, doc, messages):
 
 
 def _request_case(m):
-    parameter = f"const {m.type_name}Arguments& arguments" if m.arguments else "rpc::Nothing&"
+    parameter = f"const {m.type_name}Arguments& arguments" if m.arguments else "rpc::Nothing"
     argument = "arguments" if m.arguments else ""
     caps = _has_cap(m.arguments) or _has_cap(m.results)
     work = "carry_out_with_capability" if caps else "carry_out"
