@@ -27,7 +27,8 @@ test: setup
 
 # Where the network stack may be: docs/network.md, Placements. `make test` has the short form.
 test-placements: setup
-	@PLACE=netd:e1000 ONLY=system K="test_network or test_agent or test_tap or test_routing" exec $(PYTHON) tools/test.py
+	@for place in netd:e1000 netd:netsvc; do PLACE=$$place ONLY=system \
+	    K="test_network or test_agent or test_tap or test_routing" $(PYTHON) tools/test.py || exit 1; done
 
 soak: setup
 	@LONG=1 ONLY=system exec $(PYTHON) tools/test.py

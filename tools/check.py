@@ -44,7 +44,7 @@ MAY_INCLUDE = {
     "drivers/*/domain": ["drivers/*", "lib/"],  # for a main of several: net/netcard
     "net": ["lib/base"],
     "net/netd": ["net", "lib/"],
-    "net/netcard": ["lib/", "net/", "drivers/e1000/"],  # driver and stack, one domain
+    "net/netcard": ["lib/", "net/", "drivers/e1000/", "usr/netsvc/", "usr/httpd/"],  # one domain
     "net/routed": ["net/address.hpp", "net/routed/", "lib/"],
     "usr/*": ["lib/"],
     "usr/init": ["lib/", "usr/coreboot/"],  # each init starts the cores below its own

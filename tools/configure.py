@@ -232,7 +232,8 @@ class Plan:
             return None
         flags = f"{LINK} -T {script}"
         if kind == "domain":
-            flags += f" --defsym=domain_base={DOMAIN_STEP * (place + 1):#x}"
+            # Functions of the same instructions are one: nobody compares their addresses.
+            flags += f" --icf=all --defsym=domain_base={DOMAIN_STEP * (place + 1):#x}"
         objects = [self.compile(kind, f) for f in files]
         libraries = self.libraries(kind, program.get("uses", ()))
         libraries += self.math() if kind == "domain" else []

@@ -26,7 +26,7 @@ PATIENCE = float(os.environ.get("PATIENCE") or "1")
 
 
 # The stack has its address and the web server its port, in any order.
-SERVES = r"httpd\] port 80 open", r"netd\] address [\d./]+ "
+SERVES = r"httpd(-netd)?\] port 80 open", r"netd\] address [\d./]+ "
 
 
 class GuestError(AssertionError):

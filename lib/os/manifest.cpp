@@ -126,6 +126,20 @@ Result<> Manifest::take_domain(std::string_view rest, Start start) {
     return {};
 }
 
+const DomainEntry* Manifest::image_of_both(std::string_view program, std::string_view name) const {
+    std::array<char, 32> image;
+    return domain(format_to(image, "{}-{}", program, name));
+}
+
+const DomainEntry& Manifest::image_of(const DomainEntry& program, const Cmdline& settings) const {
+    for (const DomainEntry& other : domains()) {
+        if (shared_with(other.name, settings) != program.name) continue;
+        const DomainEntry* const both = image_of_both(program.name, other.name);
+        if (both != nullptr) return *both;
+    }
+    return program;
+}
+
 Result<> Manifest::take_place(DomainEntry& entry, std::string_view word) {
     if (Cmdline::is_program(word))
         entry.shares = TRY(name(word));

@@ -117,6 +117,12 @@ class Manifest {
         return wish.empty() ? entry->shares : wish;
     }
 
+    /// Of that program and that other one as one domain; null: there is none.
+    const DomainEntry* image_of_both(std::string_view program, std::string_view name) const;
+
+    /// The image that is started for that domain: PROGRAM-NAME if another has a part in it.
+    const DomainEntry& image_of(const DomainEntry& program, const Cmdline& settings) const;
+
     const DeviceEntry* device(std::string_view label) const {
         for (const DeviceEntry& d : devices())
             if (d.label == label) return &d;

@@ -31,8 +31,8 @@ static_assert(applications_max + shells_max + 1 <= Host::owners_max, "the last i
 
 /// Everything of this domain that lives as long as it does.
 struct Netd {
-    Netd(os::Domain& in, MakeFirstCard first)
-        : self{in}, host{in.loop()},
+    Netd(os::Domain& in, MakeFirstCard first, Guest* with)
+        : self{in}, host{in.loop()}, guest{with},
           others{
               {DistantCard{in, host, {{1}}},
                DistantCard{in, host, {{2}}},
@@ -44,6 +44,7 @@ struct Netd {
 
     os::Domain& self;
     Host host;
+    Guest* guest;
     std::array<DistantCard, net::Stack::links_max - 1> others;
     std::array<Card*, net::Stack::links_max> cards;
     std::array<InterfaceState*, net::Stack::links_max> states;
@@ -153,7 +154,9 @@ Result<> make_stack(const net::MacAddress mac) {
 /// errors   what binding to nic.0 and starting it answer
 async::Task<> open_first_card() {
     Card& card = *netd->cards[0];
-    co_await make_stack(co_await card.open());
+    const net::MacAddress mac = co_await card.open();
+    if (netd->guest != nullptr) co_await netd->guest->prepare(netd->host);
+    co_await make_stack(mac);
     co_await card.start();
     co_return {};
 }
@@ -214,6 +217,7 @@ async::Task<> run() {
         "routes", interfaces::routes::contract, all, os::Service::Limits{.sessions = 1}
     );
     co_await os::offer(all.self, routes);
+    if (all.guest != nullptr) co_await all.guest->start();
     co_await all.self.loop().spawn("next card", [&] { return open_card(1); });
     // Its packets were in memory that went with the card's end of it: who starts us again starts
     // with an empty stack (usr/init/manifest).
@@ -224,9 +228,8 @@ async::Task<> run() {
 
 } // namespace
 
-int serve(os::Domain& self, MakeFirstCard first) {
-    self.set_task_bytes(128 * 1024);
-    netd.make(self, first);
+int serve(os::Domain& self, MakeFirstCard first, Guest* guest) {
+    netd.make(self, first, guest);
     if (const auto started = self.loop().spawn("netd", [&] { return os::lasting(self, run()); });
         !started) {
         log::error("netd cannot start: {}", started.error());

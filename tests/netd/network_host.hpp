@@ -4,28 +4,21 @@
 #include <optional>
 #include <vector>
 
+#include "net/netd/application.hpp"
 #include "tests/netd/loopback_host.hpp"
-#include "tools/tapstack/application.hpp"
+#include "tests/ump/channel_fixture.hpp"
 
-struct LoopBell final : rpc::Bell {
-    explicit LoopBell(FakeWaiter& of) : waiter{of} {}
-
-    void ring() override { waiter.plan(waiter.now(), 1); }
-
-    FakeWaiter& waiter;
-};
-
-struct HostWithBell : LoopbackHost {
-    using LoopbackHost::LoopbackHost;
-
-    LoopBell bell{run.waiter};
-};
-
-struct NetworkHost : HostWithBell, tapstack::Application {
+struct NetworkHost : LoopbackHost {
     NetworkHost(net::Config config, size_t task_bytes, size_t chunks, uint16_t connections = 16)
-        : HostWithBell{config, task_bytes, connections}, Application{run.loop, host, bell, chunks} {
-        EXPECT_TRUE(enter());
+        : LoopbackHost{config, task_bytes, connections},
+          shared{netd::Application::memory_needed(chunks, 65536)},
+          application{run.loop, host, shared.bytes(), 65536} {
+        EXPECT_TRUE(application.enter());
     }
+
+    TestFrame shared;
+    netd::Application application;
+    os::Network& network = application.network();
 };
 
 /// And who talks to it, over loopback: another application, whose calls are made directly.

@@ -69,6 +69,23 @@ TEST(Manifest, SaysWhoseDomainIsShared) {
     EXPECT_EQ(shared("nobody", "place=nobody:driver"), "");
 }
 
+TEST(Manifest, OfTwoInOneDomainTheImageOfBothIsStarted) {
+    const auto [m, bad] = parse("domain app 2 4 256\n"
+                                "domain stack 1 4 256\n"
+                                "image app-stack 4 512\n");
+    EXPECT_TRUE(bad.empty());
+    const auto image = [&m](std::string_view name, std::string_view line) {
+        const auto settings = Cmdline::parse(line, [](Cmdline::Problem) { FAIL(); });
+        return m.image_of(*m.domain(name), settings).name;
+    };
+    EXPECT_EQ(image("app", ""), "app");
+    EXPECT_EQ(image("app", "place=stack:app"), "app-stack");
+    EXPECT_EQ(image("stack", "place=stack:app"), "stack");
+    EXPECT_EQ(image("stack", "place=app:stack"), "stack") << "there is no stack-app";
+    EXPECT_EQ(m.image_of_both("app", "stack")->quota, 512u * 1024);
+    EXPECT_EQ(m.image_of_both("stack", "app"), nullptr);
+}
+
 TEST(Manifest, LeavesOutABadLineAndKeepsTheRest) {
     const auto [m, bad] = parse("domain a 0 40 256\n"        // priority
                                 "domain b 0 4 1\n"           // quota

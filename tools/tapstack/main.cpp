@@ -3,9 +3,10 @@
 #include <cstdio>
 #include <string>
 #include <sys/random.h>
+#include <vector>
 
 #include "net/netd/addresses.hpp"
-#include "tools/tapstack/application.hpp"
+#include "net/netd/application.hpp"
 #include "tools/tapstack/tap.hpp"
 #include "usr/netsvc/agent.hpp"
 #include "usr/netsvc/services.hpp"
@@ -13,7 +14,6 @@
 namespace tapstack {
 namespace {
 
-constexpr size_t chunks = 32; // as usr/netsvc has
 constexpr size_t task_bytes = 4 << 20;
 constexpr net::MacAddress mac{{0x52, 0x54, 0x00, 0x77, 0x00, 0x02}}; // a guest's
 
@@ -37,6 +37,15 @@ net::Config config_of(const Cmdline& settings) {
     config.secret = secret(settings.seed);
     return config;
 }
+
+/// Of the cache: what channels are made of.
+struct alignas(64) Line {
+    std::array<std::byte, 64> raw{};
+};
+
+constexpr size_t shared_bytes =
+    netd::Application::memory_needed(netsvc::chunks, netsvc::chunk_bytes);
+static_assert(shared_bytes % sizeof(Line) == 0);
 
 /// Everything. It never goes: its tasks hold what is made after the loop.
 class Process {
@@ -76,9 +85,12 @@ class Process {
     async::Loop loop_{bed_, tasks_, 0};
     netd::Host host_{loop_};
     TapLink link_;
-    Application application_{loop_, host_, bed_, chunks};
-    netsvc::Services services_{application_.network, {}};
-    netsvc::Agent agent_{application_.network};
+    std::vector<Line> shared_ = std::vector<Line>(shared_bytes / sizeof(Line));
+    netd::Application application_{
+        loop_, host_, std::as_writable_bytes(std::span{shared_}), netsvc::chunk_bytes
+    };
+    netsvc::Services services_{application_.network(), {}};
+    netsvc::Agent agent_{application_.network()};
     netd::InterfaceState state_;
 };
 

@@ -58,20 +58,18 @@ Instant Bed::now() {
 }
 
 uint64_t Bed::wait(std::optional<Instant> deadline) {
-    const uint64_t rung = std::exchange(rung_, 0);
-    timespec patience{}; // who was rung does not sleep
-    if (rung == 0 && deadline) {
+    timespec patience{};
+    if (deadline) {
         const Instant from = now();
         const int64_t left = *deadline > from ? (*deadline - from).ns : 0;
         patience = {left / 1'000'000'000, left % 1'000'000'000};
     }
     const short wanted = wants_room_ ? POLLIN | POLLOUT : POLLIN;
     std::array<pollfd, 2> files{{{tap_.number(), wanted, 0}, {signals_.number(), POLLIN, 0}}};
-    const bool sleeps = rung == 0 && !deadline;
-    const int found = ::ppoll(files.data(), files.size(), sleeps ? nullptr : &patience, nullptr);
+    const int found = ::ppoll(files.data(), files.size(), deadline ? &patience : nullptr, nullptr);
     has_room_ = found > 0 && (files[0].revents & POLLOUT) != 0;
     told_to_end_ |= found > 0 && files[1].revents != 0;
-    return rung;
+    return 0;
 }
 
 // --- TapLink

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "lib/async/loop.hpp"
-#include "lib/rpc/channel.hpp"
 #include "net/netd/host.hpp"
 
 namespace tapstack {
@@ -43,16 +42,14 @@ struct Refusal {
 /// Opens the device, or makes it for as long as we live.
 std::expected<File, Refusal> open_tap(const std::string& name);
 
-/// Where the loop sleeps. Bells are rung within the process, so they need no more than a note.
-class Bed final : public async::Waiter, public rpc::Bell {
+/// Where the loop sleeps.
+class Bed final : public async::Waiter {
   public:
     /// SIGINT and SIGTERM are waited for from now on.
     explicit Bed(const File& tap);
 
     Instant now() override;
     uint64_t wait(std::optional<Instant> deadline) override;
-
-    void ring() override { rung_ = async::ring_bits; }
 
     /// Wakes us when the device takes frames again, too.
     void wait_for_room(bool on) { wants_room_ = on; }
@@ -65,7 +62,6 @@ class Bed final : public async::Waiter, public rpc::Bell {
   private:
     const File& tap_;
     File signals_;
-    uint64_t rung_{};
     bool wants_room_{}, has_room_{}, told_to_end_{};
 };
 

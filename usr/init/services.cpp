@@ -19,6 +19,13 @@ Result<> Services::begin() {
     if (info.magic != abi::boot_info_magic) return fail(Err::malformed);
     isa_lines_ = info.irq_gsi;
     core_count_ = info.core_count;
+    for (const Entry& entry : manifest_.domains()) {
+        const std::string_view with = manifest_.shared_with(entry.name, self_.settings());
+        if (!with.empty() && manifest_.image_of_both(with, entry.name) == nullptr)
+            log::error(
+                "{} has a domain of its own: there is no {}-{}", entry.name, with, entry.name
+            );
+    }
     return {};
 }
 
@@ -42,7 +49,8 @@ Result<> Services::start_core_boot() {
 /// `count=bench...` measures the machine by itself: what is not needed for that is not started.
 bool Services::is_wanted(const Entry& entry) const {
     // Whoever starts that other program starts this one with it.
-    if (!manifest_.shared_with(entry.name, self_.settings()).empty()) return false;
+    const std::string_view with = manifest_.shared_with(entry.name, self_.settings());
+    if (!with.empty() && manifest_.image_of_both(with, entry.name) != nullptr) return false;
     const bool measures = self_.settings().count.starts_with("bench");
     if (entry.name == "bench") return measures;
     return !measures || entry.name == "console";
@@ -62,7 +70,8 @@ unsigned Services::place_of(const Entry& entry) const {
     return core % static_cast<unsigned>(core_count_);
 }
 
-void Services::start_here(const Entry& entry) {
+void Services::start_here(const Entry& program) {
+    const Entry& entry = manifest_.image_of(program, self_.settings());
     log::info("{} starts", entry.name);
     const auto started = launch(entry);
     if (started) return;
@@ -126,8 +135,9 @@ async::Task<> Services::start_on(unsigned core) {
 async::Task<> Services::start_there(unsigned core, os::Binding& link) {
     const CoreId there{{static_cast<uint8_t>(core)}};
     auto client = co_await os::bind_spawner(self_, link, there);
-    for (const Entry& entry : manifest_.domains()) {
-        if (!starts(entry) || place_of(entry) != core) continue;
+    for (const Entry& program : manifest_.domains()) {
+        if (!starts(program) || place_of(program) != core) continue;
+        const Entry& entry = manifest_.image_of(program, self_.settings());
         log::info("{} starts on core {}", entry.name, core);
         const auto labels = hand(core, entry);
         const auto image = Text<16>::cut(entry.name);

@@ -38,7 +38,7 @@ class Services {
     bool is_wanted(const Entry& entry) const;
     bool starts(const Entry& entry) const;
     unsigned place_of(const Entry& entry) const;
-    void start_here(const Entry& entry);
+    void start_here(const Entry& program);
     Result<> launch(const Entry& entry);
     Result<> give(uint32_t id, std::string_view name, os::CapSlot what);
     async::Task<> start_on(unsigned core);

@@ -15,10 +15,6 @@
 namespace netsvc {
 namespace {
 
-// A whole UDP datagram must fit in a chunk.
-constexpr uint32_t chunk_bytes = 65536;
-constexpr size_t chunks = 32;
-
 struct Netsvc {
     explicit Netsvc(os::Domain& in) : self{in}, binding{in} {}
 
@@ -32,14 +28,6 @@ struct Netsvc {
 
 os::Immortal<Netsvc> netsvc;
 
-OperationMarks marks_of(std::string_view setting) {
-    if (setting.empty()) return {};
-    const auto marks = OperationMarks::parse(setting);
-    if (marks) return *marks;
-    log::warn("count={} is not SERVICE:WARM:N", setting);
-    return {};
-}
-
 async::Task<> run() {
     Netsvc& all = *netsvc;
     co_await all.binding.open(
@@ -49,8 +37,7 @@ async::Task<> run() {
     async::Loop& loop = all.self.loop();
     all.client.emplace(all.binding.channel());
     all.network.emplace(loop, *all.client, all.binding.bulk(), chunk_bytes);
-    Services& services = all.services.emplace(*all.network, marks_of(all.self.settings().count));
-    co_await services.start();
+    co_await all.services.emplace(*all.network, marks_of(all.self.settings().count)).start();
     if (all.self.settings().test)
         co_await loop.spawn("socket agent", [&] {
             return all.agent.emplace(*all.network).serve();

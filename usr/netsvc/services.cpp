@@ -257,6 +257,14 @@ async::Task<> Services::udp_discard() {
     }
 }
 
+OperationMarks marks_of(std::string_view setting) {
+    if (setting.empty()) return {};
+    const auto marks = OperationMarks::parse(setting);
+    if (marks) return *marks;
+    log::warn("count={} is not SERVICE:WARM:N", setting);
+    return {};
+}
+
 Result<> Services::start() {
     async::Loop& loop = network.loop();
     TRY_VOID(loop.spawn("changes of sockets", [&] { return watchers.follow(); }));

@@ -12,6 +12,13 @@ namespace netsvc {
 
 using os::OperationMarks;
 
+// Of the network that they are given. A whole UDP datagram must fit in a chunk.
+constexpr uint32_t chunk_bytes = 65536;
+constexpr size_t chunks = 32;
+
+/// What `count=SERVICE:WARM:N` asks for; what it is not, is told.
+OperationMarks marks_of(std::string_view setting);
+
 class Services {
   public:
     Services(os::Network& to, const OperationMarks& counted) : network{to}, marks{counted} {}
