@@ -1,5 +1,5 @@
-"""The stack in the domain of its driver, and of an application. `make test-placements` runs all tests
-of the network so."""
+"""The stack in the domain of its driver, and of an application. `make test-placements` runs all
+tests of the network so."""
 import re
 
 import pytest
