@@ -214,4 +214,17 @@ Forecast forecast(const Tree& tree, const CostTable& costs) {
     return {walk.last(), gathered};
 }
 
+Shape best_shape(const MemberSet& members, MemberId root, const CostTable& costs) {
+    Shape best{};
+    uint64_t least = ~uint64_t{};
+    for (const Shape shape : {Shape::flat, Shape::k_ary, Shape::binomial, Shape::measured}) {
+        const Forecast f = forecast(Tree::of(shape, members, root, costs), costs);
+        const uint64_t time = uint64_t{f.broadcast} + f.gather;
+        if (time >= least) continue;
+        least = time;
+        best = shape;
+    }
+    return best;
+}
+
 } // namespace group

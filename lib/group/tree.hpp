@@ -7,12 +7,19 @@
 // node.
 #pragma once
 
+#include <string_view>
+
 #include "lib/group/costs.hpp"
 #include "lib/group/members.hpp"
 
 namespace group {
 
-enum class Shape : uint8_t { flat, k_ary, binomial, measured };
+enum class Shape : uint8_t { flat, k_ary, binomial, measured }; // simple ones first
+
+constexpr std::string_view name_of(Shape s) {
+    constexpr std::string_view names[] = {"flat", "k-ary", "binomial", "measured"};
+    return names[size_t(s)];
+}
 
 class Tree {
   public:
@@ -67,5 +74,9 @@ struct Forecast {
 };
 
 Forecast forecast(const Tree& tree, const CostTable& costs);
+
+/// The one by which the root has soonest heard from all, and all have soonest heard from the root;
+/// of equals the simplest.
+Shape best_shape(const MemberSet& members, MemberId root, const CostTable& costs);
 
 } // namespace group

@@ -125,6 +125,16 @@ GroupLines::Heard GroupLines::hear(const MemberSet& from) {
     }
 }
 
+void GroupPlan::make(const group::CostTable& machine, unsigned members) {
+    if (machine.revision == 0)
+        costs = group::CostTable::unknown(members);
+    else
+        costs.take(machine, members, [](unsigned i) {
+            return group::member(core_of_worker(i).raw);
+        });
+    shape = group::best_shape(MemberSet::first(members), {}, costs);
+}
+
 Group::Group(GroupLines& lines, const How& how)
     : lines_{lines}, view_{1, MemberSet::first(how.members)}, how_{how},
       member_{{lines.self(), view_, {}, how.costs, how.shape, how.slots}, *this},

@@ -86,6 +86,17 @@ class GroupLines {
     std::array<Watched, most> watched_{};
 };
 
+/// How the first workers of this domain reach each other best. All members of a group must go by
+/// the same, and what the monitors publish may change: so one of them makes it, where all can see
+/// it.
+struct GroupPlan {
+    /// `machine`: as published (machine_costs.hpp). While that says nothing, all are equally far.
+    void make(const group::CostTable& machine, unsigned members);
+
+    group::CostTable costs;
+    group::Shape shape{};
+};
+
 class Group final : group::Seam, group::BarrierSeam {
   public:
     struct How {

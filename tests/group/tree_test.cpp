@@ -105,6 +105,48 @@ TEST(Tree, MeasuredIsForecastNoSlowerThanTheOthers) {
     }
 }
 
+/// Made-up machines, each of which has another best tree.
+TEST(Shape, ThatOfAGroupIsTheOneThatItsMachineIsFastestWith) {
+    const auto members = MemberSet::first(16);
+    CostTable far = CostTable::unknown(16); // sending is nothing beside the way
+    far.between[0][0] = 1000;
+    EXPECT_EQ(best_shape(members, {}, far), Shape::flat);
+    CostTable slow = CostTable::unknown(16); // and here all that there is
+    slow.send = slow.receive = 100;
+    slow.between[0][0] = 100;
+    EXPECT_EQ(best_shape(members, {}, slow), Shape::binomial);
+    EXPECT_EQ(best_shape(MemberSet::first(2), {}, slow), Shape::flat) << "there is only one";
+    // Four sockets, whose cores are not numbered one socket after the other.
+    CostTable sockets = mesh(4, 4, 2);
+    for (unsigned c = 0; c < 16; ++c)
+        sockets.node_of[c] = static_cast<uint8_t>(c * 7 % 16 / 4);
+    for (auto& row : sockets.between)
+        for (Cost& cost : row)
+            cost = cost > 400 ? 4000 : 40;
+    EXPECT_EQ(best_shape(members, {}, sockets), Shape::measured);
+    for (unsigned root = 0; root < 16; ++root) {
+        const Shape best = best_shape(members, member(root), sockets);
+        const auto time = [&](Shape s) {
+            const Forecast f = forecast(Tree::of(s, members, member(root), sockets), sockets);
+            return f.broadcast + f.gather;
+        };
+        for (const Shape shape : shapes)
+            EXPECT_LE(time(best), time(shape));
+    }
+}
+
+TEST(CostTable, OfSomeCoresIsWhatTheMachineSaysOfThem) {
+    CostTable machine = mesh(2, 4, 2);
+    machine.pair[1][6] = 77;
+    CostTable own;
+    own.take(machine, 3, [](unsigned i) { return member(i == 0 ? 1 : i + 4); }); // 1, 5, 6
+    EXPECT_EQ(own.cores, 3u);
+    EXPECT_EQ(own.latency(member(0), member(2)), 77u);
+    EXPECT_EQ(own.latency(member(1), member(2)), 400u);
+    EXPECT_EQ(own.node(member(0)), 0);
+    EXPECT_EQ(own.node(member(1)), 1);
+}
+
 TEST(Forecast, OfAFlatTreeIsWhatTheLastOneWaitsFor) {
     const CostTable costs = mesh(1, 4, 1);
     const Forecast f = forecast(Tree::flat(MemberSet::first(4), {}), costs);

@@ -33,6 +33,9 @@ def test_all_cores_come_to_the_right_result(boot, count):
     guest = start(boot, count, count)
     for what in SUMS:
         guest.wait_for(rf"{what} on {count} cores: right", 120)
+    # Along the tree that the costs say, which the monitors have measured by now.
+    guest.wait_for(rf"group of {count}: \S+ tree, costs of revision {'[1-9]' if count > 1 else ''}", 60)
+    guest.wait_for(rf"group on {count} cores: right", 60)
     # One message to each worker and one back, and nothing else.
     guest.wait_for(rf"unmap on {count} cores: {2 * count} messages, dirty", 60)
     guest.wait_for(r"parallel done: right", 60)

@@ -50,6 +50,7 @@ int program() {
     right &= check("rights", rights);
     right &= check("interruptions", interruptions);
     right &= check("registers", registers);
+    right &= check("group", act_as_one);
     if (const auto done = measure_unmap(); !done)
         log::error("unmap could not be measured: {}", done.error());
     log::info("parallel done: {}", right ? "right" : "wrong");
@@ -67,6 +68,7 @@ int program() {
 } // namespace
 
 int domain_main(os::Domain& self) {
+    parallel::know_machine();
     std::string_view arguments = self.arguments();
     const auto cores = parse_number(os::take_word(arguments), 64);
     return os::run_spanning(self, {.cores = cores ? static_cast<unsigned>(*cores) : 64}, program);

@@ -9,6 +9,10 @@ bool product();
 bool primes();
 bool waves();
 
+/// All workers as a group. Before, in domain_main: what the monitors know of the machine.
+void know_machine();
+bool act_as_one();
+
 /// Whether lib/os keeps its promises: rights that change everywhere, also where a thread computes
 /// and calls nothing; registers across a page fault.
 bool rights();
