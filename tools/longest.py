@@ -3,8 +3,8 @@
 
 From a way into ring 0 to the way out, interrupts are off: the longest such path is the longest that
 an interrupt may have to wait. Runs system tests (all, or those that the arguments choose, as pytest
-takes them) with every guest under tools/longest/longest.c, or with `bench` usr/bench alone, and
-lists the most instructions by operation; then the functions in which the longest spent them.
+takes them) with every guest under tools/longest/longest.c, or with `bench` usr/bench and the start
+of a core alone, and lists the most instructions by operation; then the functions in which the longest spent them.
 
     tools/longest.py [bench | PYTEST_ARGUMENTS...]
 """
@@ -112,6 +112,15 @@ def run_bench(plugin):
         guest.wait_for(r"\bbench (done|cannot)\b", 600)
 
 
+def run_start(plugin):
+    """Another core gets its half of the memory: as many blocks leave the window as may at once."""
+    out = os.path.join(FOLDER, "start.paths")
+    settings = {"CORES": 2, "MEM": "3G", "NIC": "none"}
+    settings["QEMU_ARGS"] = f"-plugin {PLUGIN},{plugin},out={out}"
+    with Skerry("longest-start", **settings) as guest:
+        guest.wait_for(r"\bcores 2 of 2 are up\b", 120)
+
+
 def run_tests(plugin, arguments):
     """tools/guest.py starts every guest with the plugin and gives it a file of its own.
 
@@ -164,6 +173,7 @@ def measured(arguments, names):
     failed, runs = 0, []
     if arguments == ["bench"]:
         run_bench(plugin)
+        run_start(plugin)
     else:
         failed = run_tests(plugin, arguments)
     for path in glob(f"{FOLDER}/*.paths"):

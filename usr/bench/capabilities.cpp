@@ -13,11 +13,13 @@ constexpr uint64_t crowd_cnodes = (crowd + abi::cnode_slots - 1) / abi::cnode_sl
 constexpr uint64_t block_bytes = 64 * 1024 * 1024; // more pages than the crowd has
 
 struct Ids {
-    std::string_view copy, remove, retype, revoke;
+    std::string_view copy, remove, retype, retype_and_delete, revoke;
 };
 
-constexpr Ids few{"cap_copy", "cap_delete", "cap_retype", "cap_revoke"};
-constexpr Ids many{"cap_copy_10k", "cap_delete_10k", "cap_retype_10k", "cap_revoke_10k"};
+constexpr Ids few{"cap_copy", "cap_delete", "cap_retype", "cap_retype_delete", "cap_revoke"};
+constexpr Ids many{
+    "cap_copy_10k", "cap_delete_10k", "cap_retype_10k", "cap_retype_delete_10k", "cap_revoke_10k"
+};
 
 /// RAM of which pages from `offset` on are free.
 struct Source {
@@ -114,15 +116,20 @@ Result<> measure_all(Harness& harness, const Ids& ids, const Source& source, Sub
     });
     remove();
     uint64_t page = 0;
-    harness.measure(
-        ids.retype,
-        [&] {
-            const uint64_t offset = source.offset + page * page_bytes;
-            (void)cnode.retype(spare.index, source.ram, os::Kind::frame, offset, page_bytes);
-            remove();
-        },
-        [&] { page = (page + 1) % 8; }
-    );
+    const auto retype = [&] {
+        const uint64_t offset = source.offset + page * page_bytes;
+        (void)cnode.retype(spare.index, source.ram, os::Kind::frame, offset, page_bytes);
+    };
+    const auto next_page = [&] { page = (page + 1) % 8; };
+    harness.measure(ids.retype, retype, [&] {
+        remove();
+        next_page();
+    });
+    const auto both = [&] {
+        retype();
+        remove();
+    };
+    harness.measure(ids.retype_and_delete, both, next_page);
     harness.measure(ids.revoke, [&] { subject.revoke(); }, [&] { subject.move(); });
     os::slots().release(slot);
     return {};
@@ -138,9 +145,9 @@ Result<> measure_few(Harness& harness) {
 }
 
 Result<> measure_many(Harness& harness, os::CapSlot memory) {
-    const bool wanted = harness.wants(many.copy) || harness.wants(many.remove) ||
-                        harness.wants(many.retype) || harness.wants(many.revoke);
-    if (!wanted) return {};
+    const auto ids = {many.copy, many.remove, many.retype, many.retype_and_delete, many.revoke};
+    const auto wants = [&](std::string_view id) { return harness.wants(id); };
+    if (std::ranges::none_of(ids, wants)) return {};
     os::LocalClient<interfaces::memory::Client> server{memory};
     const os::CapSlot block = TRY(server->allocate_dirty(block_bytes)).ram;
     Crowd& all = the_crowd.make();
