@@ -4,7 +4,8 @@
 From a way into ring 0 to the way out, interrupts are off: the longest such path is the longest that
 an interrupt may have to wait. Runs system tests (all, or those that the arguments choose, as pytest
 takes them) with every guest under tools/longest/longest.c, or with `bench` usr/bench and the start
-of a core alone, and lists the most instructions by operation; then the functions in which the longest spent them.
+of a core alone, and lists the most instructions by operation; then the functions in which the
+longest spent them.
 
     tools/longest.py [bench | PYTEST_ARGUMENTS...]
 """

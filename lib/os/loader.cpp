@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "lib/os/address_space.hpp"
+#include "lib/os/foreign_leaf.hpp"
 #include "lib/os/instructions.hpp"
 
 namespace os {
@@ -26,54 +27,6 @@ std::string_view text_of(std::span<const char> all, size_t begin) {
     const std::string_view rest{all.data() + begin, all.size() - begin};
     return first_of(rest, index_of(rest, '\0'));
 }
-
-/// What is ours becomes what stands at `index` of `to`.
-Result<> move_to(CNode to, uint32_t index, OwnedCap& what) {
-    TRY_VOID(to.move(index, what.slot()));
-    slots().release(what.release());
-    return {};
-}
-
-/// A CNode of the child, made visible under an index of our own root for as long as this lives.
-class ForeignLeaf {
-  public:
-    ForeignLeaf() = default;
-    ForeignLeaf(const ForeignLeaf&) = delete;
-
-    ~ForeignLeaf() {
-        if (leaf_ == 0) return;
-        (void)root_cnode().remove(leaf_);
-        slots().release_leaf(leaf_);
-    }
-
-    Result<> open(CapSlot cnode) {
-        const uint32_t leaf = TRY(slots().take_leaf());
-        if (const auto done = root_cnode().copy(leaf, cnode); !done) {
-            slots().release_leaf(leaf);
-            return fail(done.error());
-        }
-        leaf_ = leaf;
-        cnode_ = cnode;
-        return {};
-    }
-
-    /// Its capability goes into its own index 0, as in every leaf but the first.
-    Result<> take(OwnedCap& cnode) {
-        TRY_VOID(move_to({{cnode_}}, 0, cnode));
-        cnode_ = at(0);
-        return {};
-    }
-
-    CapSlot at(uint32_t index) const { return abi::slot_at(leaf_, index); }
-
-    Place place(uint32_t index) const { return {cnode_, index}; }
-
-    CNode cnode() const { return {{cnode_}}; }
-
-  private:
-    uint32_t leaf_{};
-    CapSlot cnode_{};
-};
 
 } // namespace
 
