@@ -37,6 +37,11 @@ inline void end(std::string_view region) {
     (void)call(Call::end, 0, region);
 }
 
+/// A record with a number and this core's clock.
+inline void note(std::string_view name, uint64_t number) {
+    (void)call(Call::note, number, name);
+}
+
 /// The model runs or rests.
 inline void detail(bool on) {
     (void)call(Call::detail, on ? 1 : 0);

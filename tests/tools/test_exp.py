@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 import tomllib
 from types import SimpleNamespace
 
@@ -119,6 +120,46 @@ PLACE = "netd:1{size}"
     assert [e.arguments_of(p) for p in e.points()] == ["2", "2,httpd:2", "4"]
     assert e.settings_of(e.points()[1]) == {"PLACE": "netd:1,httpd:2"}
     assert Job(e, "model", [e.points()[1]]).settings()["PLACE"] == "netd:1,httpd:2"
+
+
+LINUX = FILE.replace('name = "toy"', 'name = "toy"\nstart = "linux"')
+
+
+def test_linux_boots_with_the_cores_of_its_point_and_is_told_what_to_do(write):
+    e = load(write(LINUX), ["null_call"])
+    job = Job(e, "model", [e.points()[1]])
+    assert job.settings()["CORES"] == 2 and job.settings()["ORDER"] == "toy 2 4 8"
+    assert len(jobs_of([Task(e, "model", p, {}) for p in e.points()], 1)) == 3  # one a boot
+
+
+def test_linux_without_an_axis_of_cores_is_refused(write):
+    text = LINUX.replace("cores = [2, 4]\nsize", "size").replace("{cores} ", "")
+    text = text.replace('x = "cores"', 'x = "size"')
+    text = text.replace("[[exclude]]\ncores = [4]\nsize = [8]", "")
+    with pytest.raises(ExperimentError, match="sweep.cores: is missing: Linux boots with as many"):
+        load(write(text), ["null_call"])
+
+
+def test_a_linux_guest_stands_in_for_a_linux_point(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(guests, "FOLDER", str(tmp_path))
+    said, record = [], {"region": "toy", "total": {}, "slip": 0}
+
+    class Fake(guests.LinuxGuest):
+        def __init__(self, name, QEMU_ARGS, **_):
+            self.text, self.ended = GOOD.format(cycles=7) + "linux done\n", True
+            self.news = threading.Condition()
+            with open(QEMU_ARGS.split("out=")[1].split(",")[0], "w") as f:
+                f.write(json.dumps(record) + "\n")
+
+        def wait(self):
+            pass
+
+        stop = wait
+
+    monkeypatch.setattr(guests, "LinuxGuest", Fake)
+    e = load(write(LINUX), ["null_call"])
+    guests.run(Job(e, "model", e.points()[:1]), said.append)
+    assert said[0].why == "" and said[0].rows[0]["measures"] == {"cycles": 7}
 
 
 def test_the_counting_plugin_is_asked_for_what_is_measured(write):

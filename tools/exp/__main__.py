@@ -27,7 +27,7 @@ import results  # noqa: E402
 from engine import Engine, Store, plan  # noqa: E402
 from experiment import MODES, ExperimentError, load  # noqa: E402
 
-from guest import ROOT  # noqa: E402
+from guest import ROOT, GuestError  # noqa: E402
 
 FILES = os.path.join(ROOT, "usr/bench")
 EXACT = ("count", "model")  # what runs when no mode is named
@@ -124,9 +124,11 @@ def run(arguments, guest_class=guests.Skerry):
         if not experiments:
             raise ExperimentError(f"{' '.join(names)}: nothing to measure in mode "
                                   f"{' or '.join(modes)}")  # fmt: skip
+        if any(e.domain["start"] == "linux" for e in experiments):
+            guests.linux.build()
         if "time" in modes:
             guest_class = guests.clock_of_time(experiments)
-    except ExperimentError as e:
+    except (ExperimentError, GuestError) as e:  # the latter: Linux cannot be had
         print(f"exp: {e}", file=sys.stderr)
         return 2
     guests.write_places()

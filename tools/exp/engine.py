@@ -65,7 +65,7 @@ class Task:
 def boot_key(experiment, mode, point):
     """Points that have the same one may share a guest."""
     settings = Job(experiment, mode, [point]).settings()
-    alone = json.dumps(point) if experiment.domain["start"] == "setting" else ""
+    alone = json.dumps(point) if experiment.domain["start"] != "spawn" else ""
     return json.dumps(settings, sort_keys=True) + alone
 
 
@@ -76,10 +76,15 @@ def plan(experiment, quick, seed, tree, root, modes=("count", "model")):
         for point in experiment.points(quick):
             key = boot_key(experiment, mode, point)
             if key not in origins:
-                settings = Job(experiment, mode, [point], seed).settings()
-                origins[key] = provenance.of_boot(tree, root, guests.IMAGE, settings, mode, seed)
+                origins[key] = origin(tree, root, Job(experiment, mode, [point], seed))
             tasks.append(Task(experiment, mode, point, origins[key]))
     return tasks
+
+
+def origin(tree, root, job):
+    if job.experiment.domain["start"] == "linux":
+        return provenance.of_linux(tree, guests.LINUX_FILES, job.settings(), job.mode, job.seed)
+    return provenance.of_boot(tree, root, guests.IMAGE, job.settings(), job.mode, job.seed)
 
 
 def jobs_of(tasks, seed):

@@ -1,7 +1,8 @@
 """An experiment file (usr/bench/NAME.toml), checked: what is wrong is one sentence with the key.
 
     question, published      sentences: what it asks, and whose figure it is held against
-    [domain]                 name, arguments (with {axis}), start, place, cores, memory, seconds;
+    [domain]                 name, arguments (with {axis}), place, cores, memory, seconds;
+                             start: spawn (by the shell), setting (count=), linux (tools/vs_linux);
                              without: a core that is the other machine, left out of the counts
     [domain.settings]        more settings of tools/run.py (with {axis})
     [words.AXIS]             value = "what stands for it" in arguments and settings
@@ -26,7 +27,7 @@ import settings  # noqa: E402
 from machines import Machine  # noqa: E402
 
 MODES = ("count", "model", "time")
-STARTS = ("spawn", "setting")
+STARTS = ("spawn", "setting", "linux")
 SANITY = ("empty", "nops", "sent")
 MOST_POINTS = 2000
 NEEDED, TOP = ("question", "domain", "measures"), {
@@ -69,7 +70,9 @@ class Experiment:
         return [p for p in every if not any(_covers(e, p) for e in self.exclude)]
 
     def cores_of(self, mode, point):
-        """How many cores the guest boots with."""
+        """How many cores the guest boots with; Linux with those that take part, by its program."""
+        if self.domain["start"] == "linux":
+            return point["cores"]
         if mode == "model":
             return Machine(point["machine"]).all_cores
         return point.get("cores", 1) if self.domain["start"] == "setting" else self.domain["cores"]
@@ -151,6 +154,8 @@ class Checker:
             self.words("exclude", exclusion, e.sweep)
         if "model" in e.measures and "machine" not in e.sweep:
             self.refuse("sweep.machine", "is missing: the mode model needs a machine")
+        if e.domain["start"] == "linux" and "cores" not in e.sweep:
+            self.refuse("sweep.cores", "is missing: Linux boots with as many")
         for quick in (False, True):
             points = e.points(quick)
             if not 1 <= len(points) <= MOST_POINTS:

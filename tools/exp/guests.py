@@ -11,8 +11,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "../vs_linux")]
 import count_output  # noqa: E402
+import flows  # noqa: E402
+import linux  # noqa: E402
 import reading  # noqa: E402
 from experiment import ExperimentError  # noqa: E402
 from machines import Machine  # noqa: E402
@@ -24,6 +27,7 @@ BOOT_SECONDS, TRIES, WATCHDOG_US = 300, 4, 400_000
 PROMPT, UP = r"Type help", r"cores (\d+) of (\d+) are up"
 FOLDER = os.path.join(BUILD, "exp")
 IMAGE = os.path.join(BUILD, "skerry-more.iso")
+LINUX_FILES = linux.KERNEL, linux.INITRAMFS
 
 
 @dataclass
@@ -45,6 +49,8 @@ class Job:
         domain, first = self.experiment.domain, self.points[0]
         found = {"CORES": self.experiment.cores_of(self.mode, first), "NIC": "none", "POLL": 0,
                  "MEM": domain["memory"], "SEED": self.seed, "SUSPECT": 0}  # fmt: skip
+        if domain["start"] == "linux":
+            found["ORDER"] = f"{domain['name']} {self.experiment.arguments_of(first)}"
         if domain["start"] == "setting":
             found["COUNT"] = f"{domain['name']}{self.experiment.arguments_of(first)}"
         found["QEMU_ARGS"] = self.plugin(first, domain["memory"])
@@ -59,6 +65,8 @@ class Job:
             return f"-icount shift=0,sleep=off {self.counting(size)}"
         options = Machine(point["machine"]).options()
         options += f",mem_mb={size},wdog_us={WATCHDOG_US}"
+        if flows.wanted(self.experiment.measures["model"]):
+            options += f",flow={flows.FIRST:#x}"
         return f"-plugin {BUILD}/plugin/coherence.so,out={out},{options}"
 
     def counting(self, mem_mb):
@@ -74,6 +82,24 @@ class Job:
 
     def out(self):
         return os.path.join(FOLDER, f"{self.name}.out")
+
+
+class LinuxGuest(linux.Linux):
+    """The neighbour (tools/vs_linux), as a guest of experiments: one point a boot."""
+
+    position = 0
+
+    def __init__(self, name, CORES, MEM, ORDER, QEMU_ARGS, **_):
+        super().__init__(ORDER, QEMU_ARGS, CORES=CORES, MEM=MEM, NIC="none", CPU="max,-erms")
+
+    def expect(self, pattern, timeout):
+        return self.wait_for(pattern, timeout)
+
+    def qmp(self, _):
+        pass  # it switches itself off
+
+    def wait(self):
+        self.process.wait(60)
 
 
 class Captured:
@@ -140,7 +166,7 @@ class Session:
         self.job, self.guest, self.records, self.slips = job, guest, 0, 0
 
     def boot(self):
-        if self.job.experiment.domain["start"] == "setting":
+        if self.job.experiment.domain["start"] != "spawn":
             return
         cores = self.job.settings()["CORES"]
         self.guest.wait_for(PROMPT, BOOT_SECONDS)
@@ -151,7 +177,7 @@ class Session:
         """What the guest says from the start of the domain until it has ended."""
         domain, guest = self.job.experiment.domain, self.guest
         name, begin = domain["name"], 0
-        done = rf"\b{name} done\b"
+        done = rf"\b{name} done\b" if domain["start"] == "setting" else r"^linux done$"
         if domain["start"] == "spawn":
             begin = guest.position = len(guest.text)
             arguments = self.job.experiment.arguments_of(point)
@@ -189,6 +215,7 @@ class Session:
             rows, records = reading.rows_of(self.spawn(point)), self.new_records()
             if not self.new_slips(records):
                 reading.regions(rows, records)
+                flows.stages(rows, records)
                 outcome.rows = self.checked(rows, point)
                 return
             outcome.discarded += 1
@@ -259,6 +286,8 @@ def finish_counts(session, waiting, report):
 def run(job, report, guest_class=Skerry):
     """Calls report(Outcome) once for each point that was tried. A guest that does not boot fails
     all of them, and so does what goes wrong with QEMU or its plugin afterwards."""
+    if job.experiment.domain["start"] == "linux" and guest_class is Skerry:
+        guest_class = LinuxGuest
     if os.path.exists(job.out()):
         os.remove(job.out())
     session, left = None, list(job.points)

@@ -87,6 +87,14 @@ def of_boot(tree, root, image, settings, mode, seed):
     return tree | {"image": file_hash(image), "arguments": arguments, "mode": mode, "seed": seed}
 
 
+def of_linux(tree, files, settings, mode, seed):
+    """Of a Linux guest: its kernel, its programs, and what they are asked."""
+    words = [f"{k}={v}" for k, v in settings.items() if k in ("CORES", "MEM", "ORDER")]
+    words.append(re.sub(r"\bout=[^,]*,?", "", settings["QEMU_ARGS"]))
+    image = hash_of(*(file_hash(path) for path in files))
+    return tree | {"image": image, "arguments": words, "mode": mode, "seed": seed}
+
+
 def name_of(provenance):
     """Short, equal for equal ones."""
     return hash_of(json.dumps(provenance, sort_keys=True))[:16]

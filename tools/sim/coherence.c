@@ -152,6 +152,7 @@ static void on_mem(unsigned v, uint32_t info, uint64_t va, void* ud) {
     unsigned sz = 1u << qemu_plugin_mem_size_shift(info);
     if (unlikely((pa & 63) + sz > 64 && (pa & 4095) + sz <= 4096))
         one_line(p, v, ln + 1, st, false);
+    if (unlikely(o.flow) && st && sz == 8 && (pa & 63) == 56) line_written(v, pa);
 }
 
 static void on_tb(unsigned v, void* ud) {
@@ -199,6 +200,11 @@ static void on_trans(plugin_id id, struct qemu_plugin_tb* tb) {
         unsigned long fl = 0;
         if (sz == 7 && !memcmp(b, "\x2e\x3e\x2e\x3e\x48\x89\x03", 7)) fl |= F_MAGIC;
         if (sz >= 2 && b[0] == 0xf3 && b[1] == 0x90) pauses++;
+        enum mark mark = o.flow ? mark_of(b, sz) : NO_MARK;
+        if (mark >= USE_CHANNEL)
+            qemu_plugin_register_vcpu_mem_cb(
+                in, on_use, CB_NO_REGISTERS, MEMORY_READ_WRITE, (void*)(uintptr_t)mark
+            );
         if (o.tlb && flushes(b, sz))
             qemu_plugin_register_vcpu_insn_exec_cb(in, on_flush, CB_NO_REGISTERS, 0);
         if (sz == 3 && b[0] == 0x0f && b[1] == 0xae && b[2] == 0xf0 && o.mode >= 2 && o.sb)
@@ -271,6 +277,7 @@ int qemu_plugin_install(plugin_id id, const struct plugin_info* info, int argc, 
         renamed = reserve((nlines >> 6) * sizeof *renamed);
         if (renamed == MAP_FAILED) return 1;
     }
+    if (o.flow && !begin_ranges((uint64_t)o.mem_mb << 20)) return 1;
     pthread_spin_init(&model_lock, 0);
     phys_rw = dlsym(RTLD_DEFAULT, "cpu_physical_memory_rw");
     detailed = o.detail;

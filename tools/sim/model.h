@@ -12,7 +12,7 @@
 
 /* ---------------------------------------------------------------- options */
 static struct opts {
-    long sockets, cores, topo, quantum, par, cpi, mode, fast, tsc, detail, start_minsn, wdog_us;
+    long sockets, cores, topo, quantum, par, cpi, mode, fast, tsc, detail, start_minsn, wdog_us, flow;
     long l1_kb, l1_ways, l2_kb, l2_ways, l3_kb, l3_ways, mem_mb, home_mb, rename;
     long l1, l2, l3, c2c, hop, dram, inv, atomic, pause, occ_rd, occ_home, defer, fwd, moesi, sb,
         ipi, mhz, occ_link, tlb, walk;
@@ -64,7 +64,7 @@ static const struct {
     size_t off;
 } optab[] = {
     O(sockets), O(cores),   O(topo),     O(quantum),     O(par),     O(cpi),     O(mode),
-    O(fast),    O(tsc),     O(detail),   O(start_minsn), O(wdog_us), O(l1_kb),   O(l1_ways),
+    O(fast),    O(tsc),     O(detail),   O(start_minsn), O(wdog_us), O(flow), O(l1_kb),   O(l1_ways),
     O(l2_kb),   O(l2_ways), O(l3_kb),    O(l3_ways),     O(mem_mb),  O(home_mb), O(l1),
     O(l2),      O(l3),      O(c2c),      O(hop),         O(dram),    O(inv),     O(atomic),
     O(pause),   O(occ_rd),  O(occ_home), O(defer),       O(fwd),     O(moesi),   O(sb),

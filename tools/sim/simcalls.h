@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../isolation/declared.h"
 #include "order.h"
 
 static void (*phys_rw)(uint64_t, void*, uint64_t, bool);
@@ -61,6 +62,41 @@ region_end(const char* name, uint64_t arg, double host, uint64_t (*c0)[NC], uint
     fflush(out);
 }
 
+/* With `flow`: a line put into a channel, if its flow id is one of the 256 that begin there. Its
+ * control word is the last that is written of it (lib/ump/line.hpp). */
+static void line_written(unsigned v, uint64_t pa) {
+    uint32_t channel = range_at(pa);
+    if (!channel || ranges[channel].use != USE_CHANNEL) return; /* a copy, or anything */
+    struct {
+        uint16_t sequence, ack, tag, flow;
+    } control;
+
+    if (!phys_rw) return;
+    phys_rw(pa, &control, sizeof control, false);
+    if ((control.flow & 0xff00) != o.flow) return;
+    fprintf(
+        out,
+        "{\"line\":%u,\"flow\":%u,\"vcpu\":%u,\"clk\":%lu}\n",
+        control.tag,
+        control.flow,
+        v,
+        vc[v].clk >> SH
+    );
+}
+
+/* Whatever a range of memory is used for from here on. */
+static void on_use(unsigned v, uint32_t info, uint64_t va, void* ud) {
+    uint64_t at, begin, end;
+    enum mark mark = (enum mark)(uintptr_t)ud;
+    if (!physical(info, va, &at)) return;
+    pthread_mutex_lock(&mx);
+    if (both_operands(v, at, &begin, &end)) {
+        if (mark == USE_NOTHING) end_ranges(begin, end);
+        else declare(mark, begin, end);
+    }
+    pthread_mutex_unlock(&mx);
+}
+
 static void simcall(unsigned v, uint64_t pa) {
     struct {
         uint64_t op, arg, res;
@@ -97,7 +133,14 @@ static void simcall(unsigned v, uint64_t pa) {
     case 4: set_detail(sc.arg); break;
     case 6: align(v, sc.arg); break;
     case 5:
-        fprintf(out, "{\"note\":\"%s\",\"arg\":%lu,\"vcpu\":%u}\n", sc.name, sc.arg, v);
+        fprintf(
+            out,
+            "{\"note\":\"%s\",\"arg\":%lu,\"vcpu\":%u,\"clk\":%lu}\n",
+            sc.name,
+            sc.arg,
+            v,
+            vc[v].clk >> SH
+        );
         fflush(out);
         break;
     }

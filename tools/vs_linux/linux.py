@@ -71,7 +71,8 @@ def build():
     compile_all = [
         ("drive", ["drive.c"], []),
         ("nothing", ["guest/nothing.c"], ["-static", "-nostdlib"]),
-        ("init", ["guest/init.c", "guest/services.c", "guest/measure.c"], ["-static", "-pthread"]),
+        ("init", ["guest/init.c", "guest/services.c", "guest/measure.c",
+                  "guest/unmap.c"], ["-static", "-pthread"]),
     ]
     for name, sources, flags in compile_all:
         out = os.path.join(FOLDER, name)

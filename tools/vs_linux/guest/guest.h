@@ -9,9 +9,10 @@
 
 enum { SAMPLE_BEGIN = 16, SAMPLE_END = 17, OPERATION = 12 };
 
-/* All do not return, but for measure(). */
+/* These do not return, but for what measures. */
 void serve_all(void);
 void measure(int samples);
+void measure_unmap(int processors);
 void fatal(const char *what);
 
 #endif

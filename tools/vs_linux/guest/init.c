@@ -1,5 +1,5 @@
-/* First and only program of the Linux guest: `services ADDRESS`, or `measure SAMPLES`, after `--`
- * on the kernel's command line. Brings up the machine's card and nothing that is not needed. */
+/* First and only program of the Linux guest: `services ADDRESS`, `measure SAMPLES` or `unmap
+ * PROCESSORS`, after `--` on the kernel's command line. Brings up what is needed, and no more. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -81,6 +81,7 @@ int main(int count, char **words) {
         serve_all();
     }
     if (!strcmp(order, "measure")) measure(atoi(argument));
+    if (!strcmp(order, "unmap")) measure_unmap(atoi(argument));
     puts("linux done");
     reboot(RB_POWER_OFF);
     return 0;

@@ -13,9 +13,10 @@ using namespace spanning;
 void print_figure(const Figure& f) {
     if (f.region.empty())
         experiments::say(
-            "row way={} size={} samples={}: cycles={} messages={}",
+            "row way={} size={} flow={} samples={}: cycles={} messages={}",
             f.way,
             f.size,
+            f.flow,
             f.samples,
             f.cycles,
             f.messages

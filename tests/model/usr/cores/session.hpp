@@ -14,6 +14,7 @@ struct Figure {
     uint64_t messages;
     uint32_t size{};           // bytes of a packet, channels that are waited for
     std::string_view region{}; // of the model, where lines are counted
+    uint32_t flow{};           // of its first sample; the others' follow
 };
 
 struct Session {
@@ -25,13 +26,13 @@ struct Session {
 
     experiments::Team team;
     experiments::Checks checks;
-    std::array<Figure, 24> figures;
-    size_t figure_count;
-    MutableBytes page;                      // that goes
-    alignas(64) std::atomic<uint64_t> gone; // pages so far
-    uint64_t wrong;                         // results of kernels
-    uint64_t sent, received;                // sums of packets
-    uint64_t taken;                         // cycles of who asks
+    std::array<Figure, 24> figures{};
+    size_t figure_count{};
+    MutableBytes page;                        // that goes
+    alignas(64) std::atomic<uint64_t> gone{}; // pages so far
+    uint64_t wrong{};                         // results of kernels
+    uint64_t sent{}, received{};              // sums of packets
+    uint64_t taken{};                         // cycles of who asks
 };
 
 /// Parts of all cores' threads; `lines` has room for lib/os/group.

@@ -1,6 +1,8 @@
 #include <new>
 
+#include "lib/async/frame_pool.hpp"
 #include "lib/os/group.hpp"
+#include "lib/os/model.hpp"
 #include "tests/model/usr/cores/session.hpp"
 
 namespace spanning {
@@ -11,6 +13,7 @@ using group::Shape;
 constexpr uint32_t samples = 5;
 constexpr uint64_t settle_cycles = 40'000; // until those who sleep do
 constexpr uint32_t poll_turns = 10'000'000;
+constexpr uint32_t flows = 0xf100; // those of the model's option `flow`
 
 void settle() {
     for (const uint64_t begun = os::read_tsc(); os::read_tsc() - begun < settle_cycles;)
@@ -28,6 +31,7 @@ void begin(Session& session, uint32_t sample) {
 /// Takes the page away; the others sleep meanwhile, or look for its end with a loop that rests.
 struct Unmap {
     void take(Session& session, uint32_t self, bool others_sleep) {
+        const uint32_t first_flow = flows + (others_sleep ? 0 : samples + 1);
         std::array<uint64_t, samples> taken{};
         uint64_t messages = 0;
         for (uint32_t i = 0; i <= samples; ++i) {
@@ -43,7 +47,7 @@ struct Unmap {
             if (self == 0) {
                 settle();
                 const uint64_t begun = os::read_tsc();
-                const bool gone = os::unmap_shared(session.page).has_value();
+                const bool gone = unmap(session.page, first_flow + i);
                 if (i > 0) taken[i - 1] = os::read_tsc() - begun;
                 INVARIANT(gone, "it was mapped");
                 messages = os::messages_of_last_cut().value_or(0);
@@ -58,7 +62,16 @@ struct Unmap {
         if (self != 0) return;
         std::ranges::sort(taken);
         const auto way = std::string_view{others_sleep ? "asleep" : "polling"};
-        session.add({way, samples, taken[samples / 2], messages});
+        session.add({way, samples, taken[samples / 2], messages, {}, {}, first_flow + 1});
+    }
+
+    /// By a flow of its own: whatever is said because of it bears that number.
+    static bool unmap(MutableBytes pages, uint32_t number) {
+        const async::UseFlow flow{static_cast<uint16_t>(number)};
+        os::model::note("unmap begins", number);
+        const bool gone = os::unmap_shared(pages).has_value();
+        os::model::note("unmap ends", number);
+        return gone;
     }
 
     uint64_t pages{};
