@@ -58,6 +58,7 @@ void CostBoard::publish(CoreId self, uint32_t version, const CoreSet& untold) {
     row.said.core = self;
     row.said.version = std::max(version, row.said.version + 1);
     row.untold = untold;
+    heard_.news(*own, untold);
     ++revision_;
 }
 
@@ -65,12 +66,14 @@ bool CostBoard::learn(const LineCosts& said, const CoreSet& untold) {
     const auto place = place_of(said.core);
     if (!place || said.version <= rows_[*place].said.version) return false;
     rows_[*place] = {said, untold};
+    heard_.news(*place, untold);
     ++revision_;
     return true;
 }
 
 std::optional<LineCosts> CostBoard::next_untold(CoreId peer) {
-    for (Row& row : rows_) {
+    for (size_t& i = heard_.all_below(peer); i < rows_.size(); ++i) {
+        Row& row = rows_[i];
         if (!row.untold.contains(peer)) continue;
         row.untold.erase(peer);
         return row.said;
@@ -81,6 +84,7 @@ std::optional<LineCosts> CostBoard::next_untold(CoreId peer) {
 void CostBoard::tell_all(CoreId peer) {
     for (Row& row : rows_)
         if (row.said.version != 0) row.untold.insert(peer);
+    heard_.all_below(peer) = 0;
 }
 
 void CostBoard::forget(CoreId peer) {

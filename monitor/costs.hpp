@@ -11,6 +11,7 @@
 #include <span>
 
 #include "lib/group/costs.hpp"
+#include "monitor/heard.hpp"
 #include "monitor/messages.hpp"
 
 namespace monitor {
@@ -68,6 +69,7 @@ class CostBoard {
     std::array<uint8_t, max_cores> node_of_{};
     std::array<std::array<uint8_t, group::max_nodes>, group::max_nodes> distance_{};
     std::array<Row, most_samplers> rows_{};
+    Heard heard_;
     uint32_t revision_{1};
 };
 

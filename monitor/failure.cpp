@@ -131,7 +131,8 @@ std::optional<Message> Monitor::next_about_failure(CoreId core) {
     }
     CoreSet no_deciders = suspected_;
     if (leaves_) no_deciders.insert(self_);
-    if (core == cores_.decider_but(no_deciders)) {
+    const bool tells = owes_leave_ || !suspects_untold_.empty();
+    if (tells && core == cores_.decider_but(no_deciders)) {
         if (std::exchange(owes_leave_, false)) return Suspect{self_, true};
         for (size_t i = 0; i < cores_.count() && !suspects_untold_.empty(); ++i) {
             const CoreId which{{static_cast<uint8_t>(i)}};
