@@ -2,6 +2,7 @@
 // given by init and by the spawner's calls, so a badge is who somebody is.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
@@ -77,6 +78,7 @@ class ClientTable {
         if (find(badge) != nullptr) return fail(Err::exists);
         for (Client& client : clients_) {
             if (client.used) continue;
+            high_ = std::max(high_, static_cast<size_t>(&client - clients_.data()) + 1);
             client.used = true;
             client.badge = badge;
             client.name = name;
@@ -86,7 +88,7 @@ class ClientTable {
     }
 
     Client* find(uint32_t badge) {
-        for (Client& client : clients_)
+        for (Client& client : all())
             if (client.used && client.badge == badge) return &client;
         return nullptr;
     }
@@ -97,10 +99,12 @@ class ClientTable {
         std::construct_at(&client);
     }
 
-    std::span<Client> all() { return clients_; }
+    /// As far as there ever was one.
+    std::span<Client> all() { return std::span{clients_}.first(high_); }
 
   private:
     std::array<Client, capacity> clients_{};
+    size_t high_{};
 };
 
 } // namespace monitor

@@ -7,6 +7,8 @@ namespace monitor {
 namespace {
 
 constexpr uint32_t unit = 8; // cycles that one step of a row stands for
+constexpr uint8_t no_place = 0xff;
+static_assert(CostBoard::most_samplers < no_place);
 
 constexpr uint8_t in_units(uint32_t cycles) {
     return static_cast<uint8_t>(std::clamp<uint32_t>((cycles + unit / 2) / unit, 1, 255));
@@ -18,21 +20,24 @@ void CostBoard::set_node(CoreId core, uint8_t node) {
     node_of_[core.raw] = static_cast<uint8_t>(node % group::max_nodes);
     cores_ = std::max<size_t>(cores_, core.raw + 1u);
     nodes_ = std::max<uint8_t>(nodes_, static_cast<uint8_t>(node_of_[core.raw] + 1));
+    numbered_ = false;
 }
 
-/// So many of each node.
-unsigned CostBoard::share() const {
-    return static_cast<unsigned>(most_samplers) / (cores_ <= most_samplers ? 1u : nodes_);
+/// As many of each node have a place.
+void CostBoard::number_all() const {
+    const unsigned share = unsigned{most_samplers} / (cores_ <= most_samplers ? 1u : nodes_);
+    std::array<unsigned, group::max_nodes> seen{};
+    uint8_t place = 0;
+    for (size_t i = 0; i < cores_; ++i)
+        places_[i] = seen[node_of_[i]]++ < share ? place++ : no_place;
+    numbered_ = true;
 }
 
 std::optional<size_t> CostBoard::place_of(CoreId core) const {
     if (core.raw >= cores_) return std::nullopt;
-    std::array<unsigned, group::max_nodes> seen{};
-    size_t place = 0;
-    for (size_t i = 0; i < core.raw; ++i)
-        if (seen[node_of_[i]]++ < share()) ++place;
-    if (seen[node_of_[core.raw]] >= share()) return std::nullopt;
-    return place;
+    if (!numbered_) number_all();
+    if (places_[core.raw] == no_place) return std::nullopt;
+    return places_[core.raw];
 }
 
 bool CostBoard::is_missing(CoreId a, CoreId b) const {

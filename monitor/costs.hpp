@@ -61,11 +61,14 @@ class CostBoard {
         CoreSet untold;
     };
 
-    unsigned share() const;
+    void number_all() const;
     group::Cost between(size_t reader, size_t writer) const;
 
     size_t cores_{};
     uint8_t nodes_{1};
+    // Of each core, once it was asked for after all nodes were set.
+    mutable std::array<uint8_t, max_cores> places_{};
+    mutable bool numbered_{};
     std::array<uint8_t, max_cores> node_of_{};
     std::array<std::array<uint8_t, group::max_nodes>, group::max_nodes> distance_{};
     std::array<Row, most_samplers> rows_{};

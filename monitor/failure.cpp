@@ -239,7 +239,8 @@ void Monitor::lost(CoreId core) {
     names_.forget(core);
     owners_.forget(core);
     costs_.forget(core);
-    untold_cores_[core.raw] = {};
+    for (CoreSet& untold : untold_cores_)
+        untold.erase(core);
     link_lost(core);
     Peer& there = peer(core);
     there.owes_hello = there.owes_welcome = there.owes_names = there.owes_names_end = false;

@@ -115,30 +115,15 @@ inline std::atomic<uint64_t>& sample_at(const os::View& view, size_t place, uint
     return *static_cast<std::atomic<uint64_t>*>(at);
 }
 
-/// The own doorstep: looked at when the domain has slept, as a knock ends with a ring.
-class Doorstep final : public async::Source {
+/// The own doorstep: looked at when another core has rung, as a knock ends with that.
+class Doorstep {
   public:
     Doorstep(Monitor& monitor, os::View view) : monitor_{monitor}, view_{std::move(view)} {}
 
-    bool pump() override {
-        if (!std::exchange(slept_, false)) return false;
-        bool any = false;
+    void look() {
         for (size_t i = 0; i < monitor_.cores().count(); ++i)
-            if (has_knocked(i)) any = take(i);
-        return any;
+            if (has_knocked(i)) take(i);
     }
-
-    bool ready() override {
-        for (size_t i = 0; i < monitor_.cores().count(); ++i)
-            if (has_knocked(i)) return slept_ = true;
-        return false;
-    }
-
-    void flush() override {}
-
-    void arm(uint64_t) override {}
-
-    void disarm() override { slept_ = true; }
 
     // relaxed: nobody looks at what is in them
     void write_lines_for(size_t place) {
@@ -154,7 +139,7 @@ class Doorstep final : public async::Source {
         return line(core).knocks.load(std::memory_order_acquire) != heard_[core];
     }
 
-    bool take(size_t core) {
+    void take(size_t core) {
         DoorLine& there = line(core);
         heard_[core] = there.knocks.load(std::memory_order_acquire); // pairs with knock()
         const Bell bell{static_cast<uint32_t>(there.apic), static_cast<uint32_t>(there.vector)};
@@ -162,13 +147,11 @@ class Doorstep final : public async::Source {
         monitor_.knocked(
             {{static_cast<uint8_t>(core)}}, Knock{life, phys(there.base), there.bytes, bell}
         );
-        return true;
     }
 
     Monitor& monitor_;
     os::View view_;
     std::array<uint64_t, max_cores> heard_{};
-    bool slept_{};
 };
 
 class MachineLinks final : public Links {
@@ -191,11 +174,14 @@ class MachineLinks final : public Links {
         const LinkFrame frame = TRY(make_frame(doorstep_bytes));
         os::View view = TRY(os::View::make(frame.slot, 0, doorstep_bytes, abi::read | abi::write));
         std::ranges::fill(view.span(), std::byte{0}); // nobody else knows of it yet
-        auto* const source = new (std::nothrow) Doorstep{*monitor_, std::move(view)};
-        if (source == nullptr) return fail(Err::no_memory);
-        loop_.add(*source);
-        doorstep_ = source;
+        doorstep_ = new (std::nothrow) Doorstep{*monitor_, std::move(view)};
+        if (doorstep_ == nullptr) return fail(Err::no_memory);
         return frame.base;
+    }
+
+    /// Another core has rung.
+    void look_who_knocked() {
+        if (doorstep_ != nullptr) doorstep_->look();
     }
 
     void write_lines_for(size_t place) override {

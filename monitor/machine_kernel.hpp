@@ -7,6 +7,16 @@
 
 namespace monitor {
 
+/// Memory that this domain alone writes, and others may read.
+class ForAll {
+  public:
+    /// From now on it is kept up to date.
+    virtual CapSlot frame() = 0;
+
+  protected:
+    ~ForAll() = default;
+};
+
 class MachineKernel final : public Kernel, public CoreFigures {
   public:
     /// `core`: this one; `others`: the authority to start them.
@@ -103,14 +113,13 @@ class MachineKernel final : public Kernel, public CoreFigures {
         return part;
     }
 
-    /// The frames of the replicas, which this domain keeps.
-    void show_names(CapSlot frame) { names_ = frame; }
+    void show_names(ForAll& names) { names_ = &names; }
 
-    void show_costs(CapSlot frame) { costs_ = frame; }
+    void show_costs(ForAll& costs) { costs_ = &costs; }
 
-    Result<CapSlot> names_table() override { return os::slots().mint(names_, abi::read); }
+    Result<CapSlot> names_table() override { return os::slots().mint(names_->frame(), abi::read); }
 
-    Result<CapSlot> costs_table() override { return os::slots().mint(costs_, abi::read); }
+    Result<CapSlot> costs_table() override { return os::slots().mint(costs_->frame(), abi::read); }
 
   private:
     static Result<bool> left(CapSlot ram, Result<bool> leaves_loan) {
@@ -129,7 +138,8 @@ class MachineKernel final : public Kernel, public CoreFigures {
     }
 
     os::Core core_, others_;
-    CapSlot names_{}, costs_{};
+    ForAll* names_{};
+    ForAll* costs_{};
 };
 
 } // namespace monitor

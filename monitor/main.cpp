@@ -56,20 +56,25 @@ class Worker final : public async::Source {
 };
 
 /// A page that this core's domains may read, written anew before anybody gets an answer that says
-/// more.
+/// more; not before one has asked for it: while a machine starts it would be written for each core.
 template <class Page>
-class Shown : public async::Source {
+class Shown : public async::Source, public ForAll {
   public:
-    /// Answers the page's frame.
-    Result<CapSlot> begin() {
+    Result<> begin() {
         memory_ = TRY(os::Memory::make(sizeof(Page)));
         page_ = new (memory_.span().data()) Page;
+        return {};
+    }
+
+    CapSlot frame() override {
+        wanted_ = true;
+        flush();
         return memory_.frame.slot();
     }
 
     bool pump() override { return false; }
 
-    bool ready() override { return shown_ != version(); }
+    bool ready() override { return wanted_ && shown_ != version(); }
 
     void flush() override {
         if (!ready()) return;
@@ -87,6 +92,7 @@ class Shown : public async::Source {
 
     os::Memory memory_;
     Page* page_{};
+    bool wanted_{};
     uint64_t shown_{};
 };
 
@@ -130,8 +136,15 @@ async::Task<> hear_of_drained(async::Event& bell, Monitor& monitor) {
     }
 }
 
+async::Task<> hear_of_knocks(async::Event& bell, MachineLinks& links) {
+    for (;;) {
+        co_await bell.wait();
+        links.look_who_knocked();
+    }
+}
+
 constinit os::Immortal<Worker> worker_memory;
-constinit os::Immortal<async::Event> drained_memory;
+constinit os::Immortal<async::Event> drained_memory, rung_memory;
 constinit os::Immortal<MachineKernel> kernel_memory;
 constinit os::Immortal<MachineLinks> links_memory;
 constinit os::Immortal<ShownNames> names_memory;
@@ -205,6 +218,14 @@ Result<> watch_drained(os::Domain& self, MachineKernel& kernel, Monitor& monitor
     return self.loop().spawn("memory that drains", [&] { return hear_of_drained(event, monitor); });
 }
 
+/// Who knocks rings by interrupt, as peers do.
+Result<> watch_doorstep(os::Domain& self, MachineLinks& links) {
+    constexpr unsigned ring_of_another_core = 0; // docs/system.md
+    async::Event& event = rung_memory.make(self.loop());
+    self.loop().bind(ring_of_another_core, event);
+    return self.loop().spawn("knocks", [&] { return hear_of_knocks(event, links); });
+}
+
 Result<> begin(os::Domain& self) {
     const CapSlot core = TRY(self.find_given("core.self")), cores = TRY(self.find_given("cores"));
     MachineKernel& kernel = kernel_memory.make(core, cores);
@@ -214,12 +235,15 @@ Result<> begin(os::Domain& self) {
     links.begin(monitor);
     self.loop().add(worker_memory.make(monitor));
     ShownNames& names = names_memory.make(monitor.names());
-    kernel.show_names(TRY(names.begin()));
+    TRY_VOID(names.begin());
+    kernel.show_names(names);
     self.loop().add(names);
     ShownCosts& costs = costs_memory.make(monitor.costs());
-    kernel.show_costs(TRY(costs.begin()));
+    TRY_VOID(costs.begin());
+    kernel.show_costs(costs);
     self.loop().add(costs);
     TRY_VOID(watch_drained(self, kernel, monitor));
+    TRY_VOID(watch_doorstep(self, links));
     monitor::Server& server = server_memory.make(monitor, kernel, kernel);
     self.answer_calls(face_memory.make(server));
     const abi::BootInfo info = TRY(read_boot_info(self));

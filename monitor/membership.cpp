@@ -32,7 +32,7 @@ Result<Core> Monitor::core_at(uint32_t index) const {
 
 void Monitor::learn(CoreId core, const CoreRecord& record, std::optional<CoreId> from) {
     if (core == self_ && is_gone(record.state)) return; // it is stopped in a moment
-    const CoreState before = cores_[core].state;
+    const auto [before, parent] = std::pair{cores_[core].state, cores_[core].parent};
     const CoreId decider = cores_.decider();
     if (!cores_.learn(core, record)) return;
     tell_of(core, from ? edges_but(*from) : edges_);
@@ -46,7 +46,9 @@ void Monitor::learn(CoreId core, const CoreRecord& record, std::optional<CoreId>
     if (is_over(record.state) || began_anew) end_doubts(core);
     if (record.state == CoreState::starting)
         if (const auto place = costs_.place_of(core)) links_.write_lines_for(*place);
-    look_at_edges();
+    const bool is_near = core == self_ || core == cores_[self_].parent || parent == self_ ||
+                         record.parent == self_ || edges_.contains(core);
+    if (is_near || edges_missing_) look_at_edges();
     tell_watchers(core);
     if (cores_.decider() != decider) decider_changed();
 }
@@ -66,12 +68,8 @@ void Monitor::decider_changed() {
 
 /// `peers`, and nobody else, have yet to hear how `core` is.
 void Monitor::tell_of(CoreId core, const CoreSet& peers) {
-    for (size_t i = 0; i < cores_.count(); ++i) {
-        if (peers.contains({{static_cast<uint8_t>(i)}}))
-            untold_cores_[i].insert(core);
-        else
-            untold_cores_[i].erase(core);
-    }
+    untold_cores_[core.raw] = peers;
+    heard_cores_.news(core.raw, peers);
 }
 
 void Monitor::tell_watchers(CoreId core) {
@@ -129,6 +127,7 @@ void Monitor::on(CoreId from, const OwnerChange& message) {
 /// Whoever is a neighbour by the records becomes one: with a link, and hears all there is to know.
 void Monitor::look_at_edges() {
     const CoreSet wanted = cores_.neighbours(self_);
+    edges_missing_ = false;
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         if (!wanted.contains(core)) {
@@ -139,19 +138,21 @@ void Monitor::look_at_edges() {
         if (peer(core).link == Link::open) {
             edges_.insert(core);
             sync(core);
-        } else if (!need_link(core)) {
-            ++counters_.lost_words;
+            continue;
         }
+        edges_missing_ = true;
+        if (!need_link(core)) ++counters_.lost_words;
     }
 }
 
 void Monitor::sync(CoreId core) {
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId which{{static_cast<uint8_t>(i)}};
-        if (cores_[which].version != 0) untold_cores_[core.raw].insert(which);
+        if (cores_[which].version != 0) untold_cores_[i].insert(core);
         // Who was to pass it on may have gone with it.
         if (is_leaving(cores_[which].state)) owes_cleared_.insert(which);
     }
+    heard_cores_.all_below(core) = 0;
     owners_.tell_all(core);
     costs_.tell_all(core);
     names_.tell_all(core);
@@ -162,9 +163,10 @@ void Monitor::sync(CoreId core) {
 std::optional<Message> Monitor::next_on_tree(CoreId core) {
     if (const OwnerTable::Piece* const piece = owners_.next_untold(core))
         return OwnerChange{piece->range.base, piece->range.bytes, piece->owner, piece->version};
-    if (CoreSet& untold = untold_cores_[core.raw]; !untold.empty()) {
-        const CoreId which = untold.first();
-        untold.erase(which);
+    for (size_t& i = heard_cores_.all_below(core); i < cores_.count(); ++i) {
+        if (!untold_cores_[i].contains(core)) continue;
+        untold_cores_[i].erase(core);
+        const CoreId which{{static_cast<uint8_t>(i)}};
         const CoreRecord& r = cores_[which];
         return CoreChange{
             which, r.parent, r.state, r.version, r.apic, r.vector, r.doorstep, r.loud

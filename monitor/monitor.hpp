@@ -510,9 +510,11 @@ class Monitor {
     uint32_t tree_costs_revision_{};
     std::array<Peer, max_cores> peers_{};
     CoreTable cores_;
-    CoreSet edges_; // neighbours along the tree to whom there is a link
-    std::array<CoreSet, max_cores> untold_cores_{}; // of which each peer has yet to hear
-    std::array<uint64_t, max_cores> messages_{};    // exchanged with each monitor
+    CoreSet edges_;        // neighbours along the tree to whom there is a link
+    bool edges_missing_{}; // a neighbour to whom there is none yet
+    std::array<CoreSet, max_cores> untold_cores_{}; // who has yet to hear of each core
+    Heard heard_cores_;
+    std::array<uint64_t, max_cores> messages_{}; // exchanged with each monitor
     OwnerTable owners_;
     CostBoard costs_;
     CoreSet to_survey_; // cores to which we have yet to measure
