@@ -7,7 +7,8 @@ namespace peer {
 Result<> World::open(os::Domain& self, net::Ipv4Prefix address) {
     net::Config config;
     config.mac = TRY(card_.open(self));
-    config.connections = config.stream_buffers = 64;
+    config.connections = 64;
+    config.stream_memory_bytes = 2 << 20;
     config.listeners = config.ping_sockets = config.reassemblies = 1;
     config.datagram_sockets = 2;
     config.time_wait = milliseconds(100); // port after port is used, and nothing gets lost here
