@@ -4,8 +4,9 @@ functions alone, by the names that a backtrace shows.
 
     tools/strip.py IN OUT
 
-A name is that of the source without parameters and template arguments: `os::Loop::run`. As the
-linker has them they are twice as long, and were a tenth of the image.
+Of functions with the same code, which the linker keeps once, one name is left. It is that of the
+source without parameters and template arguments: `os::Loop::run`. As the linker has them they are
+twice as long, and were a tenth of the image.
 """
 import re
 import subprocess
@@ -41,9 +42,13 @@ def output_of(*command, text=None):
 def symbols(path):
     """(functions, others), as the linker calls them."""
     lines = [line.split() for line in output_of(NM, "--format=posix", path).splitlines()]
-    functions = [line[0] for line in lines if line[1] in "tTwW"]
-    known = set(functions)
-    return functions, [line[0] for line in lines if line[0] not in known]
+    code = {}  # of functions that the linker has folded, one
+    for name, kind, address, *_ in lines:
+        if kind in "tTwW":
+            code.setdefault(address, name)
+    known = set(code.values())
+    functions = [name for name, kind, *_ in lines if kind in "tTwW" and name in known]
+    return functions, [name for name, *_ in lines if name not in known]
 
 
 def main(program, out):

@@ -20,3 +20,9 @@ import strip
 )
 def test_a_name_is_without_parameters_and_template_arguments(name, shown):
     assert strip.shown(name) == shown
+
+
+def test_of_functions_with_the_same_code_one_name_is_left(monkeypatch):
+    lines = "folded t 10 5\nits_twin T 10 5\nfigure d 20 8\nother t 30 1\n"
+    monkeypatch.setattr(strip, "output_of", lambda *_: lines)
+    assert strip.symbols("program") == (["folded", "other"], ["its_twin", "figure"])
