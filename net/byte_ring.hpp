@@ -34,8 +34,9 @@ class ByteRing {
         return count;
     }
 
-    /// Appends all; the caller looked at room().
+    /// Appends all; the caller looked at room(). Nothing was laid down ahead.
     [[gnu::always_inline]] void append(Bytes data) {
+        begin_anew();
         const size_t at = (start_ + size_) & (capacity_ - 1);
         size_ += data.size();
         if (data.size() <= capacity_ - at) [[likely]]
@@ -77,6 +78,11 @@ class ByteRing {
         const auto pieces = view(offset, into.size());
         copy(into.data(), pieces[0]);
         copy(into.data() + pieces[0].size(), pieces[1]);
+    }
+
+    /// Nothing was laid down ahead: what comes next lies in one piece if the ring is empty.
+    void begin_anew() {
+        if (size_ == 0) start_ = 0;
     }
 
     void clear() { start_ = size_ = 0; }

@@ -63,8 +63,8 @@ struct Counters {
     uint64_t tcp_opened{}, tcp_accepted{}, tcp_resets_in{}, tcp_resets_out{};
     uint64_t tcp_retransmitted{}, tcp_timeouts{}, tcp_challenge_acks{};
     uint64_t tcp_cookies_sent{}, tcp_cookies_accepted{};
-    // Now: control blocks and memory that connections have, those at their end included.
-    uint64_t tcp_blocks_held{}, tcp_bytes_held{};
+    // Now: control blocks, those of TIME-WAIT that nobody has a handle to apart, and memory.
+    uint64_t tcp_blocks_held{}, tcp_time_wait{}, tcp_bytes_held{};
 };
 
 } // namespace net

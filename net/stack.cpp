@@ -307,21 +307,31 @@ Result<SocketInfo> Stack::info(SocketId socket) const {
     }
 }
 
-size_t Stack::list_sockets(size_t first, std::span<SocketInfo> room) const {
-    size_t seen = 0, written = 0;
-    const auto add = [&](const SocketInfo& info) {
-        if (seen++ >= first && written < room.size()) room[written++] = info;
+size_t Stack::list_sockets(size_t& place, std::span<SocketInfo> room) const {
+    size_t written = 0, begin = 0;
+    const auto add_from = [&](const auto& entries, auto&& info_of) {
+        for (; place < begin + entries.size() && written < room.size(); ++place) {
+            if (const std::optional<SocketInfo> info = info_of(entries[place - begin]))
+                room[written++] = *info;
+        }
+        begin += entries.size();
     };
-    for (const auto& listener : parts_.tcp.listeners().entries()) {
-        if (const auto info = parts_.tcp.info(listener.id)) add(*info);
-    }
+    const auto by_handle = [](const auto& of) {
+        return [&of](const auto& entry) -> std::optional<SocketInfo> {
+            const auto info = of.info(entry.id);
+            return info ? std::optional{*info} : std::nullopt;
+        };
+    };
+    add_from(parts_.tcp.listeners().entries(), by_handle(parts_.tcp));
     // Those in TIME-WAIT and the like have no handle any more, but are there.
-    for (const auto& connection : parts_.tcp.connections().entries()) {
-        if (connection.listed || connection.is_owned()) add(connection.info());
-    }
-    for (const auto& socket : parts_.udp.sockets().entries()) {
-        if (const auto info = parts_.udp.info(socket.id)) add(*info);
-    }
+    add_from(
+        parts_.tcp.connections().entries(),
+        [](const tcp::Connection& connection) -> std::optional<SocketInfo> {
+            if (!connection.listed && !connection.is_owned()) return std::nullopt;
+            return connection.info();
+        }
+    );
+    add_from(parts_.udp.sockets().entries(), by_handle(parts_.udp));
     return written;
 }
 

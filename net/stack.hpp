@@ -181,7 +181,8 @@ class Stack {
     // --- Reading the state (`netstat`, `ifconfig`). Each fills `room` from entry `first` of the
     // table on, and returns how many it wrote.
 
-    size_t list_sockets(size_t first, std::span<SocketInfo> room) const;
+    /// Sockets come and go meanwhile: `place` says where to go on, 0 at first, and is moved on.
+    size_t list_sockets(size_t& place, std::span<SocketInfo> room) const;
     size_t list_routes(size_t first, std::span<RouteInfo> room) const;
     size_t list_neighbours(size_t first, std::span<NeighbourInfo> room, Instant now) const;
     const Drops& drops() const;

@@ -42,6 +42,7 @@ Result<Named> counter_at(uint32_t index, const net::Stack& stack, const NicPort*
         {"tcp_cookies_sent", c.tcp_cookies_sent},
         {"tcp_cookies_accepted", c.tcp_cookies_accepted},
         {"tcp_blocks_held", c.tcp_blocks_held},
+        {"tcp_time_wait", c.tcp_time_wait},
         {"tcp_bytes_held", c.tcp_bytes_held},
         {"queue_foreign", queue.foreign},
         {"queue_starved", queue.starved},
@@ -130,13 +131,15 @@ async::Task<api::PingResult> Server::ping(api::PingArguments a) {
 
 async::Task<api::ConnectionResult> Server::connection(api::ConnectionArguments a) {
     std::array<net::SocketInfo, 1> room;
-    if (host_.stack().list_sockets(a.index, room) == 0) co_await fail(Err::not_found);
+    size_t place = a.place;
+    if (host_.stack().list_sockets(place, room) == 0) co_await fail(Err::not_found);
     const net::SocketInfo& info = room[0];
     // Connections that nobody has yet accepted, or that their owner has left, have no handle.
     const net::SocketKind kind = info.id.kind();
     const bool stream = kind != net::SocketKind::datagram && kind != net::SocketKind::ping;
     const uint8_t protocol = stream ? 6 : kind == net::SocketKind::ping ? 1 : 17;
     co_return api::ConnectionResult{
+        static_cast<uint32_t>(place),
         protocol,
         info.local.address.octets(),
         info.local.port.number(),

@@ -164,7 +164,8 @@ async::Task<api::AcceptResult> Session::accept(api::AcceptArguments a) {
             continue;
         }
         const Result<Socket*> made = make(api::Kind::stream);
-        if (!made && listener->non_blocking) co_await fail(made.error());
+        const bool answers = listener->non_blocking || (!made && made.error() == Err::no_memory);
+        if (!made && answers) co_await fail(made.error());
         if (!made) {
             co_await socket_freed_.wait();
             continue;

@@ -95,7 +95,7 @@ async::Task<api::ChangesResult> Session::changes(api::ChangesArguments a) {
 }
 
 async::Task<api::PollResult> Session::poll(api::PollArguments a) {
-    if (a.count > sockets_max) co_await fail(Err::range_bounds);
+    if (a.count > api::POLLED) co_await fail(Err::range_bounds);
     const MutableBytes entries =
         co_await room(a.offset, a.count * static_cast<uint32_t>(sizeof(Entry)));
     const Instant deadline = host_.now() + milliseconds(a.timeout_ms);

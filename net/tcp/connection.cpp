@@ -150,8 +150,10 @@ Result<size_t> Connection::write(Engine& engine, Bytes data, bool urgent, Instan
     if (const Err pending = take_error(); pending != Err::none) return fail(pending);
     if (plain_head_ == not_plain) TRY_VOID(may_write());
     if (data.size() > sending().room()) {
-        engine.provide(send_memory, sending().size() + data.size(), send_limit(engine));
+        const size_t wanted = sending().size() + data.size();
+        engine.provide(send_memory, wanted, send_limit(engine), Engine::Purpose::sending);
     }
+    sending().begin_anew();
     const size_t taken = sending().write(data);
     if (sending().room() == 0) writer_waits_ = true;
     if (taken == 0 && !data.empty()) {
@@ -195,7 +197,14 @@ Result<Bytes> Connection::readable() {
 void Connection::consume(Engine& engine, size_t bytes, Instant now) {
     receiving().consume(bytes);
     tune_receive_limit(engine, now);
-    if (receiving().empty()) engine.spare(receive_memory);
+    if (receiving().empty()) {
+        engine.spare(receive_memory);
+        // Memory may have been short: what comes next tries anew.
+        const uint32_t most = most_receive_bytes(engine.config(), options_);
+        const uint32_t limit =
+            options_.receive_order != 0 ? most : std::min(first_limit_bytes, most);
+        if (receive_limit() < limit) receive_order_ = uint8_t(std::countr_zero(limit));
+    }
     offer_more(engine, now);
 }
 

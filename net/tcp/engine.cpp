@@ -27,6 +27,11 @@ namespace tcp {
 
 namespace {
 
+void move_count(uint64_t& from, uint64_t& to) {
+    --from;
+    ++to;
+}
+
 constexpr uint16_t header_bytes = sizeof(wire::Ipv4) + sizeof(wire::Tcp);
 
 /// Whole blocks of the largest size, one at least.
@@ -57,6 +62,7 @@ Engine::Engine(
       wheel_{now}, connections_{arena, config.connections}, listeners_{arena, config.listeners},
       ports_{arena, config.listeners}, pool_{arena, memory_of(config), config.stream_buffer_bytes},
       buckets_{arena.make<Connection*>(std::bit_ceil(size_t{config.connections} + 1))},
+      port_uses_{arena.make<uint16_t>(65536)},
       buffers_{arena.make<StreamBuffer>(buffers_of(config))},
       congestion_control_{
           config.congestion_control != nullptr ? config.congestion_control : &cubic()
@@ -84,12 +90,14 @@ void Engine::enlist(Connection& connection) {
     Connection*& bucket = bucket_of(connection.flow);
     connection.next_in_bucket = bucket;
     connection.listed = true;
+    ++port_uses_[connection.flow.local().port.number()];
     bucket = &connection;
 }
 
 void Engine::delist(Connection& connection) {
     if (!connection.listed) return;
     connection.listed = false;
+    --port_uses_[connection.flow.local().port.number()];
     Connection** at = &bucket_of(connection.flow);
     while (*at != &connection)
         at = &(*at)->next_in_bucket;
@@ -99,7 +107,18 @@ void Engine::delist(Connection& connection) {
 // --- Memory. Who holds nothing needs none; who has emptied a buffer keeps it as long as there is
 // enough for all, so that the next byte costs no more than the one before.
 
-bool Engine::take_block(StreamBuffer*& buffer, size_t bytes) {
+/// The last quarter is for the first piece of each; the last eighth for who has to send before it
+/// can read on.
+bool Engine::may_take(const StreamBuffer& buffer, size_t bytes, Purpose purpose) const {
+    if (pool_.free_bytes() < bytes) return false;
+    const size_t left = pool_.free_bytes() - bytes;
+    if (left >= pool_.bytes() / 4) return true;
+    const bool is_first = buffer.ring.capacity() == 0 && bytes == BufferPool::least_bytes;
+    return is_first && (purpose == Purpose::sending || left >= pool_.bytes() / 8);
+}
+
+bool Engine::take_block(StreamBuffer*& buffer, size_t bytes, Purpose purpose) {
+    if (!may_take(*buffer, bytes, purpose)) return false;
     const MutableBytes memory = pool_.take(bytes);
     if (memory.empty()) return false;
     counters_.tcp_bytes_held += bytes;
@@ -119,27 +138,28 @@ bool Engine::take_block(StreamBuffer*& buffer, size_t bytes) {
     return true;
 }
 
-void Engine::provide(StreamBuffer*& buffer, size_t wanted, size_t limit) {
+void Engine::provide(StreamBuffer*& buffer, size_t wanted, size_t limit, Purpose purpose) {
     const size_t capacity = buffer->ring.capacity();
     if (wanted <= capacity || capacity >= limit) return;
     const size_t most = std::max(std::min(std::bit_ceil(wanted), limit), BufferPool::least_bytes);
-    if (take_block(buffer, most)) return;
+    if (take_block(buffer, most, purpose)) return;
     if (!scarce_ && pool_.free_bytes() < pool_.bytes() / 2) {
         give_back_all_empty(buffer);
-        if (take_block(buffer, most)) return;
+        if (take_block(buffer, most, purpose)) return;
     }
     // Less than wanted is better than nothing.
     for (size_t bytes = most / 2; bytes > capacity && bytes >= BufferPool::least_bytes; bytes /= 2)
-        if (take_block(buffer, bytes)) return;
+        if (take_block(buffer, bytes, purpose)) return;
 }
 
 void Engine::give_memory(MutableBytes memory) {
     pool_.give(memory);
     counters_.tcp_bytes_held -= memory.size();
     if (pool_.free_bytes() >= pool_.bytes() / 4 * 3) scarce_ = false;
-    // As many as it may be for; who finds nothing waits again.
-    for (size_t n = memory.size() / BufferPool::least_bytes; n != 0 && !wanting_.empty(); --n) {
+    // Each of those that are told has some already, so that nobody takes it before it is used.
+    while (!wanting_.empty()) {
         Connection& connection = *wanting_.front();
+        if (!take_block(connection.send_memory, BufferPool::least_bytes, Purpose::sending)) return;
         leave_queue(connection);
         connection.may_write_again(*this);
     }
@@ -157,11 +177,13 @@ void Engine::give_back_if_empty(StreamBuffer*& buffer) {
 }
 
 /// From now on until three quarters are free whatever is emptied comes back at once: so this is not
-/// done again before a quarter of the memory has been taken and given.
+/// done again before a quarter of the memory has been taken and given. What has come ahead of a
+/// hole, and nothing else, goes too: it was reported, but not acknowledged (RFC 2018 8).
 void Engine::give_back_all_empty(const StreamBuffer* but) {
     scarce_ = true;
     for (StreamBuffer& buffer : buffers_)
-        if (buffer.holder != nullptr && &buffer != but) give_back_if_empty(*buffer.holder);
+        if (buffer.holder != nullptr && &buffer != but && buffer.ring.empty())
+            give_back(*buffer.holder);
 }
 
 void Engine::release_buffers(Connection& connection) {
@@ -185,6 +207,8 @@ ConnectionQueue& Engine::queue_of(const Connection& connection) {
 }
 
 void Engine::enter(Connection& connection, Connection::Queue queue) {
+    if (queue == Connection::Queue::ending)
+        move_count(counters_.tcp_blocks_held, counters_.tcp_time_wait);
     connection.queue = queue;
     queue_of(connection).push_back(connection);
 }
@@ -192,6 +216,8 @@ void Engine::enter(Connection& connection, Connection::Queue queue) {
 void Engine::leave_queue(Connection& connection) {
     if (connection.queue == Connection::Queue::none) return;
     queue_of(connection).remove(connection);
+    if (connection.queue == Connection::Queue::ending)
+        move_count(counters_.tcp_time_wait, counters_.tcp_blocks_held);
     connection.queue = Connection::Queue::none;
 }
 
@@ -238,6 +264,7 @@ void Engine::settle(Connection& connection) {
         unhold(connection);
         leave_listener(connection);
         leave_queue(connection);
+        if (connection.send_memory != &no_buffer_) give_back(connection.send_memory);
     }
     if (connection.is_owned() || connection.listener != nullptr) return;
     const bool waits = connection.state() == State::time_wait;

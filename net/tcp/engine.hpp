@@ -135,8 +135,14 @@ class Engine {
 
     void raise(SocketBase& socket, EventSet what) { news_.raise(socket, what); }
 
+    /// All of the memory must not hold what has come and waits for answers that find no room.
+    enum class Purpose : uint8_t { receiving, sending };
+
     /// Makes room for `wanted` bytes in all, or what memory there is, but no more than `limit`.
-    void provide(StreamBuffer*& buffer, size_t wanted, size_t limit);
+    void provide(StreamBuffer*& buffer, size_t wanted, size_t limit, Purpose purpose);
+
+    /// Nobody keeps what he does not need, and what came early comes again.
+    bool is_short() const { return pool_.free_bytes() < pool_.bytes() / 4; }
 
     /// It is empty now: others may need it more.
     void spare(StreamBuffer*& buffer) {
@@ -206,7 +212,8 @@ class Engine {
     void enter(Connection& connection, Connection::Queue queue);
     void leave_queue(Connection& connection);
     ConnectionQueue& queue_of(const Connection& connection);
-    bool take_block(StreamBuffer*& buffer, size_t bytes);
+    bool may_take(const StreamBuffer& buffer, size_t bytes, Purpose purpose) const;
+    bool take_block(StreamBuffer*& buffer, size_t bytes, Purpose purpose);
     void give_back(StreamBuffer*& buffer);
     void give_back_if_empty(StreamBuffer*& buffer);
     void give_back_all_empty(const StreamBuffer* but);
@@ -235,6 +242,7 @@ class Engine {
     PortMap<Listener> ports_;
     BufferPool pool_;
     std::span<Connection*> buckets_;
+    std::span<uint16_t> port_uses_; // by how many connections, of each of our ports
     std::span<StreamBuffer> buffers_;
     FreeList<StreamBuffer> free_buffers_;
     StreamBuffer no_buffer_; // of connections that hold nothing

@@ -40,6 +40,7 @@ Result<> Engine::may_bind(Endpoint local, bool reuse_address) const {
         return fail(Err::address_not_available);
     }
     if (ports_.taken(local)) return fail(Err::address_in_use);
+    if (port_uses_[local.port.number()] == 0) return {};
     for (const Connection& connection : connections_.entries()) {
         if (!connection.listed || !(connection.flow.local().port == local.port)) continue;
         const Ipv4Address other = connection.flow.local_address();

@@ -164,7 +164,7 @@ bool Connection::timely(Engine& engine, const Segment& segment, Instant now) {
 /// RFC 9293 3.4, but the right edge counts as inside, so that with a closed window the
 /// acknowledgements and resets of a peer that probes are still heard (3.10.7.4).
 bool Connection::acceptable(const Segment& segment) const {
-    const SeqNumber edge = receive_next_ + receive_room();
+    const SeqNumber edge = later(receive_next_ + receive_room(), advertised_edge_);
     if (segment.length() == 0) return within(receive_next_, segment.sequence, edge);
     return !after(segment.sequence, edge) && after(segment.end(), receive_next_);
 }
@@ -386,9 +386,12 @@ void Connection::process_text(Engine& engine, const Segment& segment, Instant no
         return end(engine, Err::none);
     }
     const uint32_t ahead = begin - receive_next_;
-    if (!data.empty()) {
-        const size_t wanted = receiving().size() + ahead + data.size();
-        engine.provide(receive_memory, wanted, receive_limit());
+    const size_t within =
+        std::min<size_t>(data.size(), receive_room() - std::min(ahead, receive_room()));
+    // What came early may be more than its share: while memory is short it has to come again.
+    if (within != 0 && (ahead == 0 || !engine.is_short())) {
+        const size_t wanted = receiving().size() + ahead + within;
+        engine.provide(receive_memory, wanted, receive_limit(), Engine::Purpose::receiving);
     }
     uint32_t room = std::min(receive_room(), uint32_t(receiving().room()));
     if (peer_fin_known_) room = std::min(room, peer_fin_ - receive_next_);

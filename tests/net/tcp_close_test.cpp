@@ -210,6 +210,8 @@ TEST_F(TcpClose, TimeWaitYieldsWhenBlocksRunOut) {
         host.now = host.now + milliseconds(10);
     }
     EXPECT_EQ(alive(), 8u);
+    EXPECT_EQ(host.stack->counters().tcp_time_wait, 8u);
+    EXPECT_EQ(host.stack->counters().tcp_blocks_held, 0u);
     EXPECT_EQ(host.drops(Drop::tcp_time_wait_recycled), 4u);
 }
 
@@ -267,6 +269,7 @@ TEST_F(TcpClose, ThousandsInSequenceLeaveNothingBehind) {
         receives(". 3:3(0) ack 3");
         ASSERT_EQ(alive(), 0u);
         ASSERT_EQ(host.stack->counters().tcp_blocks_held, 0u);
+        ASSERT_EQ(host.stack->counters().tcp_time_wait, 0u);
         ASSERT_EQ(host.stack->counters().tcp_bytes_held, 0u);
     }
     EXPECT_FALSE(

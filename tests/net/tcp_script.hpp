@@ -220,7 +220,8 @@ struct TcpScript : testing::Test {
 
     size_t alive() const {
         net::SocketInfo room[64];
-        const size_t count = host.stack->list_sockets(0, room);
+        size_t place = 0;
+        const size_t count = host.stack->list_sockets(place, room);
         return size_t(std::ranges::count_if(std::span{room}.first(count), [](const auto& info) {
             return !(info.remote == net::Endpoint{});
         }));

@@ -12,7 +12,7 @@ namespace netsvc {
 
 namespace {
 
-constexpr uint32_t backlog = 64;
+constexpr uint32_t backlog = 1024; // as many may come at once
 
 enum class Progress : uint8_t {
     goes_on,

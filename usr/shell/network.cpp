@@ -152,17 +152,26 @@ async::Task<> Commands::connections(interfaces::netctl::Client& client) {
     const auto name_of = [](uint8_t protocol) -> std::string_view {
         return protocol == 6 ? "tcp" : protocol == 17 ? "udp" : "icmp";
     };
-    table_.emplace(std::array{
-        Column{"protocol", Align::left},
-        Column{"local", Align::left},
-        Column{"remote", Align::left},
-        Column{"state", Align::left},
-        Column{"to read", Align::right},
-        Column{"to send", Align::right},
-    });
-    for (uint32_t index = 0;; ++index) {
-        const auto c = co_await async::result_of(client.connection(index));
+    const auto begin_page = [&] {
+        table_.emplace(std::array{
+            Column{"protocol", Align::left},
+            Column{"local", Align::left},
+            Column{"remote", Align::left},
+            Column{"state", Align::left},
+            Column{"to read", Align::right},
+            Column{"to send", Align::right},
+        });
+    };
+    constexpr size_t page_rows = 100;
+    begin_page();
+    for (uint32_t place = 0;;) {
+        const auto c = co_await async::result_of(client.connection(place));
         if (!c) break;
+        place = c->next;
+        if (table_->rows() > page_rows) { // with its heading
+            co_await print_table();
+            begin_page();
+        }
         table_->cell("{}", name_of(c->protocol));
         table_->cell("{}", Endpoint{{c->local}, c->local_port});
         table_->cell("{}", Endpoint{{c->remote}, c->remote_port});
