@@ -178,7 +178,7 @@ def test_hundreds_of_silent_connections_keep_nobody_waiting(tapped):
 
 
 def left_of(guest):
-    """What the stack still has for connections, control blocks and bytes; not those in TIME-WAIT."""
+    """What the stack still has for connections, blocks and bytes; not those in TIME-WAIT."""
     found = counters(guest)
     return found.get("tcp_blocks_held", 0), found.get("tcp_bytes_held", 0)
 
