@@ -52,7 +52,8 @@ constexpr Name keeper_name = *Name::from("pci");
 constexpr bool gives_control(const Name& name) {
     const std::string_view text = name.view();
     return text.starts_with("spawn.") || text.starts_with("nic.") ||
-           text.starts_with("coreboot.") || name == keeper_name || text == "routes";
+           text.starts_with("coreboot.") || name == keeper_name || text == "routes" ||
+           text == "raw";
 }
 
 /// Labels under which RAM is handed, and no device.

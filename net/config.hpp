@@ -29,6 +29,7 @@ struct Config {
     uint16_t datagram_sockets = 16;
     uint32_t datagram_buffer_bytes = 131072; // receive queue of each; a power of two
     uint16_t ping_sockets = 4;
+    uint16_t raw_sockets = 0;   // a queue like a datagram socket's each
     uint16_t neighbours = 64;   // ARP cache
     uint16_t held_packets = 16; // waiting for ARP, all neighbours together
     uint16_t routes = 16;

@@ -64,6 +64,13 @@ class Interface {
         return {};
     }
 
+    /// A whole frame as it is.   errors   those of the link
+    Result<> transmit_frame(Bytes frame) {
+        TRY_VOID(link_->transmit(std::span{&frame, 1}, {}));
+        ++counters_->frames_out;
+        return {};
+    }
+
   private:
     Link* link_{};
     Counters* counters_{};

@@ -13,6 +13,7 @@ Parts::Parts(Arena& arena, const Config& given, Link& link, Events& listener, In
       icmp{config, ip, drops, counters, now}, forwarder{interfaces, arp, ip, icmp, drops, counters},
       udp{arena, config, ip, news, random, drops, counters},
       ping{arena, config, ip, icmp, news, random, drops},
+      raw{arena, config, ip, interfaces, news, drops},
       tcp{arena, config, ip, news, random, drops, counters, now}, dhcp{given.mac, random, drops},
       stack{*this} {}
 
@@ -44,6 +45,8 @@ size_t Parts::memory_needed(const Config& config) {
 
 void Parts::receive_frame(Bytes frame, Interface& in, bool sums_checked, Instant now) {
     ++counters.frames_in;
+    if (raw.any()) [[unlikely]]
+        raw.deliver_frame(frame, in.number());
     const auto header = peel<wire::Ethernet>(frame);
     if (!header) return drops.count(Drop::ethernet_truncated);
     if (header->source.is_group() || header->source == in.mac()) {
@@ -72,11 +75,13 @@ void Parts::receive_packet(
         if (verdict == Verdict::for_others) forwarder.forward(packet, in, now);
         return;
     }
+    const bool taken = raw.any() && raw.deliver_packet(packet);
     switch (wire::Protocol(packet.protocol)) {
     case wire::Protocol::tcp: return tcp.input(packet, now);
     case wire::Protocol::udp: return receive_udp(packet, now);
     case wire::Protocol::icmp: return receive_icmp(packet, now);
     default:
+        if (taken) return;
         drops.count(Drop::ip_unknown_protocol);
         icmp.send_unreachable(wire::Icmp::protocol_unreachable, packet, now);
     }

@@ -7,6 +7,7 @@
 #include "net/icmp.hpp"
 #include "net/ip.hpp"
 #include "net/ping.hpp"
+#include "net/raw.hpp"
 #include "net/stack.hpp"
 #include "net/tcp/engine.hpp"
 #include "net/udp.hpp"
@@ -48,6 +49,7 @@ struct Parts {
     Forwarder forwarder;
     Udp udp;
     Ping ping;
+    Raw raw;
     tcp::Engine tcp;
     Dhcp dhcp;
     Stack stack;

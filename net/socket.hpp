@@ -8,10 +8,11 @@
 #include "lib/base/result.hpp"
 #include "lib/base/time.hpp"
 #include "net/address.hpp"
+#include "net/link.hpp"
 
 namespace net {
 
-enum class SocketKind : uint8_t { none, stream, listener, datagram, ping };
+enum class SocketKind : uint8_t { none, stream, listener, datagram, ping, raw };
 
 /// A handle, fit to travel in a message: kind 4 bits, generation 12 bits, index 16 bits.
 class SocketId {
@@ -128,6 +129,23 @@ enum class State : uint8_t {
 std::string_view name_of(State state);
 
 } // namespace tcp
+
+/// What a raw socket is for.
+struct RawFilter {
+    enum class Kind : uint8_t {
+        ip,   // packets for us of the protocol `number`, with their headers; sent without
+        frame // of Ethernet, whoever they are for, of type `number` (0: all); sent as they are
+    };
+    Kind kind{};
+    uint16_t number{};
+    LinkNumber link{}; // of frames
+};
+
+struct RawInfo {
+    LinkNumber link;     // by which a frame came
+    size_t bytes{};      // in the caller's room
+    size_t full_bytes{}; // of the packet
+};
 
 /// One line of `netstat`.
 struct SocketInfo {

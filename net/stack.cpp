@@ -53,6 +53,7 @@ void Stack::receive(Bytes frame, Instant now, LinkNumber from, bool sums_checked
 void Stack::link_ready(Instant now) {
     parts_.tcp.retry_held(now);
     parts_.udp.link_ready();
+    parts_.raw.link_ready();
     settle(now);
 }
 
@@ -281,10 +282,29 @@ Result<> Stack::ping_close(SocketId socket) {
     return parts_.ping.close(socket);
 }
 
+Result<SocketId> Stack::raw_open(const RawFilter& filter, uint64_t cookie) {
+    return parts_.raw.open(filter, cookie);
+}
+
+Result<> Stack::raw_send(SocketId socket, Ipv4Address to, Bytes data, Instant now) {
+    const auto result = parts_.raw.send(socket, to, data, now);
+    settle(now);
+    return result;
+}
+
+Result<RawInfo> Stack::raw_receive(SocketId socket, MutableBytes room) {
+    return parts_.raw.receive(socket, room);
+}
+
+Result<> Stack::raw_close(SocketId socket) {
+    return parts_.raw.close(socket);
+}
+
 Result<EventSet> Stack::ready(SocketId socket) const {
     switch (socket.kind()) {
     case SocketKind::datagram: return parts_.udp.ready(socket);
     case SocketKind::ping: return parts_.ping.ready(socket);
+    case SocketKind::raw: return parts_.raw.ready(socket);
     default: return parts_.tcp.ready(socket);
     }
 }
@@ -293,6 +313,7 @@ Result<Err> Stack::take_error(SocketId socket) {
     switch (socket.kind()) {
     case SocketKind::datagram: return TRY(parts_.udp.sockets().find(socket))->take_error();
     case SocketKind::ping: return TRY(parts_.ping.sockets().find(socket))->take_error();
+    case SocketKind::raw: return TRY(parts_.raw.sockets().find(socket))->take_error();
     default: return TRY(parts_.tcp.base(socket))->take_error();
     }
 }
@@ -302,6 +323,9 @@ Result<SocketInfo> Stack::info(SocketId socket) const {
     case SocketKind::datagram: return parts_.udp.info(socket);
     case SocketKind::ping:
         TRY(parts_.ping.sockets().find(socket));
+        return SocketInfo{.id = socket, .local = {}, .remote = {}};
+    case SocketKind::raw:
+        TRY(parts_.raw.sockets().find(socket));
         return SocketInfo{.id = socket, .local = {}, .remote = {}};
     default: return parts_.tcp.info(socket);
     }

@@ -170,6 +170,18 @@ class Stack {
     Result<PingReply> ping_receive(SocketId socket);
     Result<> ping_close(SocketId socket);
 
+    // --- Whole packets. Who may is the owner's to decide.
+
+    /// errors   bad_argument (no protocol, no such link), no_slots
+    Result<SocketId> raw_open(const RawFilter& filter, uint64_t cookie);
+    /// A payload to `to`, or a frame as it is (`to` does not matter).
+    ///   errors   message_too_long, bad_argument (no whole Ethernet header), network_unreachable,
+    ///            no_space (link full: try after an event writable)
+    Result<> raw_send(SocketId socket, Ipv4Address to, Bytes data, Instant now);
+    /// errors   would_block
+    Result<RawInfo> raw_receive(SocketId socket, MutableBytes room);
+    Result<> raw_close(SocketId socket);
+
     // --- Any socket.
 
     /// What could be done now without would_block; also closed, peer_closed and error.

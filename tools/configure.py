@@ -137,7 +137,7 @@ class Plan:
             table["program"].append(program)
         self.defines = "".join(f" -D{d}" for d in defines)
         self.lines = [RULES.format(build=build, cxx=CXX, ld=LD, ar=AR)]
-        self.objects, self.archives, self.notes = {}, {}, []
+        self.objects, self.archives, self.notes, self.smaller = {}, {}, [], set()
         self.generated = self.interfaces()
 
     def edge(self, rule, outs, ins, implicit=(), order=(), **variables):
@@ -174,6 +174,8 @@ class Plan:
             out = f"{self.build}/obj/{flavour}/{source}.o"
             defines = self.defines if flavour in ("domain", "kernel", "boot") else ""
             flags, implicit = FLAVOURS[flavour] + defines, []
+            if flavour == "domain" and source in self.smaller:
+                flags += " -Os"
             if source.endswith(".S"):
                 flags = f"-x assembler-with-cpp -g{defines}"
             elif source.startswith("tests/") and flavour in ("host", "tsan"):
@@ -234,6 +236,8 @@ class Plan:
         if kind == "domain":
             # Functions of the same instructions are one: nobody compares their addresses.
             flags += f" --icf=all --defsym=domain_base={DOMAIN_STEP * (place + 1):#x}"
+        if program.get("small"):  # in seldom work, room in the image counts for more
+            self.smaller.update(files)
         objects = [self.compile(kind, f) for f in files]
         libraries = self.libraries(kind, program.get("uses", ()))
         libraries += self.math() if kind == "domain" else []

@@ -35,7 +35,7 @@ class LinkWatcher {
 
 class Host : public net::Events {
   public:
-    static constexpr size_t owners_max = 17;
+    static constexpr size_t owners_max = 19;
     static constexpr size_t watchers_max = 2;
 
     explicit Host(async::Loop& loop) : loop_{loop}, deadline_moved_{loop} {}

@@ -15,6 +15,7 @@
 #include "net/netd/addresses.hpp"
 #include "net/netd/control.hpp"
 #include "net/netd/host.hpp"
+#include "net/netd/raw.hpp"
 #include "net/netd/routes.hpp"
 #include "net/netd/session.hpp"
 
@@ -26,8 +27,10 @@ constexpr size_t session_task_bytes = 512 * 1024;
 constexpr uint32_t session_calls = 250;
 
 /// Each of them is an owner of sockets.
-constexpr uint32_t applications_max = 12, shells_max = 4;
-static_assert(applications_max + shells_max + 1 <= Host::owners_max, "the last is the resolver");
+constexpr uint32_t applications_max = 12, shells_max = 4, raw_max = 2;
+static_assert(
+    applications_max + shells_max + raw_max + 1 <= Host::owners_max, "the last is the resolver"
+);
 
 /// Everything of this domain that lives as long as it does.
 struct Netd {
@@ -93,7 +96,16 @@ class RoutesServer final : public routes::Server {
     Host& host_;
 };
 
-using NetService = os::ServiceOf<SocketServer, interfaces::socket::ServerSide<SocketServer>, Host>;
+class RawServer : public raw::Server {
+  public:
+    RawServer(os::Session& session, Host& host) : raw::Server{host, session.bulk()} {
+        if (const auto entered = enter(); !entered)
+            log::warn("client of raw packets refused: {}", entered.error());
+    }
+};
+
+using RawService = os::ServiceOf<RawServer, interfaces::raw::ServerSide<RawServer>, Host>;
+using NetService = os::ServiceOf<SocketServer, interfaces::socket::ServerSide<Session>, Host>;
 using ControlService =
     os::ServiceOf<ControlServer, interfaces::netctl::ServerSide<ControlServer>, Netd>;
 
@@ -103,6 +115,7 @@ using RoutesService =
 os::Immortal<NetService> net_service;
 os::Immortal<ControlService> control_service;
 os::Immortal<RoutesService> routes_service;
+os::Immortal<RawService> raw_service;
 
 /// As many connections as the quota has memory for, after the card and four applications.
 net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint64_t, 2> secret) {
@@ -110,6 +123,7 @@ net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint
     config.mac = mac;
     config.secret = secret;
     config.routes = 72; // as many as net/routed may hold
+    config.raw_sockets = raw_max;
     // An application with 10,000 sockets has 2 MiB of them.
     constexpr uint64_t aside =
         2 * Card::packet_memory_bytes + 4 * session_task_bytes + 3 * 1024 * 1024;
@@ -118,8 +132,9 @@ net::Config config_for(uint64_t free_bytes, net::MacAddress mac, std::array<uint
         config.datagram_sockets = 6;
         config.reassemblies = 4;
     }
-    const uint64_t others = uint64_t{config.datagram_sockets} * config.datagram_buffer_bytes +
-                            uint64_t{config.reassemblies} * 65536 + 1024 * 1024;
+    const uint64_t others =
+        uint64_t{config.datagram_buffer_bytes} * (config.datagram_sockets + raw_max) +
+        uint64_t{config.reassemblies} * 65536 + 1024 * 1024;
     const uint64_t streams = std::max<uint64_t>(left > others ? left - others : 0, 512 * 1024);
     if (streams >= 8 * 1024 * 1024) config.stream_buffer_bytes = 256 * 1024;
     // Two fifths for control blocks, the rest for what has come or is to go; with their tables.
@@ -217,6 +232,10 @@ async::Task<> run() {
         "routes", interfaces::routes::contract, all, os::Service::Limits{.sessions = 1}
     );
     co_await os::offer(all.self, routes);
+    RawService& raw = raw_service.make(
+        "raw", interfaces::raw::contract, all.host, os::Service::Limits{.sessions = raw_max}
+    );
+    co_await os::offer(all.self, raw);
     if (all.guest != nullptr) co_await all.guest->start();
     co_await all.self.loop().spawn("next card", [&] { return open_card(1); });
     // Its packets were in memory that went with the card's end of it: who starts us again starts

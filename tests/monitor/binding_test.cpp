@@ -224,7 +224,7 @@ TEST_F(Binding, NamesThatGiveControlAreForTheTrusted) {
     world.start_all();
     Domain server{world, 1, 20};
     Domain client{world, 0, 21};
-    for (const char* name : {"spawn.1", "pci", "nic.0", "routes"}) {
+    for (const char* name : {"spawn.1", "pci", "nic.0", "routes", "raw"}) {
         EXPECT_EQ(server.monitor().offer(20, name).error(), Err::cap_rights) << name;
         EXPECT_EQ(client.bind(name).error(), Err::cap_rights) << name;
     }
