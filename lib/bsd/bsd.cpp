@@ -27,8 +27,9 @@ constexpr uint32_t chunk_bytes = 65536, chunks = 8;
 
 class Connected {
   public:
-    /// errors   not_found (there is no stack), quota
+    /// Waits for a stack. After the end of one all descriptors are gone.   errors   quota
     async::Task<> open() {
+        sockets_.reset();
         co_await binding_.open(
             {.name = "net",
              .contract = interfaces::socket::contract,
@@ -40,7 +41,7 @@ class Connected {
         co_return {};
     }
 
-    bool is_open() const { return sockets_.has_value(); }
+    bool is_open() const { return sockets_.has_value() && binding_.is_open(); }
 
     Sockets& sockets() { return *sockets_; }
 
@@ -60,12 +61,36 @@ int ended_by(Fault fault) {
     return -1;
 }
 
-/// Once there is a stack.
+/// Calls under way: a new stack is only looked for when the last one has heard of the old one's
+/// end.
+constinit size_t under_way;
+
+/// Once there is a stack.   errors   peer_gone
 Result<Sockets*> sockets() {
     const os::Lock lock{opening};
     if (!connected.made()) connected.make();
-    if (!connected->is_open()) TRY_VOID(os::await(connected->open()));
+    if (connected->is_open()) return &connected->sockets();
+    if (under_way != 0) return fail(Err::peer_gone);
+    TRY_VOID(os::await(connected->open()));
     return &connected->sockets();
+}
+
+/// What the task answers.
+template <class T>
+Result<T> awaited(async::Task<T> task) {
+    ++under_way;
+    const auto result = os::await(std::move(task));
+    --under_way;
+    return result;
+}
+
+/// A call that has nothing to wait for.
+template <class Do>
+int done_now(const Do& act) {
+    const auto all = sockets();
+    if (!all) return ended_by(all.error());
+    const auto result = act(**all);
+    return result ? 0 : ended_by(result.error());
 }
 
 /// A call that answers 0.
@@ -73,7 +98,7 @@ template <class Start>
 int done(const Start& start) {
     const auto all = sockets();
     if (!all) return ended_by(all.error());
-    const auto result = os::await(start(**all));
+    const auto result = awaited(start(**all));
     return result ? 0 : ended_by(result.error());
 }
 
@@ -82,7 +107,7 @@ template <class Start>
 int64_t number_of(const Start& start) {
     const auto all = sockets();
     if (!all) return ended_by(all.error());
-    const auto result = os::await(start(**all));
+    const auto result = awaited(start(**all));
     return result ? int64_t{*result} : ended_by(result.error());
 }
 
@@ -116,7 +141,7 @@ Bytes bytes_at(const void* data, size_t bytes) {
 int put_name(int fd, bool of_peer, sockaddr* address, socklen_t* bytes) {
     const auto all = sockets();
     if (!all) return ended_by(all.error());
-    const auto names = os::await((*all)->names(fd));
+    const auto names = awaited((*all)->names(fd));
     if (!names) return ended_by(names.error());
     if (of_peer && !names->connected) return ended_by(Err::not_connected);
     put_address(of_peer ? names->remote : names->local, address, bytes);
@@ -152,7 +177,7 @@ int listen(int fd, int backlog) noexcept {
 int accept4(int fd, sockaddr* address, socklen_t* bytes, int flags) {
     const auto all = sockets();
     if (!all) return ended_by(all.error());
-    const auto got = os::await((*all)->accept(fd, flags));
+    const auto got = awaited((*all)->accept(fd, flags));
     if (!got) return ended_by(got.error());
     put_address(got->from, address, bytes);
     return got->fd;
@@ -192,7 +217,7 @@ recvfrom(int fd, void* room, size_t bytes, int flags, sockaddr* from, socklen_t*
     const auto all = sockets();
     if (!all) return ended_by(all.error());
     const MutableBytes into{static_cast<std::byte*>(room), bytes};
-    const auto got = os::await((*all)->receive(fd, into, flags));
+    const auto got = awaited((*all)->receive(fd, into, flags));
     if (!got) return ended_by(got.error());
     put_address(got->from, from, from_bytes);
     return got->bytes;
@@ -246,7 +271,7 @@ int getsockopt(int fd, int level, int name, void* value, socklen_t* bytes) noexc
         return ended_by(Err::bad_argument);
     const auto all = sockets();
     if (!all) return ended_by(all.error());
-    const auto found = os::await((*all)->option(fd, level, name));
+    const auto found = awaited((*all)->option(fd, level, name));
     if (!found) return ended_by(found.error());
     __builtin_memcpy(value, &*found, sizeof(int));
     *bytes = sizeof(int);
@@ -260,7 +285,9 @@ int fcntl(int fd, int command, ...) {
     const int flags = command == F_SETFL ? va_arg(more, int) : 0;
     va_end(more);
     if (command == F_SETFL)
-        return done([&](Sockets& s) { return s.set_non_blocking(fd, (flags & O_NONBLOCK) != 0); });
+        return done_now([&](Sockets& s) {
+            return s.set_non_blocking(fd, (flags & O_NONBLOCK) != 0);
+        });
     if (command != F_GETFL) return ended_by(Err::bad_argument);
     const auto all = sockets();
     if (!all) return ended_by(all.error());
@@ -277,7 +304,7 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
     va_end(more);
     if (value == nullptr) return ended_by(Err::bad_argument);
     if (request == FIONBIO)
-        return done([&](Sockets& s) { return s.set_non_blocking(fd, *value != 0); });
+        return done_now([&](Sockets& s) { return s.set_non_blocking(fd, *value != 0); });
     if (request != FIONREAD) return ended_by(Err::bad_argument);
     const int64_t waiting = number_of([&](Sockets& s) { return s.waiting_bytes(fd); });
     if (waiting < 0) return -1;

@@ -52,6 +52,8 @@ struct ReadyBit {
 
 constexpr std::array ready_bits = {
     ReadyBit{POLLIN, api::READABLE},
+    ReadyBit{POLLRDNORM, api::READABLE},
+    ReadyBit{POLLWRNORM, api::WRITABLE},
     ReadyBit{POLLPRI, api::URGENT},
     ReadyBit{POLLOUT, api::WRITABLE},
     ReadyBit{POLLERR, api::ERROR},
@@ -65,11 +67,12 @@ uint32_t asked_of(short events) {
     return asked;
 }
 
-short ready_of(uint32_t happened) {
+/// Of what was asked; errors and hang-ups are always told.
+short ready_of(uint32_t happened, short events) {
     int ready = 0;
     for (const ReadyBit bit : ready_bits)
         if ((happened & bit.socket) != 0) ready |= bit.file;
-    return static_cast<short>(ready);
+    return static_cast<short>(ready & (events | POLLERR | POLLHUP));
 }
 
 /// An entry of `poll` in socket.if.
@@ -91,6 +94,48 @@ void write_entry(const Entry& entry, MutableBytes to) {
 
 } // namespace
 
+// --- Waiting
+
+async::Task<> Sockets::Entries::prepare(os::Network& network) {
+    if (chunk_) co_return {};
+    auto chunk = co_await network.chunk();
+    if (!chunk_) chunk_.emplace(std::move(chunk)); // another may have waited for one as well
+    co_return {};
+}
+
+Result<size_t> Sockets::Entries::find(size_t count) const {
+    const size_t room = std::min<size_t>(most, chunk_->size() / entry_bytes);
+    for (size_t first = 0, free = 0, i = 0; i < room; ++i) {
+        free = used_[i] ? 0 : free + 1;
+        if (free == 1) first = i;
+        if (free >= count) return first;
+    }
+    return fail(Err::no_memory);
+}
+
+void Sockets::Entries::set(size_t first, size_t count, bool used) {
+    for (size_t i = first; i < first + count; ++i)
+        used_[i] = used;
+}
+
+async::Task<bool> Sockets::is_ready(uint32_t socket, uint32_t what, uint32_t patience_ms) {
+    co_await entries_.prepare(network_);
+    const size_t first = co_await entries_.find(1);
+    entries_.set(first, 1, true);
+    const Entries::Run run{entries_, first, 1};
+    write_entry({socket, what, 0}, run.at(0));
+    co_return (co_await net().poll(run.offset(), 1, patience_ms)).ready != 0;
+}
+
+/// After a call that would have to wait: until it may be tried again, or the error if it is not to.
+async::Task<> Sockets::wait_for(const Held& held, uint32_t what, int flags, Fault fault) {
+    const bool must_wait =
+        fault == Err::would_block || fault == Err::in_progress || fault == Err::busy;
+    if (!must_wait || held.non_blocking || (flags & MSG_DONTWAIT) != 0) co_await fail(fault);
+    co_await is_ready(held.socket, what, ~0u);
+    co_return {};
+}
+
 // --- Descriptors
 
 Result<Sockets::Held*> Sockets::find(int fd) {
@@ -99,11 +144,28 @@ Result<Sockets::Held*> Sockets::find(int fd) {
     return &*held_[index];
 }
 
-Result<int> Sockets::keep(Held held) {
+/// The lowest that is free.   errors   no_slots
+Result<size_t> Sockets::free_place() const {
     const auto free = std::ranges::find_if(held_, [](const auto& h) { return !h; });
     if (free == held_.end()) return fail(Err::no_slots);
-    *free = held;
-    return static_cast<int>(free - held_.begin()) + first_descriptor;
+    return static_cast<size_t>(free - held_.begin());
+}
+
+/// The descriptor of a new socket; without a place for it, or if it is not `good`, it is closed.
+Result<int> Sockets::keep(Held held, Result<> good) {
+    const auto place = good ? free_place() : fail(good.error());
+    if (!place) {
+        const os::Socket closed{network_, held.socket};
+        return fail(place.error());
+    }
+    held_[*place] = held;
+    return static_cast<int>(*place) + first_descriptor;
+}
+
+/// It is closed in the background, again if there is no memory for that now.
+void Sockets::forget(size_t place) {
+    const os::Socket closed{network_, held_[place]->socket};
+    held_[place].reset();
 }
 
 async::Task<int> Sockets::socket(int family, int type, int protocol) {
@@ -115,24 +177,20 @@ async::Task<int> Sockets::socket(int family, int type, int protocol) {
     if (!is_stream && kind != SOCK_DGRAM) co_await fail(Err::bad_argument);
     if (protocol != 0 && protocol != usual) co_await fail(Err::bad_argument);
     const auto made = co_await net().open(is_stream ? api::Kind::stream : api::Kind::datagram);
-    const auto fd = keep({made.socket, is_stream, false});
-    if (!fd) co_await async::result_of(net().close(made.socket));
-    if (fd && !waits) co_await set_non_blocking(*fd, true);
-    co_return co_await fd;
+    const auto set =
+        co_await async::result_of(net().set_option(made.socket, Option::non_blocking, 1));
+    co_return co_await keep({made.socket, is_stream, !waits}, set);
 }
 
 async::Task<> Sockets::close(int fd) {
-    const uint32_t socket = (co_await find(fd))->socket;
-    held_[size_t(fd - first_descriptor)].reset();
-    co_await net().close(socket);
+    co_await find(fd);
+    forget(size_t(fd - first_descriptor));
     co_return {};
 }
 
-async::Task<> Sockets::set_non_blocking(int fd, bool on) {
-    const uint32_t socket = (co_await find(fd))->socket;
-    co_await net().set_option(socket, Option::non_blocking, on ? 1 : 0);
-    (co_await find(fd))->non_blocking = on; // it may have been closed meanwhile
-    co_return {};
+Result<> Sockets::set_non_blocking(int fd, bool on) {
+    TRY(find(fd))->non_blocking = on;
+    return {};
 }
 
 Result<bool> Sockets::non_blocking(int fd) const {
@@ -153,23 +211,30 @@ async::Task<> Sockets::listen(int fd, int backlog) {
     co_return {};
 }
 
+/// The stack answers in_progress, then busy until it is decided, then what came of it.
 async::Task<> Sockets::connect(int fd, os::SocketAddress to) {
-    const Held held = *co_await find(fd);
-    co_await net().connect(held.socket, to.ip, to.port);
-    co_return {};
+    for (;;) {
+        const Held held = *co_await find(fd);
+        const auto done = co_await async::result_of(net().connect(held.socket, to.ip, to.port));
+        if (done) co_return {};
+        co_await wait_for(held, api::WRITABLE, 0, done.error());
+    }
 }
 
 async::Task<Sockets::Accepted> Sockets::accept(int fd, int flags) {
     if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) co_await fail(Err::bad_argument);
-    const Held listener = *co_await find(fd);
-    const auto got = co_await net().accept(listener.socket);
-    // The stack's own rule is that a connection does not wait if its listener does not.
-    const auto made = keep({got.connection, true, listener.non_blocking});
-    if (!made) co_await async::result_of(net().abort(got.connection));
-    const int connection = co_await made;
-    const bool wanted = (flags & SOCK_NONBLOCK) != 0;
-    if (wanted != listener.non_blocking) co_await set_non_blocking(connection, wanted);
-    co_return Accepted{connection, {got.address, got.port}};
+    for (;;) {
+        const Held listener = *co_await find(fd);
+        co_await free_place(); // before a peer is let in
+        const auto got = co_await async::result_of(net().accept(listener.socket));
+        if (!got) {
+            co_await wait_for(listener, api::READABLE, 0, got.error());
+            continue;
+        }
+        // Like its listener it does not wait in the stack.
+        const Held held{got->connection, true, (flags & SOCK_NONBLOCK) != 0};
+        co_return Accepted{co_await keep(held, {}), {got->address, got->port}};
+    }
 }
 
 async::Task<> Sockets::shutdown(int fd, int how) {
@@ -188,18 +253,19 @@ async::Task<Sockets::Names> Sockets::names(int fd) {
 
 // --- Data
 
-/// Without waiting.
-async::Task<bool> Sockets::is_ready(uint32_t socket, uint32_t what) {
-    const auto chunk = co_await network_.chunk();
-    write_entry({socket, what, 0}, chunk.bytes());
-    co_return (co_await net().poll(chunk.offset(), 1, 0)).ready != 0;
-}
-
+/// What the stack takes at once of a part that fits a chunk.
 async::Task<uint32_t>
-Sockets::send_part(const Held& held, const os::Network::Chunk& chunk, uint32_t bytes, bool urgent) {
+Sockets::send_part(const Held& held, Bytes part, int flags, const os::SocketAddress* to) {
+    const auto chunk = co_await network_.chunk();
+    std::ranges::copy(part, chunk.bytes().begin());
     const uint32_t socket = held.socket, at = chunk.offset();
+    const auto bytes = static_cast<uint32_t>(part.size());
+    if (to != nullptr && !held.is_stream) {
+        co_await net().send_to(socket, at, bytes, to->ip, to->port);
+        co_return bytes;
+    }
     uint32_t sent = 0;
-    if (urgent)
+    if ((flags & MSG_OOB) != 0)
         sent = (co_await net().send_urgent(socket, at, bytes)).sent;
     else
         sent = (co_await net().send(socket, at, bytes)).sent;
@@ -208,36 +274,29 @@ Sockets::send_part(const Held& held, const os::Network::Chunk& chunk, uint32_t b
 
 async::Task<uint32_t>
 Sockets::send(int fd, Bytes data, int flags, std::optional<os::SocketAddress> to) {
-    const Held held = *co_await find(fd);
-    const bool at_once = (flags & MSG_DONTWAIT) != 0 && !held.non_blocking;
-    if (at_once && !co_await is_ready(held.socket, api::WRITABLE)) co_await fail(Err::would_block);
-    const auto chunk = co_await network_.chunk();
-    if (!held.is_stream && data.size() > chunk.size()) co_await fail(Err::message_too_long);
+    if ((flags & ~(MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL)) != 0) co_await fail(Err::bad_operation);
     uint32_t done = 0;
-    do {
-        const Bytes part =
-            data.subspan(done).first(std::min<size_t>(data.size() - done, chunk.size()));
-        std::ranges::copy(part, chunk.bytes().begin());
-        const auto bytes = static_cast<uint32_t>(part.size());
-        if (to && !held.is_stream) {
-            co_await net().send_to(held.socket, chunk.offset(), bytes, to->ip, to->port);
-            co_return bytes;
-        }
+    for (;;) {
+        const Held held = *co_await find(fd);
+        const size_t most = network_.chunk_bytes();
+        if (held.is_stream && data.empty()) co_return 0u;
+        if (!held.is_stream && data.size() > most) co_await fail(Err::message_too_long);
+        const Bytes part = data.subspan(done).first(std::min(data.size() - done, most));
         const auto sent =
-            co_await async::result_of(send_part(held, chunk, bytes, (flags & MSG_OOB) != 0));
-        if (!sent && done == 0) co_await fail(sent.error()); // else it is told the next time
-        if (!sent) break;
-        done += *sent;
-        if (at_once || (*sent < bytes && held.non_blocking)) break;
-    } while (done < data.size());
-    co_return done;
+            co_await async::result_of(send_part(held, part, flags, to ? &*to : nullptr));
+        done += sent ? *sent : 0;
+        if (sent && done == data.size()) co_return done;
+        if (sent && *sent == part.size()) continue;
+        const Fault fault = sent ? Fault{Err::would_block} : sent.error();
+        const auto waited = co_await async::result_of(wait_for(held, api::WRITABLE, flags, fault));
+        if (!waited && done == 0) co_await fail(waited.error());
+        if (!waited) co_return done; // the error is told the next time
+    }
 }
 
-async::Task<Sockets::Received> Sockets::receive(int fd, MutableBytes room, int flags) {
-    const Held held = *co_await find(fd);
-    if ((flags & MSG_DONTWAIT) != 0 && !held.non_blocking &&
-        !co_await is_ready(held.socket, api::READABLE))
-        co_await fail(Err::would_block);
+/// What is there, up to a chunk.
+async::Task<Sockets::Received>
+Sockets::receive_part(const Held& held, MutableBytes room, int flags) {
     if ((flags & MSG_OOB) != 0) {
         const auto urgent = co_await net().receive_urgent(held.socket);
         if (!room.empty()) room.front() = std::byte{urgent.value};
@@ -259,32 +318,57 @@ async::Task<Sockets::Received> Sockets::receive(int fd, MutableBytes room, int f
     co_return got;
 }
 
+async::Task<Sockets::Received> Sockets::receive(int fd, MutableBytes room, int flags) {
+    constexpr int known = MSG_PEEK | MSG_OOB | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+    if ((flags & ~known) != 0) co_await fail(Err::bad_operation);
+    uint32_t done = 0;
+    for (;;) {
+        const Held held = *co_await find(fd);
+        if (held.is_stream && room.empty()) co_return Received{};
+        const bool all = (flags & MSG_WAITALL) != 0 && held.is_stream &&
+                         (flags & (MSG_PEEK | MSG_OOB)) == 0 && !held.non_blocking;
+        const auto got = co_await async::result_of(receive_part(held, room.subspan(done), flags));
+        if (got) {
+            done += got->bytes;
+            if (!all || got->bytes == 0 || done == room.size()) co_return Received{done, got->from};
+            continue;
+        }
+        // Urgent data are there or are not: nobody waits for them (tcp(7)).
+        const int how = (flags & MSG_OOB) != 0 ? flags | MSG_DONTWAIT : flags;
+        const auto waited =
+            co_await async::result_of(wait_for(held, api::READABLE, how, got.error()));
+        if (!waited && done == 0) co_await fail(waited.error());
+        if (!waited) co_return Received{done, {}};
+    }
+}
+
 async::Task<uint32_t> Sockets::waiting_bytes(int fd) {
     const Held held = *co_await find(fd);
     co_return (co_await net().queues(held.socket)).receive;
 }
 
 async::Task<uint32_t> Sockets::poll(std::span<pollfd> files, int timeout_ms) {
-    const auto chunk = co_await network_.chunk();
-    if (files.size() > std::min<size_t>(descriptors_max, chunk.size() / sizeof(Entry)))
-        co_await fail(Err::bad_argument);
+    if (files.size() > descriptors_max) co_await fail(Err::bad_argument);
+    co_await entries_.prepare(network_);
+    const size_t first = co_await entries_.find(files.size());
+    entries_.set(first, files.size(), true);
+    const Entries::Run run{entries_, first, files.size()};
     uint32_t asked = 0, none = 0;
-    const auto place = [&](uint32_t i) { return chunk.bytes().subspan(i * sizeof(Entry)); };
     for (pollfd& file : files) {
         file.revents = 0;
         if (file.fd < 0) continue;
         const auto held = find(file.fd);
         file.revents = held ? 0 : POLLNVAL;
         none += !held;
-        if (held) write_entry({(*held)->socket, asked_of(file.events), 0}, place(asked++));
+        if (held) write_entry({(*held)->socket, asked_of(file.events), 0}, run.at(asked++));
     }
     const uint32_t patience = timeout_ms < 0 ? ~0u : static_cast<uint32_t>(timeout_ms);
-    co_await net().poll(chunk.offset(), asked, none != 0 ? 0 : patience);
+    co_await net().poll(run.offset(), asked, none != 0 ? 0 : patience);
     uint32_t ready = none;
     uint32_t next = 0;
     for (pollfd& file : files) {
         if (file.fd < 0 || file.revents != 0 || next == asked) continue;
-        file.revents = ready_of(read_entry(place(next++)).happened);
+        file.revents = ready_of(read_entry(run.at(next++)).happened, file.events);
         ready += file.revents != 0;
     }
     co_return ready;

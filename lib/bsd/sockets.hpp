@@ -17,8 +17,9 @@ namespace bsd {
 namespace api = os::socket_api;
 
 /// The descriptors of a program. Errors of all calls: not_found (it is none), and those of
-/// lib/interfaces/socket.if; errors.hpp says how Linux calls them. A call that waits holds a chunk
-/// of the network's meanwhile.
+/// lib/interfaces/socket.if; errors.hpp says how Linux calls them; bad_operation: a flag that is
+/// not known here. The sockets below never wait: who has to, waits in `poll` without holding a
+/// chunk of the network's, so that however many wait, whoever need not can go on.
 class Sockets {
   public:
     /// As a process of Linux counts: below are the standard streams.
@@ -54,7 +55,7 @@ class Sockets {
         os::SocketAddress from; // of datagrams
     };
 
-    /// `flags`: MSG_PEEK, MSG_OOB, MSG_DONTWAIT.
+    /// `flags`: MSG_PEEK, MSG_OOB, MSG_DONTWAIT, MSG_WAITALL, MSG_NOSIGNAL.
     async::Task<Received> receive(int fd, MutableBytes room, int flags);
 
     async::Task<> shutdown(int fd, int how);
@@ -70,7 +71,7 @@ class Sockets {
     async::Task<> set_option(int fd, int level, int name, int value);
     async::Task<int> option(int fd, int level, int name);
     async::Task<> set_linger(int fd, linger how);
-    async::Task<> set_non_blocking(int fd, bool on);
+    Result<> set_non_blocking(int fd, bool on);
     Result<bool> non_blocking(int fd) const;
     /// That can be received at once.
     async::Task<uint32_t> waiting_bytes(int fd);
@@ -85,15 +86,58 @@ class Sockets {
         bool is_stream, non_blocking;
     };
 
+    /// Entries of `poll` calls under way, in a chunk of their own that is taken once.
+    class Entries {
+      public:
+        static constexpr size_t entry_bytes = 12, most = 4096;
+
+        /// A run of them; goes back when it goes.
+        class Run {
+          public:
+            Run(Entries& of, size_t first, size_t count) : of_{of}, first_{first}, count_{count} {}
+
+            Run(const Run&) = delete;
+
+            ~Run() { of_.set(first_, count_, false); }
+
+            uint32_t offset() const {
+                return of_.chunk_->offset() + static_cast<uint32_t>(first_ * entry_bytes);
+            }
+
+            MutableBytes at(size_t i) const {
+                return of_.chunk_->bytes().subspan((first_ + i) * entry_bytes, entry_bytes);
+            }
+
+          private:
+            Entries& of_;
+            size_t first_, count_;
+        };
+
+        /// Once, before the first run.
+        async::Task<> prepare(os::Network& network);
+        /// Where `count` follow each other.   errors   no_memory
+        Result<size_t> find(size_t count) const;
+        void set(size_t first, size_t count, bool used);
+
+      private:
+        std::optional<os::Network::Chunk> chunk_;
+        std::array<bool, most> used_{};
+    };
+
     Result<Held*> find(int fd);
-    Result<int> keep(Held held);
-    async::Task<bool> is_ready(uint32_t socket, uint32_t what);
+    Result<size_t> free_place() const;
+    Result<int> keep(Held held, Result<> good);
+    async::Task<bool> is_ready(uint32_t socket, uint32_t what, uint32_t patience_ms);
+    async::Task<> wait_for(const Held& held, uint32_t what, int flags, Fault fault);
     async::Task<uint32_t>
-    send_part(const Held& held, const os::Network::Chunk& chunk, uint32_t bytes, bool urgent);
+    send_part(const Held& held, Bytes part, int flags, const os::SocketAddress* to);
+    async::Task<Received> receive_part(const Held& held, MutableBytes room, int flags);
+    void forget(size_t place);
 
     api::Client& net() { return network_.client(); }
 
     os::Network& network_;
+    Entries entries_;
     std::array<std::optional<Held>, descriptors_max> held_{};
 };
 

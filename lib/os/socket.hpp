@@ -40,6 +40,8 @@ class Network {
 
     async::Loop& loop() { return loop_; }
 
+    uint32_t chunk_bytes() const { return chunk_bytes_; }
+
     socket_api::Client& client() { return client_; }
 
     /// Memory to send from or receive into; goes back when it goes.

@@ -147,8 +147,9 @@ netd::Card& first_card(os::Domain& self, netd::Host& host) {
 /// The name of the image says who else is in it.
 netd::Guest* make_guest(os::Domain& self) {
     const bool is_netsvc = self.name() == "netsvc-netd", is_httpd = self.name() == "httpd-netd";
-    constexpr size_t own_task_bytes = 128 * 1024, guest_task_bytes = 2 * 1024 * 1024;
-    self.set_task_bytes(own_task_bytes + (is_netsvc || is_httpd ? guest_task_bytes : 0));
+    constexpr size_t mib = 1024 * 1024;
+    const size_t guest_task_bytes = is_netsvc ? 16 * mib : is_httpd ? 2 * mib : 0; // as by itself
+    self.set_task_bytes(128 * 1024 + guest_task_bytes);
     if (is_netsvc) return &netsvc_guest.make(self);
     if (is_httpd) return &httpd_guest.make(self);
     return nullptr;

@@ -16,7 +16,7 @@ using namespace bsd;
 constexpr os::SocketAddress own{{10, 77, 0, 2}, 80};
 
 struct BsdSockets : testing::Test, NetworkHost {
-    BsdSockets() : NetworkHost{{.datagram_sockets = 8}, 1 << 20, 8} {}
+    BsdSockets() : NetworkHost{{.datagram_sockets = 8}, 1 << 20, 8, 64} {}
 
     template <class T>
     static async::Task<> keep(async::Task<T> task, std::optional<Result<T>>& into) {
@@ -139,7 +139,7 @@ TEST_F(BsdSockets, ALongSendIsTakenWhole) {
 TEST_F(BsdSockets, WhoDoesNotWaitIsToldSo) {
     const auto [listener, client, server] = connected();
     EXPECT_EQ(receive(server, 10, MSG_DONTWAIT), "error 11");
-    EXPECT_TRUE(of(sockets.set_non_blocking(server, true)));
+    EXPECT_TRUE(sockets.set_non_blocking(server, true));
     EXPECT_EQ(receive(server, 10), "error 11");
     EXPECT_EQ(send(client, "x"), 1u);
     EXPECT_EQ(receive(server, 10), "x");
@@ -147,16 +147,16 @@ TEST_F(BsdSockets, WhoDoesNotWaitIsToldSo) {
     const uint32_t taken = send(client, much, MSG_DONTWAIT);
     EXPECT_GT(taken, 0u);
     EXPECT_LT(taken, much.size());
-    EXPECT_TRUE(of(sockets.set_non_blocking(client, true)));
-    while (send(client, much) != 0) {
-    }
-    EXPECT_EQ(number_of(sockets.send(client, std::as_bytes(std::span{much}), 0)), 11);
-    EXPECT_EQ(ready(client, POLLIN | POLLOUT), 0);
+    EXPECT_TRUE(sockets.set_non_blocking(client, true));
+    uint16_t error = 0;
+    while (ready(client, POLLIN | POLLOUT) != 0 || error == 0)
+        error = number_of(sockets.send(client, std::as_bytes(std::span{much}), 0));
+    EXPECT_EQ(error, 11);
 }
 
 TEST_F(BsdSockets, AnAcceptedOneWaitsUnlessAskedNotTo) {
     const auto [listener, client, server] = connected();
-    EXPECT_TRUE(of(sockets.set_non_blocking(listener, true)));
+    EXPECT_TRUE(sockets.set_non_blocking(listener, true));
     EXPECT_EQ(number_of(sockets.accept(listener, 0)), 11);
     for (const int flags : {0, int{SOCK_NONBLOCK}}) {
         const int other = *of(sockets.socket(AF_INET, SOCK_STREAM, 0));
@@ -202,6 +202,57 @@ TEST_F(BsdSockets, PollWaitsAsLongAsItIsTold) {
     const Instant from = run.loop.now();
     EXPECT_EQ(*of(sockets.poll(std::span{&file, 1}, 100)), 0u);
     EXPECT_GE(run.loop.now() - from, milliseconds(100));
+}
+
+/// Eight chunks are all there are.
+TEST_F(BsdSockets, HoweverManyWaitTheOthersGoOn) {
+    const auto [listener, client, server] = connected();
+    constexpr size_t waiting = 20;
+    std::array<int, waiting> clients;
+    std::array<std::byte, waiting> rooms;
+    std::array<std::optional<Result<Sockets::Received>>, waiting> got;
+    std::array<Kept, waiting> jobs;
+    std::array<int, waiting> servers;
+    for (size_t i = 0; i < waiting; ++i) {
+        clients[i] = *of(sockets.socket(AF_INET, SOCK_STREAM, 0));
+        ASSERT_TRUE(of(sockets.connect(clients[i], own)));
+        servers[i] = of(sockets.accept(listener, 0))->fd;
+        ASSERT_TRUE(
+            jobs[i].start(keep(sockets.receive(servers[i], std::span{&rooms[i], 1}, 0), got[i]))
+        );
+    }
+    EXPECT_EQ(send(client, "x"), 1u);
+    EXPECT_EQ(receive(server, 10), "x");
+    EXPECT_EQ(ready(server, POLLOUT), POLLOUT);
+    for (size_t i = waiting; i-- > 0;) {
+        EXPECT_EQ(send(clients[i], "y"), 1u);
+        EXPECT_EQ(ready(client, POLLOUT), POLLOUT); // and what waited has had its turn
+        ASSERT_TRUE(got[i] && *got[i]) << i;
+        EXPECT_EQ((*got[i])->bytes, 1u);
+    }
+}
+
+TEST_F(BsdSockets, AllThatIsAskedForIsWaitedFor) {
+    const auto [listener, client, server] = connected();
+    std::array<std::byte, 4> room{};
+    std::optional<Result<Sockets::Received>> got;
+    Kept job;
+    ASSERT_TRUE(job.start(keep(sockets.receive(server, room, MSG_WAITALL), got)));
+    EXPECT_EQ(send(client, "a"), 1u);
+    EXPECT_EQ(ready(client, POLLOUT), POLLOUT);
+    EXPECT_FALSE(got);
+    EXPECT_EQ(send(client, "bcd"), 3u);
+    EXPECT_EQ(ready(client, POLLOUT), POLLOUT);
+    ASSERT_TRUE(got && *got);
+    EXPECT_EQ((*got)->bytes, 4u);
+    EXPECT_EQ(number_of(sockets.receive(server, room, MSG_TRUNC)), 95);
+}
+
+TEST_F(BsdSockets, PollKnowsTheOtherNames) {
+    const auto [listener, client, server] = connected();
+    EXPECT_EQ(ready(server, POLLRDNORM | POLLWRNORM), POLLWRNORM);
+    EXPECT_EQ(send(client, "x"), 1u);
+    EXPECT_EQ(ready(server, POLLRDNORM), POLLRDNORM);
 }
 
 TEST_F(BsdSockets, DatagramsKeepTheirBoundsAndSenders) {
