@@ -99,6 +99,13 @@ Connection::data_arrived(Engine& engine, bool at_once, Instant now) {
 }
 
 bool Connection::take(Engine& engine, const Ipv4Packet& packet, Instant now) {
+    // The first byte for who holds nothing: room for it, so that the short way is taken all the
+    // same.
+    if (receiving().capacity() == 0 && plain_head_ != not_plain &&
+        packet.payload.size() > plain_header_bytes()) [[unlikely]] {
+        const size_t bytes = packet.payload.size() - plain_header_bytes();
+        engine.provide(receive_memory, bytes, receive_limit(), Engine::Purpose::receiving);
+    }
     if (!expects(packet.payload)) return false;
     take_expected(engine, packet, now);
     return true;
