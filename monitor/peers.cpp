@@ -416,6 +416,7 @@ std::optional<Message> Monitor::next_debt(Peer& there) {
     default: {
         auto& job = static_cast<RevokeJob&>(*debt);
         job.used = false;
+        busy_ = true; // its owner may have gone meanwhile: see bury
         return Revoked{job.operation, job.owner, job.round, !job.incomplete};
     }
     }
