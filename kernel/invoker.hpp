@@ -12,7 +12,6 @@ namespace kernel {
 
 using abi::Op;
 
-/// One system call while it is carried out.
 class Invoker {
   public:
     Invoker(Core& core, Dispatcher& caller, Slot& cap) : core_{core}, caller_{caller}, cap_{cap} {}

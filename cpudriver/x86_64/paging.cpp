@@ -153,7 +153,7 @@ void Paging::map_blocks(uint64_t begin, uint64_t end) {
 }
 
 void Paging::disown(PhysAddr begin, PhysAddr end) {
-    each_block(begin.raw, end.raw, [&](uint64_t& entry, uint64_t at) {
+    each_block(begin.raw, end.raw, [&]([[maybe_unused]] uint64_t& entry, uint64_t at) {
         mark_block_given(window() + at);
 #ifdef PLANTED_FALSE_MOVE
         kept_ = window() + at;

@@ -31,6 +31,7 @@ class Waiting : public Timer {
     /// because that source may go in it.
     void go_on() {
         leave();
+        error_.reset(); // of a deadline in the same turn: what has come, has come
         woken_ = true;
         const UsePool scope{promise_->pool};
         const UseFlow flow{promise_->flow};

@@ -22,7 +22,7 @@ struct SocketAddress {
     uint16_t port{};
 };
 
-/// A binding to the network stack with the chunks of its bulk area.
+/// A binding to the network stack with the chunks of its bulk area: 64 KiB, so not for a stack.
 class Network {
   public:
     static constexpr size_t chunks_max = 256;

@@ -11,7 +11,7 @@ namespace os {
 
 class Watched;
 
-/// All watched sockets of one binding to the stack.
+/// All watched sockets of one binding to the stack: 128 KiB, so not for a stack.
 class Watchers {
   public:
     explicit Watchers(Network& network) : network_{network} {}
