@@ -32,10 +32,7 @@ void Monitor::heard(CoreId core) {
 void Monitor::look_at_clock() {
     constexpr uint8_t looks_before_ping = 2, looks_before_suspicion = 4;
     ++changes_;
-    if (!silencing_.empty()) {
-        ++silence_looks_;
-        busy_ = true;
-    }
+    look_at_silence();
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         // Whoever is next to the decider waits for what becomes of those that leave.
@@ -104,8 +101,10 @@ void Monitor::on(CoreId from, const Suspect& message) {
     if (message.leaves) {
         stopping_.insert(message.core);
         busy_ = true;
-    } else {
+    } else if (is_informed()) {
         report(message.core);
+    } else {
+        suspects_untold_.insert(message.core); // how it is has yet to be heard
     }
 }
 
@@ -129,10 +128,8 @@ std::optional<Message> Monitor::next_about_failure(CoreId core) {
         if (is_leaving(cores_[which].state) && !cleared_[i].empty())
             return Cleared{which, cores_[which].version, cleared_[i]};
     }
-    CoreSet no_deciders = suspected_;
-    if (leaves_) no_deciders.insert(self_);
     const bool tells = owes_leave_ || !suspects_untold_.empty();
-    if (tells && core == cores_.decider_but(no_deciders)) {
+    if (tells && core == cores_.decider_but(no_deciders())) {
         if (std::exchange(owes_leave_, false)) return Suspect{self_, true};
         for (size_t i = 0; i < cores_.count() && !suspects_untold_.empty(); ++i) {
             const CoreId which{{static_cast<uint8_t>(i)}};
@@ -149,6 +146,23 @@ std::optional<Message> Monitor::next_about_failure(CoreId core) {
 
 // -- deciding --
 
+/// Who goes, as far as it is known here, and what is not in the records yet.
+CoreSet Monitor::no_deciders() const {
+    CoreSet set = suspected_;
+    set.insert_all(stopping_);
+    set.insert_all(silencing_);
+    if (leaves_) set.insert(self_);
+    return set;
+}
+
+/// Others took us for the decider, or we were it: what is not done yet, `decider` does anew.
+void Monitor::hand_over_to(CoreId decider) {
+    std::exchange(stopping_, {}).each([&](CoreId core) { report(core); });
+    if (!cores_.is_up(decider) || no_deciders().contains(decider)) return; // nobody else is left
+    owes_silence_ = {};
+    std::exchange(silencing_, {}).each([&](CoreId core) { report(core); });
+}
+
 /// What was reported: here, if this core is the one that decides, or there must be a way to it.
 bool Monitor::decide_pending() {
     if (!is_informed() && !suspected_.empty()) {
@@ -156,22 +170,15 @@ bool Monitor::decide_pending() {
         kernel_.hang();
         return false;
     }
-    CoreSet no_deciders = suspected_;
-    no_deciders.insert_all(stopping_);
-    if (leaves_) no_deciders.insert(self_);
-    const CoreId decider = cores_.decider_but(no_deciders);
+    const CoreId decider = cores_.decider_but(no_deciders());
     if (decider != self_) {
+        hand_over_to(decider);
         const bool tells = owes_leave_ || !suspects_untold_.empty();
         if (tells && !need_link(decider)) ++counters_.lost_words;
-        // Who leaves took us for the decider.
-        for (size_t i = 0; i < cores_.count(); ++i)
-            if (const CoreId core{{static_cast<uint8_t>(i)}}; stopping_.contains(core))
-                report(core);
-        stopping_ = {};
-        return false;
+        return look_after_silence();
     }
     bool any = false;
-    suspects_untold_ = {};
+    if (is_informed()) suspects_untold_ = {};
     for (size_t i = 0; i < cores_.count(); ++i) {
         const CoreId core{{static_cast<uint8_t>(i)}};
         const bool fails = suspected_.contains(core);
@@ -217,6 +224,7 @@ bool Monitor::look_after_orphans() {
         const CoreId core{{static_cast<uint8_t>(i)}};
         const CoreRecord& record = cores_[core];
         if (record.state != CoreState::starting || !is_gone(cores_[record.parent].state)) continue;
+        if (silencing_.contains(core)) continue;
         decide(core, CoreState::failing);
         any = true;
     }
@@ -323,7 +331,7 @@ void Monitor::look_for_unheard_starts() {
         const CoreState state = cores_[core].state;
         const bool unheard = state == CoreState::absent || is_over(state);
         if (unheard && owners.contains(core) && !unkept_.contains(core))
-            change(core, CoreState::failing);
+            fails(core, false); // loud was a life before, whose RAM is nobody's already
     }
 }
 

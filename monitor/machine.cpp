@@ -96,6 +96,7 @@ void Monitor::on(CoreId from, const Names& message) {
     }
     busy_ = true;
     if (!message.end || from != cores_[self_].parent || std::exchange(informed_, true)) return;
+    std::exchange(suspects_untold_, {}).each([&](CoreId core) { report(core); });
     if (decides()) decider_changed();
 }
 

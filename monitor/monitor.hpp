@@ -231,11 +231,12 @@ class Monitor {
     struct Peer {
         Link link{};
         bool owes_hello{}, owes_welcome{}, owes_names{}, owes_names_end{}, owes_ping{}, owes_pong{};
-        uint8_t silent_looks{}; // at the clock, since something was expected of it
-        uint32_t link_lend{};   // the Lent of the frame between us
-        uint16_t round{};       // of revokes of its memory, as far as heard of
-        uint32_t unanswered{};  // our messages that ask for an answer
-        uint64_t quiet_at{};    // nothing was left to say when this many changes had happened
+        uint8_t silent_looks{};  // at the clock, since something was expected of it
+        uint8_t silence_looks{}; // at the clock, since its devices are to be silent
+        uint32_t link_lend{};    // the Lent of the frame between us
+        uint16_t round{};        // of revokes of its memory, as far as heard of
+        uint32_t unanswered{};   // our messages that ask for an answer
+        uint64_t quiet_at{};     // nothing was left to say when this many changes had happened
         DebtList debts;
         std::array<RevokeOut, revokes_at_a_time> revokes; // by place of the mark
         std::array<RevokeJob, revokes_at_a_time> jobs;
@@ -408,6 +409,8 @@ class Monitor {
 
     bool decides() const { return is_informed() && cores_.decider() == self_; }
 
+    CoreSet no_deciders() const;
+    void hand_over_to(CoreId decider);
     bool decide_pending();
     void decide(CoreId core, CoreState state);
     void stop(CoreId core);
@@ -429,7 +432,8 @@ class Monitor {
     std::optional<CoreId> device_keeper() const;
     Client* own_keeper();
     bool silences(CoreId core);
-    bool ask_for_silence(CoreId core);
+    void ask_for_silence(CoreId core);
+    void look_at_silence();
     bool look_after_silence();
     void fails(CoreId core, bool loud);
     void tell_silent(CoreId core, bool done);
@@ -531,7 +535,6 @@ class Monitor {
     bool has_devices_{};                       // a PCI service has been there
     CoreSet silencing_, owes_silence_; // stopped, but not failing before their devices are silent
     CoreId silence_asked_{};           // where the PCI service was
-    unsigned silence_looks_{};         // at the clock, since then
     CoreId silence_asker_{};           // of the PCI service here:
     CoreSet asks_silence_;             // it has yet to see to these
     CoreSet silent_, not_silent_;      // the asker has yet to hear of these

@@ -25,24 +25,25 @@ Client* Monitor::own_keeper() {
 bool Monitor::silences(CoreId core) {
     const auto keeper = device_keeper();
     if (!keeper || *keeper == core) return false;
+    if (silencing_.empty()) silence_asked_ = *keeper;
     silencing_.insert(core);
-    silence_asked_ = *keeper;
-    silence_looks_ = 0;
-    return ask_for_silence(core);
+    ask_for_silence(core);
+    return true;
 }
 
 /// Whom `silence_asked_` says. It may have answered when this returns.
-bool Monitor::ask_for_silence(CoreId core) {
-    if (silence_asked_ == self_) {
-        on(self_, Silence{core});
-        return true;
-    }
-    if (need_link(silence_asked_)) {
-        owes_silence_.insert(core);
-        return true;
-    }
-    silencing_.erase(core);
-    return false;
+void Monitor::ask_for_silence(CoreId core) {
+    peer(core).silence_looks = 0;
+    if (silence_asked_ == self_) return on(self_, Silence{core});
+    owes_silence_.insert(core);
+    (void)need_link(silence_asked_); // or at the clock
+}
+
+void Monitor::look_at_silence() {
+    if (silencing_.empty()) return;
+    silencing_.each([&](CoreId core) { ++peer(core).silence_looks; });
+    if (!owes_silence_.empty()) (void)need_link(silence_asked_);
+    busy_ = true;
 }
 
 void Monitor::on(CoreId from, const Silent& message) {
@@ -56,20 +57,22 @@ void Monitor::on(CoreId from, const Silent& message) {
 bool Monitor::look_after_silence() {
     if (silencing_.empty()) return false;
     const auto keeper = device_keeper();
-    const bool can = keeper && silence_looks_ < looks_before_loud;
-    if (can && *keeper == silence_asked_) return false;
-    owes_silence_ = {};
-    if (can) {
+    const bool moved = keeper && *keeper != silence_asked_;
+    if (moved) {
         silence_asked_ = *keeper;
-        silence_looks_ = 0;
+        owes_silence_ = {};
     }
+    bool any = moved;
     const CoreSet waiting = silencing_;
     waiting.each([&](CoreId core) {
-        if (can && ask_for_silence(core)) return;
-        silencing_.erase(core);
-        fails(core, true);
+        if (!keeper || peer(core).silence_looks >= looks_before_loud) {
+            fails(core, true);
+            any = true;
+        } else if (moved) {
+            ask_for_silence(core);
+        }
     });
-    return true;
+    return any;
 }
 
 void Monitor::fails(CoreId core, bool loud) {

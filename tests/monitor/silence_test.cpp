@@ -98,15 +98,24 @@ TEST(Silence, IsNotWaitedForWhenItsCoreFailsToo) {
 }
 
 /// The PCI service hangs, which nobody but the clock tells.
-void let_them_wait_in_vain(Machine& m) {
+void let_them_wait_in_vain(Machine& m, unsigned by = 0) {
     for (unsigned looks = 1; looks < Monitor::looks_before_loud; ++looks) {
-        EXPECT_TRUE(m.world.at(0).expects_answers());
-        m.world.at(0).look_at_clock();
+        EXPECT_TRUE(m.world.at(by).expects_answers());
+        m.world.at(by).look_at_clock();
         m.world.settle();
-        EXPECT_EQ(m.state(0), CoreState::up) << looks;
+        EXPECT_EQ(m.state(by), CoreState::up) << looks;
     }
-    m.world.at(0).look_at_clock();
+    m.world.at(by).look_at_clock();
     m.world.settle();
+}
+
+/// The PCI service is asked about one core, and answers.
+void expect_silenced(Domain& keeper, World& world, unsigned core) {
+    const News news = keeper.next();
+    EXPECT_EQ(news.notice, Notice::silence);
+    EXPECT_EQ(news.detail, core);
+    ASSERT_TRUE(keeper.monitor().silent(40, core_id(core)));
+    world.settle();
 }
 
 TEST(Silence, IsNotWaitedForWithoutEnd) {
@@ -165,6 +174,136 @@ TEST(Silence, IsAskedOfThePciServiceInItsNewPlace) {
     m.world.settle();
     EXPECT_EQ(m.world.at(1).owners().owner_of(m.ram), core_id(0));
     m.world.expect_no_bad_messages();
+}
+
+TEST(Silence, IsNotWaitedForWithoutEndWhenTheLowestCoreFails) {
+    Machine m{1, 2, 0};
+    m.world.islands[0]->stalled = true;
+    m.world.give_up(3, 0);
+    let_them_wait_in_vain(m, 1);
+    expect_nobodys(m);
+}
+
+TEST(Silence, IsWaitedForByEachCoreForItself) {
+    Machine m{1, 1, 3};
+    fail_core_3(m);
+    const auto look = [&](unsigned times) {
+        for (unsigned i = 0; i < times; ++i) {
+            m.world.at(0).look_at_clock();
+            m.world.settle();
+        }
+    };
+    look(Monitor::looks_before_loud - 6);
+    m.world.islands[2]->stalled = true;
+    m.world.give_up(0, 2); // five looks
+    EXPECT_TRUE(m.world.stopped.contains(2));
+    EXPECT_EQ(m.state(0), CoreState::up);
+    look(1);
+    EXPECT_TRUE(is_gone(m.state(0))) << "the other one has not begun its wait anew";
+    EXPECT_EQ(m.world.at(0).core_at(2)->state, CoreState::up) << "which it has to itself";
+    look(Monitor::looks_before_loud);
+    EXPECT_EQ(m.world.at(0).core_at(2)->state, CoreState::failed);
+    expect_nobodys(m);
+}
+
+/// Cores 0 and 3 have no link.
+TEST(Silence, IsAskedForAgainAtTheClockWhenThereWasNoWayYet) {
+    Machine m{1, 3, 2};
+    m.world.islands[0]->links.refuse_open = 1;
+    m.world.islands[2]->stalled = true;
+    m.world.give_up(1, 2);
+    EXPECT_EQ(m.world.islands[0]->links.refuse_open, 0u);
+    EXPECT_EQ(m.keeper.next().notice, Notice::nothing);
+    EXPECT_EQ(m.state(0), CoreState::up);
+    m.world.at(0).look_at_clock();
+    m.world.settle();
+    expect_silenced(m.keeper, m.world, 2);
+    EXPECT_EQ(m.world.at(1).owners().owner_of(m.ram), core_id(0));
+}
+
+TEST(Silence, IsAskedForAgainByAnotherWhenWhoDecidesLeaves) {
+    with_seeds([](uint64_t seed) {
+        Machine m{seed, 1, 3};
+        m.world.islands[3]->stalled = true;
+        m.world.give_up(2, 3);
+        EXPECT_EQ(m.keeper.next().notice, Notice::silence);
+        ASSERT_TRUE(m.world.at(0).leave_machine(badge_spawn));
+        m.world.settle();
+        EXPECT_TRUE(m.world.stopped.contains(0));
+        expect_silenced(m.keeper, m.world, 3);
+        for (const unsigned by : {1u, 2u}) {
+            EXPECT_EQ(m.state(by), CoreState::failed);
+            EXPECT_EQ(m.world.at(by).core_at(0)->state, CoreState::stopped);
+            EXPECT_EQ(m.world.at(by).owners().owner_of(m.ram), core_id(1));
+        }
+        m.world.expect_no_bad_messages();
+    });
+}
+
+TEST(Silence, IsAskedForAgainByALowerCoreThatHasJoined) {
+    with_seeds([](uint64_t seed) {
+        World world{4, seed};
+        for (const unsigned core : {2u, 3u})
+            world.start_core(core, 1);
+        world.settle();
+        Domain keeper{world, 2, 40, "pci"};
+        ASSERT_TRUE(keeper.monitor().trust(badge_spawn, 40));
+        ASSERT_TRUE(keeper.monitor().offer(40, "pci"));
+        world.settle();
+        world.islands[3]->stalled = true;
+        world.give_up(2, 3);
+        EXPECT_EQ(keeper.next().notice, Notice::silence);
+        world.start_core(0, 1);
+        world.settle();
+        EXPECT_FALSE(world.stopped.contains(0)) << "it decides when it has heard of everybody";
+        expect_silenced(keeper, world, 3);
+        for (const unsigned by : {0u, 1u, 2u})
+            EXPECT_EQ(world.at(by).core_at(3)->state, CoreState::failed) << by;
+        world.expect_no_bad_messages();
+    });
+}
+
+TEST(Silence, OfACoreThatItsParentWasStartingIsWaitedForAtRest) {
+    World world{4, 1};
+    for (const unsigned core : {1u, 2u})
+        world.start_core(core);
+    world.settle();
+    Domain keeper{world, 2, 40, "pci"};
+    ASSERT_TRUE(keeper.monitor().trust(badge_spawn, 40));
+    ASSERT_TRUE(keeper.monitor().offer(40, "pci"));
+    ASSERT_TRUE(world.at(1).joint_make(badge_init, core_id(3), world.kernel(1).frame()));
+    world.settle();
+    world.islands[1]->stalled = true;
+    world.give_up(0, 1);
+    expect_silenced(keeper, world, 1);
+    EXPECT_FALSE(world.at(0).has_work());
+    expect_silenced(keeper, world, 3);
+    EXPECT_EQ(world.at(2).core_at(3)->state, CoreState::failed);
+}
+
+/// Core 3 has failed loud, and core 1, which starts it again, fails before anybody hears more than
+/// that it got RAM.
+TEST(Silence, ThatNobodySawToIsOfOneLifeOnly) {
+    Machine m{1, 1, 3};
+    fail_core_3(m);
+    m.keeper.die();
+    m.world.settle();
+    expect_nobodys(m);
+    FakeKernel& kernel = m.world.kernel(1);
+    const CapSlot ram = kernel.ram();
+    const Range range{kernel.describe(ram)->base, large_page_bytes};
+    ASSERT_TRUE(m.world.at(1).set_ram(range));
+    m.world.settle();
+    ASSERT_TRUE(m.world.at(1).joint_make(badge_init, core_id(3), kernel.frame()));
+    ASSERT_TRUE(m.world.at(1).joint_give(badge_init, core_id(3), ram));
+    const auto word = m.world.at(1).next_message(core_id(0));
+    ASSERT_TRUE(word && std::holds_alternative<OwnerChange>(*word));
+    m.world.at(0).receive(core_id(1), *word);
+    m.world.stopped.insert(1);
+    m.world.give_up(0, 1);
+    EXPECT_EQ(m.world.at(2).core_at(3)->state, CoreState::failed);
+    EXPECT_EQ(m.world.at(2).owners().owner_of(range), core_id(0));
+    EXPECT_EQ(m.world.at(2).owners().owner_of(m.ram), nobody);
 }
 
 TEST(Silence, IsAskedForAgainByWhoDecidesNext) {

@@ -99,8 +99,9 @@ class World {
     FakeKernel& kernel(unsigned core) { return islands[core]->kernel; }
 
     /// What core boot and the init of the new core do.
-    void start_core(unsigned core) {
-        const unsigned parent = parent_of(core);
+    void start_core(unsigned core) { start_core(core, parent_of(core)); }
+
+    void start_core(unsigned core, unsigned parent) {
         const CapSlot frame = kernel(parent).frame();
         const uint64_t base = kernel(parent).describe(frame)->base;
         const auto bell = at(parent).joint_make(badge_init, core_id(core), frame);
