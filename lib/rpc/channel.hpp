@@ -150,7 +150,7 @@ class Channel final : public async::Source {
     void capability_arrived();
 
     void discard(abi::CapSlot slot) {
-        if (slot != abi::null_slot) capabilities_->discard(slot);
+        if (slot != abi::null_slot && capabilities_ != nullptr) capabilities_->discard(slot);
     }
 
     /// Something was put into the bulk area that the peer waits for: wakes it if it sleeps.

@@ -78,7 +78,7 @@ class SampleServer {
 
     async::Task<sample::AddResult> add(sample::AddArguments a) {
         if (a.b < 0) co_return std::unexpected{Fault{Err::no_slots}.because(Err::bad_argument)};
-        co_return sample::AddResult{a.a + a.b};
+        co_return sample::AddResult{int64_t(uint64_t(a.a) + uint64_t(a.b))}; // of fuzzers' numbers
     }
 
     async::Task<sample::EchoResult> echo(sample::EchoArguments a) {
