@@ -130,13 +130,14 @@ std::optional<Message> Monitor::next_about_failure(CoreId core) {
     }
     const bool tells = owes_leave_ || !suspects_untold_.empty();
     if (tells && core == cores_.decider_but(no_deciders())) {
-        if (std::exchange(owes_leave_, false)) return Suspect{self_, true};
         for (size_t i = 0; i < cores_.count() && !suspects_untold_.empty(); ++i) {
             const CoreId which{{static_cast<uint8_t>(i)}};
             if (!suspects_untold_.contains(which)) continue;
             suspects_untold_.erase(which);
             return Suspect{which, false};
         }
+        // Its last word: it is stopped at once.
+        if (silencing_.empty() && std::exchange(owes_leave_, false)) return Suspect{self_, true};
     }
     if (auto message = next_about_devices(core)) return message;
     if (std::exchange(there.owes_ping, false)) return Ping{};

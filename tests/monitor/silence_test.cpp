@@ -225,7 +225,7 @@ TEST(Silence, IsAskedForAgainByAnotherWhenWhoDecidesLeaves) {
     with_seeds([](uint64_t seed) {
         Machine m{seed, 1, 3};
         m.world.islands[3]->stalled = true;
-        m.world.give_up(2, 3);
+        m.world.give_up(0, 3); // nobody else suspects it
         EXPECT_EQ(m.keeper.next().notice, Notice::silence);
         ASSERT_TRUE(m.world.at(0).leave_machine(badge_spawn));
         m.world.settle();
